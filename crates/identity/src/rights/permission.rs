@@ -1,0 +1,143 @@
+//! An allow list and a deny list, and the two questions asked of them: this subject? this whole pattern?
+
+use std::sync::Arc;
+
+use super::entries::{Entries, Entry};
+
+/// An allow list (`None`: everything) and a deny list. Cloning is cheap.
+#[derive(Debug, Clone)]
+pub struct Permission {
+    allow: Option<Arc<Entries>>,
+    deny: Arc<Entries>,
+}
+
+/// An entry of a permission that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PermissionError {
+    /// The subject part is not a valid subject pattern.
+    #[error("`{0}` is not a valid subject pattern")]
+    Subject(String),
+    /// The queue part is not a valid pattern, or there are more than two parts.
+    #[error("`{0}` is not a valid \"subject queue\" entry")]
+    Queue(String),
+    /// A queue part where only subjects make sense.
+    #[error("`{0}`: a queue group has no meaning in a publish permission")]
+    QueueOnPublish(String),
+}
+
+impl Permission {
+    /// Allows everything.
+    #[must_use]
+    pub fn everything() -> Self {
+        Self {
+            allow: None,
+            deny: Arc::default(),
+        }
+    }
+
+    /// Allows nothing.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self {
+            allow: Some(Arc::default()),
+            deny: Arc::default(),
+        }
+    }
+
+    /// A permission to publish; every entry is one subject pattern. `allow: None` allows everything.
+    ///
+    /// # Errors
+    /// The first entry that is not a subject pattern, or that carries a queue part.
+    pub fn for_publish<S: AsRef<str>>(
+        allow: Option<&[S]>,
+        deny: &[S],
+    ) -> Result<Self, PermissionError> {
+        Self::build(allow, deny, |text| {
+            let entry = Entry::parse(text)?;
+            match entry.queue {
+                None => Ok(entry),
+                Some(_) => Err(PermissionError::QueueOnPublish(text.to_owned())),
+            }
+        })
+    }
+
+    /// A permission to subscribe; entries are `"subject"` or `"subject queue"`, both of them patterns.
+    /// `allow: None` allows everything.
+    ///
+    /// # Errors
+    /// The first entry that is neither.
+    pub fn for_subscribe<S: AsRef<str>>(
+        allow: Option<&[S]>,
+        deny: &[S],
+    ) -> Result<Self, PermissionError> {
+        Self::build(allow, deny, Entry::parse)
+    }
+
+    fn build<S: AsRef<str>>(
+        allow: Option<&[S]>,
+        deny: &[S],
+        parse: impl Fn(&str) -> Result<Entry, PermissionError>,
+    ) -> Result<Self, PermissionError> {
+        let parse_all = |texts: &[S]| -> Result<Arc<Entries>, PermissionError> {
+            let entries = texts.iter().map(|text| parse(text.as_ref()));
+            Ok(Arc::new(Entries::new(entries.collect::<Result<_, _>>()?)))
+        };
+        Ok(Self {
+            allow: allow.map(parse_all).transpose()?,
+            deny: parse_all(deny)?,
+        })
+    }
+
+    /// The allow entries as they were written; `None` means everything.
+    #[must_use]
+    pub fn allow(&self) -> Option<Vec<String>> {
+        self.allow.as_deref().map(Entries::texts)
+    }
+
+    /// The deny entries as they were written.
+    #[must_use]
+    pub fn deny(&self) -> Vec<String> {
+        self.deny.texts()
+    }
+
+    /// Whether nothing can be refused.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        self.deny.is_empty() && self.allow.as_deref().is_none_or(Entries::is_everything)
+    }
+
+    /// Whether the concrete `subject` is permitted (to publish to, or to be delivered).
+    pub(super) fn permits_subject(&self, subject: &[u8], queue: Option<&[u8]>) -> bool {
+        if let Some(allow) = &self.allow
+            && !allow.allow_subject(subject, queue)
+        {
+            return false;
+        }
+        self.deny.is_empty() || !self.deny.deny_subject(subject, queue)
+    }
+
+    /// Whether a subscription to `pattern` is permitted: covered by an allow entry, not covered by a deny.
+    pub(super) fn permits_pattern(&self, pattern: &[u8], queue: Option<&[u8]>) -> bool {
+        if let Some(allow) = &self.allow
+            && !allow.allow_pattern(pattern, queue)
+        {
+            return false;
+        }
+        self.deny.is_empty() || !self.deny.deny_pattern(pattern, queue)
+    }
+
+    /// Whether a pattern that is permitted can hold a subject that is not.
+    pub(super) fn admitted_may_meet_refused(&self) -> bool {
+        let Some(allow) = self.allow.as_deref() else {
+            // Everything is allowed: only a deny that covers all patterns leaves nothing to filter.
+            return self.deny.iter().any(|deny| !deny.covers(b">"));
+        };
+        if allow.mixes_plain_and_queued() {
+            return true;
+        }
+        let denies = || self.deny.iter();
+        allow
+            .iter()
+            .any(|entry| denies().any(|deny| deny.cuts_into(entry)))
+    }
+}
