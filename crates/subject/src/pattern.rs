@@ -1,0 +1,126 @@
+//! Relations between patterns: matching, covering, overlap, intersection.
+//!
+//! All of them walk two token lists in step. They expect valid patterns; on anything else the answer
+//! is unspecified, but they neither panic nor loop.
+
+/// The tokens of a subject or pattern, first to last. An empty string is one empty token.
+#[derive(Clone, Debug)]
+pub(crate) struct Tokens<'a> {
+    rest: Option<&'a [u8]>,
+}
+
+impl<'a> Tokens<'a> {
+    pub(crate) fn new(s: &'a [u8]) -> Self {
+        Self { rest: Some(s) }
+    }
+
+    /// What has not been read yet, as text.
+    pub(crate) fn rest(&self) -> Option<&'a [u8]> {
+        self.rest
+    }
+}
+
+impl<'a> Iterator for Tokens<'a> {
+    type Item = &'a [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let (token, rest) = split_token(self.rest?);
+        self.rest = rest;
+        Some(token)
+    }
+}
+
+/// The first token of `s` and what follows its dot.
+#[inline]
+pub(crate) fn split_token(s: &[u8]) -> (&[u8], Option<&[u8]>) {
+    // Tokens are short: a plain loop beats a vectorised search.
+    match s.iter().position(|&byte| byte == b'.') {
+        Some(dot) => (&s[..dot], Some(&s[dot + 1..])),
+        None => (s, None),
+    }
+}
+
+/// Whether the literal `subject` is one of those `pattern` stands for.
+#[must_use]
+pub fn matches(pattern: &[u8], subject: &[u8]) -> bool {
+    let (mut pattern, mut subject) = (pattern, subject);
+    loop {
+        if pattern == b">" {
+            return !subject.is_empty();
+        }
+        let (want, pattern_rest) = split_token(pattern);
+        let subject_rest = if want == b"*" {
+            split_token(subject).1
+        } else {
+            match subject.strip_prefix(want) {
+                Some([]) => None,
+                Some([b'.', rest @ ..]) => Some(rest),
+                _ => return false,
+            }
+        };
+        match (pattern_rest, subject_rest) {
+            (None, None) => return true,
+            (Some(p), Some(s)) => (pattern, subject) = (p, s),
+            _ => return false,
+        }
+    }
+}
+
+/// Whether every subject that matches `inner` also matches `outer`.
+#[must_use]
+pub fn covers(outer: &[u8], inner: &[u8]) -> bool {
+    let (mut outer, mut inner) = (Tokens::new(outer), Tokens::new(inner));
+    loop {
+        match (outer.next(), inner.next()) {
+            (Some(b">"), Some(_)) => return outer.rest().is_none(),
+            (_, Some(b">")) => return false,
+            (Some(b"*"), Some(_)) => {}
+            (Some(o), Some(i)) if o == i => {}
+            (None, None) => return true,
+            _ => return false,
+        }
+    }
+}
+
+/// Whether some literal subject matches both `a` and `b`.
+#[must_use]
+pub fn overlaps(a: &[u8], b: &[u8]) -> bool {
+    let (mut a, mut b) = (Tokens::new(a), Tokens::new(b));
+    loop {
+        match (a.next(), b.next()) {
+            (Some(b">"), Some(_)) | (Some(_), Some(b">")) => return true,
+            (Some(b"*"), Some(_)) | (Some(_), Some(b"*")) => {}
+            (Some(x), Some(y)) if x == y => {}
+            (None, None) => return true,
+            _ => return false,
+        }
+    }
+}
+
+/// The pattern that matches exactly the subjects both `a` and `b` match, or `None` when there are
+/// none. There is always a single such pattern.
+#[must_use]
+pub fn intersect(a: &[u8], b: &[u8]) -> Option<Vec<u8>> {
+    let (mut a, mut b) = (Tokens::new(a), Tokens::new(b));
+    let mut both = Vec::new();
+    loop {
+        let (rest_a, rest_b) = (a.rest(), b.rest());
+        let (shared, is_last) = match (a.next(), b.next()) {
+            (None, None) => return Some(both),
+            // One side takes whatever the other still has.
+            (Some(b">"), Some(_)) => (rest_b?, true),
+            (Some(_), Some(b">")) => (rest_a?, true),
+            (Some(b"*"), Some(token)) | (Some(token), Some(b"*")) => (token, false),
+            (Some(x), Some(y)) if x == y => (x, false),
+            _ => return None,
+        };
+        if !both.is_empty() {
+            both.push(b'.');
+        }
+        both.extend_from_slice(shared);
+        if is_last {
+            return Some(both);
+        }
+    }
+}
