@@ -1,0 +1,14 @@
+//! The JSON of `INFO` and `CONNECT`, for clients and for leafnodes.
+//!
+//! Reading is tolerant where peers differ (missing keys, `null`, unknown keys) and strict where
+//! tolerance would hide something: a key given twice, a value of the wrong type. Errors name a
+//! place, never a value. `Debug` shows of a secret only whether it is there.
+
+mod connect;
+mod json;
+mod leaf;
+mod server;
+
+pub use connect::ConnectOptions;
+pub use leaf::{Extension, LeafConnect, LeafInfo, SubjectPermission};
+pub use server::ServerInfo;
