@@ -1,0 +1,262 @@
+//! The scenarios and their names.
+
+use std::fmt;
+use std::str::FromStr;
+
+use anyhow::{Result, anyhow, bail};
+
+/// How a client port is secured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Security {
+    /// TCP, anybody.
+    Plain,
+    /// TLS with a server certificate, anybody.
+    Tls,
+    /// TLS with a server certificate, clients show a token.
+    TlsToken,
+    /// TLS with certificates on both sides.
+    Mtls,
+}
+
+/// What servers a scenario needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// One, its client port secured like this.
+    Single(Security),
+    /// Two, joined by a link.
+    WholeWay,
+}
+
+/// What idle connections are held open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IdleKind {
+    /// Logged in over TCP.
+    Plain,
+    /// Logged in over TLS with a client certificate.
+    Mtls,
+    /// TCP is open, the client has not said a word.
+    Silent,
+}
+
+/// One thing to measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scenario {
+    /// One publisher, nobody listens.
+    Publish { payload: usize },
+    /// One publisher, one subscriber.
+    PubSub { payload: usize },
+    /// As [`Scenario::PubSub`], both over TLS.
+    TlsPubSub { payload: usize },
+    /// One publisher, many subscribers of the same subject, 128 B.
+    FanOut { subscribers: usize },
+    /// Four publishers, a queue group of four.
+    Queue { payload: usize },
+    /// One connection with many literal subscriptions; 128 B to random ones of them.
+    Many { subscriptions: usize },
+    /// Requests with their answers, so many at a time, 128 B each way.
+    RequestReply { in_flight: usize },
+    /// Connecting, logging in, leaving.
+    Connections { security: Security },
+    /// Memory of connections that do nothing.
+    Idle { kind: IdleKind, connections: usize },
+    /// Token publisher outside, link, mTLS subscriber inside, 128 B.
+    WholeWay,
+}
+
+/// Idle connections unless the name says otherwise.
+const IDLE_CONNECTIONS: usize = 5_000;
+
+/// All scenarios, in the order of the report.
+pub(crate) const ALL: [&str; 24] = [
+    "pub:16",
+    "pub:128",
+    "pubsub:16",
+    "pubsub:128",
+    "pubsub:1024",
+    "fanout:10",
+    "fanout:100",
+    "queue:16",
+    "queue:128",
+    "queue:1024",
+    "many:100000",
+    "rr:1",
+    "rr:64",
+    "tls-pubsub:128",
+    "tls-pubsub:1024",
+    "conns:plain",
+    "conns:tls-token",
+    "conns:mtls",
+    "idle:plain",
+    "idle:mtls",
+    "idle:silent",
+    "whole-way",
+    // Not in the table of goals, for orientation.
+    "pub:1024",
+    "conns:tls",
+];
+
+/// A selection for a first impression.
+pub(crate) const QUICK: [&str; 6] = ["pub:128", "pubsub:128", "fanout:10", "rr:1", "conns:mtls", "whole-way"];
+
+/// Reads scenario names and the groups `all` and `quick`.
+///
+/// # Errors
+/// When a name is unknown.
+pub(crate) fn select(names: &[String]) -> Result<Vec<Scenario>> {
+    let expanded = names.iter().flat_map(|name| match name.as_str() {
+        "all" => ALL.to_vec(),
+        "quick" => QUICK.to_vec(),
+        name => vec![name],
+    });
+    expanded.map(str::parse).collect()
+}
+
+impl FromStr for Scenario {
+    type Err = anyhow::Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let (kind, detail) = name.split_once(':').unwrap_or((name, ""));
+        let count = || match detail.parse::<usize>() {
+            Ok(count) if count > 0 => Ok(count),
+            _ => Err(anyhow!("{name}: a positive number belongs behind {kind}:")),
+        };
+        Ok(match kind {
+            "pub" => Self::Publish { payload: count()? },
+            "pubsub" => Self::PubSub { payload: count()? },
+            "tls-pubsub" => Self::TlsPubSub { payload: count()? },
+            "fanout" => Self::FanOut { subscribers: count()? },
+            "queue" => Self::Queue { payload: count()? },
+            "many" => Self::Many { subscriptions: count()? },
+            "rr" => Self::RequestReply { in_flight: count()? },
+            "conns" => Self::Connections { security: detail.parse()? },
+            "idle" => idle(detail)?,
+            "whole-way" if detail.is_empty() => Self::WholeWay,
+            _ => bail!("unknown scenario {name:?}; `bench list` shows them"),
+        })
+    }
+}
+
+/// `plain`, `mtls` or `silent`, with a number of connections behind another colon.
+fn idle(detail: &str) -> Result<Scenario> {
+    let (kind, connections) = match detail.split_once(':') {
+        Some((kind, count)) => (kind, count.parse().map_err(|_| anyhow!("{count:?} is no number"))?),
+        None => (detail, IDLE_CONNECTIONS),
+    };
+    let kind = match kind {
+        "plain" => IdleKind::Plain,
+        "mtls" => IdleKind::Mtls,
+        "silent" => IdleKind::Silent,
+        _ => bail!("unknown kind of idle connection {kind:?}: plain, mtls or silent"),
+    };
+    Ok(Scenario::Idle { kind, connections: connections.max(1) })
+}
+
+impl FromStr for Security {
+    type Err = anyhow::Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Ok(match name {
+            "plain" => Self::Plain,
+            "tls" => Self::Tls,
+            "tls-token" => Self::TlsToken,
+            "mtls" => Self::Mtls,
+            _ => bail!("unknown security {name:?}: plain, tls, tls-token or mtls"),
+        })
+    }
+}
+
+impl fmt::Display for Security {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Plain => "plain",
+            Self::Tls => "tls",
+            Self::TlsToken => "tls-token",
+            Self::Mtls => "mtls",
+        })
+    }
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Publish { payload } => write!(f, "pub:{payload}"),
+            Self::PubSub { payload } => write!(f, "pubsub:{payload}"),
+            Self::TlsPubSub { payload } => write!(f, "tls-pubsub:{payload}"),
+            Self::FanOut { subscribers } => write!(f, "fanout:{subscribers}"),
+            Self::Queue { payload } => write!(f, "queue:{payload}"),
+            Self::Many { subscriptions } => write!(f, "many:{subscriptions}"),
+            Self::RequestReply { in_flight } => write!(f, "rr:{in_flight}"),
+            Self::Connections { security } => write!(f, "conns:{security}"),
+            Self::Idle { kind, connections } => {
+                let kind = match kind {
+                    IdleKind::Plain => "plain",
+                    IdleKind::Mtls => "mtls",
+                    IdleKind::Silent => "silent",
+                };
+                match *connections {
+                    IDLE_CONNECTIONS => write!(f, "idle:{kind}"),
+                    connections => write!(f, "idle:{kind}:{connections}"),
+                }
+            }
+            Self::WholeWay => f.write_str("whole-way"),
+        }
+    }
+}
+
+impl Scenario {
+    /// The servers it needs.
+    pub(crate) fn layout(self) -> Layout {
+        Layout::Single(match self {
+            Self::WholeWay => return Layout::WholeWay,
+            Self::TlsPubSub { .. } => Security::Tls,
+            Self::Connections { security } => security,
+            Self::Idle { kind: IdleKind::Mtls, .. } => Security::Mtls,
+            _ => Security::Plain,
+        })
+    }
+
+    /// One line for `bench list`.
+    pub(crate) fn describe(self) -> String {
+        match self {
+            Self::Publish { payload } => format!("1 publisher, nobody listens, {payload} B"),
+            Self::PubSub { payload } => format!("1 publisher, 1 subscriber, {payload} B"),
+            Self::TlsPubSub { payload } => format!("1 publisher, 1 subscriber over TLS 1.3, {payload} B"),
+            Self::FanOut { subscribers } => format!("1 publisher, {subscribers} subscribers, 128 B"),
+            Self::Queue { payload } => format!("4 publishers, queue group of 4, {payload} B"),
+            Self::Many { subscriptions } => {
+                format!("{subscriptions} literal subscriptions, random subjects, 128 B")
+            }
+            Self::RequestReply { in_flight } => format!("request and reply, {in_flight} in flight, 128 B"),
+            Self::Connections { security } => format!("connections per second, {security}, 4 threads"),
+            Self::Idle { connections, .. } => format!("memory of {connections} idle connections"),
+            Self::WholeWay => "token publisher, mTLS leafnode link, mTLS subscriber, 128 B".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_survive_a_round_trip() {
+        for name in ALL.into_iter().chain(["idle:plain:500", "pub:7"]) {
+            assert_eq!(name.parse::<Scenario>().unwrap().to_string(), name);
+        }
+    }
+
+    #[test]
+    fn groups_are_expanded() {
+        let names = ["quick".to_owned(), "all".to_owned()];
+        assert_eq!(select(&names).unwrap().len(), QUICK.len() + ALL.len());
+    }
+
+    #[test]
+    fn bad_names_are_refused() {
+        for name in
+            ["", "pub", "pub:", "pub:0", "pub:x", "conns:x", "idle:x", "idle:plain:x", "whole-way:1", "x:1"]
+        {
+            assert!(name.parse::<Scenario>().is_err(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! From a token publisher outside over the link to an mTLS subscriber inside.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::{throughput, warm_up};
+use crate::load::Frames;
+use crate::measure::{Meter, Samples};
+use crate::report::{Outcome, Quantity, Reading};
+use crate::servers::Fleet;
+
+const SUBJECT: &str = "bench.hop";
+const PAYLOAD: usize = 128;
+
+/// Throughput first, then the latency of single messages.
+pub(super) fn run(fleet: &Fleet, duration: Duration) -> Result<Outcome> {
+    let mut outcome = throughput::fan_out(fleet, 1, PAYLOAD, duration)?;
+    let mut subscriber = fleet.subscribe.connect()?;
+    subscriber.subscribe(SUBJECT, None)?;
+    fleet.settle()?;
+    let mut publisher = fleet.publish.connect()?;
+    let frames = Frames::on(SUBJECT, PAYLOAD);
+    let mut one_by_one = |duration: Duration| -> Result<Samples> {
+        let mut latencies = Samples::default();
+        let deadline = Instant::now() + duration;
+        while Instant::now() < deadline {
+            let sent_at = Instant::now();
+            publisher.send(frames.first())?;
+            subscriber.wait_for_message()?;
+            latencies.record(sent_at.elapsed());
+        }
+        Ok(latencies)
+    };
+    one_by_one(warm_up(duration))?;
+    let meter = Meter::start(&fleet.pids())?;
+    let latencies = one_by_one(duration)?;
+    outcome.usage.add_noise_of(&meter.stop()?);
+    let [p50, p99] = latencies.quantiles([0.5, 0.99]);
+    outcome.readings.push(Reading::plain(Quantity::LatencyP50, p50));
+    outcome.readings.push(Reading::plain(Quantity::LatencyP99, p99));
+    Ok(outcome)
+}

@@ -1,0 +1,63 @@
+//! Configuration files in nats-server's language; both sides read the same text.
+
+use std::net::SocketAddr;
+
+use super::pki::{KeyPair, Pki};
+use crate::scenario::Security;
+
+/// Token of scenarios with token authentication. It guards nothing but a loopback port for some seconds.
+pub(crate) const TOKEN: &str = "bench-token-9f27c1";
+
+/// Options of a server that stands alone.
+pub(crate) fn single(listen: SocketAddr, security: Security, server: &KeyPair, pki: &Pki) -> String {
+    let mut text = head(listen, "single");
+    match security {
+        Security::Plain => {}
+        Security::Tls => text += &tls(server, None),
+        Security::TlsToken => {
+            text += &tls(server, None);
+            text += &authorization();
+        }
+        Security::Mtls => text += &tls(server, Some(pki)),
+    }
+    text
+}
+
+/// The inner of two linked servers: clients and the link come with certificates.
+pub(crate) fn hub(listen: SocketAddr, leafnodes: SocketAddr, server: &KeyPair, pki: &Pki) -> String {
+    let tls = tls(server, Some(pki));
+    let mut text = head(listen, "hub");
+    text += &tls;
+    text += &format!("leafnodes {{\n  listen: \"{leafnodes}\"\n  compression: off\n  {tls}}}\n");
+    text
+}
+
+/// The outer of two linked servers: clients come with a token, and it dials the hub.
+pub(crate) fn edge(listen: SocketAddr, hub: SocketAddr, server: &KeyPair, pki: &Pki) -> String {
+    let mut text = head(listen, "edge");
+    text += &authorization();
+    let files = tls_files(server, Some(pki));
+    let remote = format!("url: \"tls://localhost:{}\", compression: off, tls: {{ {files} }}", hub.port());
+    text += &format!("leafnodes {{\n  remotes: [ {{ {remote} }} ]\n}}\n");
+    text
+}
+
+fn head(listen: SocketAddr, name: &str) -> String {
+    format!("listen: \"{listen}\"\nserver_name: \"bench-{name}\"\n")
+}
+
+fn authorization() -> String {
+    format!("authorization {{ token: \"{TOKEN}\" }}\n")
+}
+
+/// A `tls` block; with `clients`, only certificates of that PKI may connect. The generous timeout is for
+/// handshakes that queue up in the connection scenarios.
+fn tls(server: &KeyPair, clients: Option<&Pki>) -> String {
+    let verify = if clients.is_some() { ", verify: true" } else { "" };
+    format!("tls {{ {}, timeout: 10{verify} }}\n", tls_files(server, clients))
+}
+
+fn tls_files(own: &KeyPair, peers: Option<&Pki>) -> String {
+    let ca = peers.map(|pki| format!(", ca_file: \"{}\"", pki.ca().display())).unwrap_or_default();
+    format!("cert_file: \"{}\", key_file: \"{}\"{ca}", own.cert.display(), own.key.display())
+}

