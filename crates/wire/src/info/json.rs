@@ -9,6 +9,10 @@ use crate::{ParseError, Verb};
 
 /// Reads the argument of `verb`. The error says where, not what: the text may hold credentials.
 pub(super) fn read<T: DeserializeOwned>(verb: Verb, json: &[u8]) -> Result<T, ParseError> {
+    // A struct would also be read from a list of its values, in an order nobody promised.
+    if json.trim_ascii_start().first() != Some(&b'{') {
+        return Err(ParseError::InvalidJson { verb, column: 0 });
+    }
     serde_json::from_slice(json).map_err(|error| ParseError::InvalidJson { verb, column: error.column() })
 }
 
