@@ -1,0 +1,180 @@
+//! A running event gateway, configured by a TOML file.
+
+use std::fs;
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result};
+
+use crate::address::Addresses;
+use crate::bus::listening;
+use crate::pki::Pki;
+use crate::process::{Process, ProcessBuilder, binary};
+use crate::tokens::Tokens;
+
+/// Name in the gateway's certificate: what a bus sees at the other end of the link.
+pub const LINK_PEER: &str = "event-gateway";
+
+/// What differs from the usual gateway of a test: TLS outside, one issuer, role `partner` for everybody it signs,
+/// a leafnode link over mutual TLS, monitoring, every port free.
+#[derive(Clone, Debug)]
+pub struct GatewayOptions {
+    /// More lines of `[service]`.
+    pub service: String,
+    /// The `[[frontend_tls]]` sections.
+    pub frontend: String,
+    /// Roles and bindings.
+    pub rights: String,
+    /// The `[[routes]]` sections.
+    pub routes: String,
+    /// Lines of `[link]`, without its `tls`.
+    pub link: String,
+    /// Name expected in the certificate at the other end of the link.
+    pub link_server_name: String,
+    /// More sections.
+    pub sections: String,
+}
+
+impl GatewayOptions {
+    /// A gateway whose link dials `leafnodes`.
+    pub fn dialling(pki: &Pki, leafnodes: SocketAddr) -> Self {
+        let [cert, key] = ["frontend.crt", "frontend.key"].map(|file| pki.text(file));
+        Self {
+            service: String::new(),
+            frontend: format!(
+                "[[frontend_tls]]\nserver_name = \"localhost\"\ncert_path = \"{cert}\"\nkey_path = \"{key}\"\n"
+            ),
+            rights: default_rights(),
+            routes: default_routes(),
+            link: format!("protocol = \"leafnode\"\nurls = [\"tls://{leafnodes}\"]\n"),
+            link_server_name: "internal-bus".to_owned(),
+            sections: String::new(),
+        }
+    }
+
+    /// The configuration as text.
+    pub fn to_toml(&self, pki: &Pki, tokens: &Tokens) -> String {
+        let Self { service, frontend, rights, routes, link, link_server_name, sections } = self;
+        let [ports, health_check] = ["gateway.ports", "health-check.token"].map(|file| pki.text(file));
+        let [cert, key, ca] =
+            ["event-gateway.crt", "event-gateway.key", "internal-ca.crt"].map(|file| pki.text(file));
+        let (issuer, audience, jwks) = (Tokens::ISSUER, Tokens::AUDIENCE, tokens.jwks_path().display());
+        format!(
+            r#"
+[service]
+host = "127.0.0.1"
+port = 0
+ports_file = "{ports}"
+health_check_credentials_file = "{health_check}"
+{service}
+{frontend}
+[[issuers]]
+issuer = "{issuer}"
+audience = ["{audience}"]
+algorithms = ["ES256"]
+jwks_file = "{jwks}"
+{rights}
+{routes}
+[link]
+{link}
+tls = {{ cert_path = "{cert}", key_path = "{key}", root_ca_path = "{ca}", server_name = "{link_server_name}" }}
+
+[admin]
+host = "127.0.0.1"
+port = 0
+
+[log]
+format = "text"
+level = "debug"
+{sections}
+"#
+        )
+    }
+}
+
+/// Partners may do everything under `peer.` and `orders.`, answer requests, and see shipments of their tenant.
+fn default_rights() -> String {
+    let role = r#"
+[[roles]]
+name = "partner"
+publish = { allow = ["peer.>", "orders.{{claims.tenant}}.>"] }
+subscribe = { allow = ["peer.>", "shipments.{{claims.tenant}}.>"] }
+allow_responses = true
+"#;
+    let issuer = Tokens::ISSUER;
+    let binding = format!(
+        "[[bindings]]\nrole = \"partner\"\nissuer = \"{issuer}\"\nwhen = {{ \"claims.groups\" = {{ contains = \"partners\" }} }}\n"
+    );
+    format!("{role}\n{binding}")
+}
+
+fn default_routes() -> String {
+    r#"
+[[routes]]
+subject = "peer.>"
+direction = "both"
+
+[[routes]]
+subject = "orders.>"
+direction = "inward"
+
+[[routes]]
+subject = "shipments.>"
+direction = "outward"
+"#
+    .to_owned()
+}
+
+/// A running gateway.
+#[derive(Debug)]
+pub struct Gateway {
+    /// The process.
+    pub process: Process,
+    /// Where it listens.
+    pub addresses: Addresses,
+}
+
+impl Gateway {
+    /// Starts a gateway in the PKI's directory and waits until it listens; the link may still be down.
+    ///
+    /// # Errors
+    /// When it does not come up; its log is in the error.
+    pub async fn start(pki: &Pki, tokens: &Tokens, options: &GatewayOptions) -> Result<Self> {
+        let file = pki.path("gateway.toml");
+        fs::write(&file, options.to_toml(pki, tokens))?;
+        let builder = ProcessBuilder::new(binary("event-gateway")?, pki.path("gateway.log"));
+        let mut process = builder.arg("--config").arg(&file).current_dir(pki.dir()).spawn()?;
+        let addresses = listening(&mut process, pki, "gateway").await?;
+        Ok(Self { process, addresses })
+    }
+
+    /// Waits until `/readyz` says that an event has passed through the link.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ready(&mut self) -> Result<()> {
+        let admin = self.admin()?;
+        crate::wait::eventually("a ready gateway", || async move {
+            crate::http::http_get(admin, "/readyz").await.ok().filter(|answer| answer.status == 200)
+        })
+        .await
+        .with_context(|| self.process.log())?;
+        Ok(())
+    }
+
+    /// Address of its monitoring port.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub fn admin(&self) -> Result<SocketAddr> {
+        self.addresses.admin.context("no monitoring port")
+    }
+
+    /// Connects async-nats with a token.
+    ///
+    /// # Errors
+    /// When the gateway refuses it.
+    pub async fn client(&self, pki: &Pki, token: &str) -> Result<async_nats::Client> {
+        let options = pki.outsider().async_nats().token(token.to_owned());
+        Ok(options.connect(format!("tls://{}", self.addresses.clients)).await?)
+    }
+}

@@ -1,0 +1,77 @@
+//! Servers that are configured by a `nats.conf`: stock nats-server, and the internal bus in its place.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Result;
+use serde_json::Value;
+
+use crate::address::Addresses;
+use crate::http::http_get;
+use crate::peer::peers_dir;
+use crate::process::{Process, ProcessBuilder, binary};
+use crate::skip::skip;
+
+/// Whose server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `internal-bus -c FILE`.
+    Ours,
+    /// nats-server, as its makers publish it.
+    Stock,
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct ConfServer {
+    /// The process.
+    pub process: Process,
+    /// Where it listens.
+    pub addresses: Addresses,
+}
+
+impl ConfServer {
+    /// Starts a server with `conf` in `dir`, and waits until it listens. `None`, counted as a skip, where stock
+    /// nats-server is not installed.
+    ///
+    /// # Errors
+    /// When it does not come up; its log is in the error.
+    pub async fn start(kind: Kind, dir: &Path, conf: &str) -> Result<Option<Self>> {
+        Self::named(kind, dir, "server", conf).await
+    }
+
+    /// As [`ConfServer::start`], with a name for its files, so that several fit into one directory.
+    ///
+    /// # Errors
+    /// When it does not come up; its log is in the error.
+    pub async fn named(kind: Kind, dir: &Path, name: &str, conf: &str) -> Result<Option<Self>> {
+        let program = match kind {
+            Kind::Ours => binary("internal-bus")?,
+            Kind::Stock => peers_dir().join("bin/nats-server"),
+        };
+        if !program.exists() {
+            skip("no nats-server on this machine");
+            return Ok(None);
+        }
+        let file = dir.join(format!("{name}.conf"));
+        fs::write(&file, conf)?;
+        let builder = ProcessBuilder::new(program, dir.join(format!("{name}.log"))).arg("-c").arg(&file);
+        let mut process = builder.current_dir(dir).spawn()?;
+        let addresses = process.wait_log("a listening server", Addresses::from_log).await?;
+        Ok(Some(Self { process, addresses }))
+    }
+
+    /// URL for clients in clear.
+    pub fn url(&self) -> String {
+        format!("nats://{}", self.addresses.clients)
+    }
+
+    /// A monitoring page as JSON; the configuration must have `http`.
+    ///
+    /// # Errors
+    /// When there is no such page.
+    pub async fn page(&self, path: &str) -> Result<Value> {
+        let admin = self.addresses.admin.ok_or_else(|| anyhow::anyhow!("no monitoring port"))?;
+        http_get(admin, path).await?.json()
+    }
+}
