@@ -1,1 +1,44 @@
-//! Placeholder, written next.
+//! An event broker that speaks the NATS protocol, to embed: accounts, sessions, routing, links.
+//!
+//! [`Server`] is the whole of it: open listeners with [`Server::listen`], keep links up with [`Server::solicit`],
+//! take part yourself with [`Server::local_client`]. Who may log in decides an [`Authenticator`]; what he may do
+//! says the [`identity::Grant`] it answers with.
+//!
+//! Inside, protocol and routing are state machines over bytes ([`mod@session`], [`mod@route`], [`mod@link`]);
+//! sockets, TLS and timers are in [`mod@net`] alone.
+
+mod account;
+mod auth;
+mod budget;
+mod conn;
+mod core;
+mod inbox;
+mod limits;
+mod link;
+mod local;
+mod monitor;
+mod net;
+mod outbox;
+mod pool;
+mod replies;
+mod route;
+mod server;
+mod session;
+mod subscription;
+
+pub use auth::{Authenticator, Credentials, Decision, Denied, Login, Open};
+pub use conn::CloseReason;
+pub use core::{Counter, Counters};
+pub use limits::Limits;
+pub use link::{Crossing, CrossingError, Direction, LinkGroup, Role, RouteRule};
+pub use local::{LocalClient, LocalError, LocalMessage};
+pub use monitor::{LinkState, Totals};
+pub use net::dial::{DialTls, RemoteConfig, RemoteUrl};
+pub use net::listener::{LeafPurpose, ListenerConfig, ListenerTls, Purpose, TlsSource, TlsStart};
+pub use server::{Drain, Server, ServerConfig};
+
+/// This software's version, told in INFO as `gatehouse`.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The nats-server version whose behaviour is implemented: clients choose features by it.
+pub const NATS_VERSION: &str = "2.15.1";

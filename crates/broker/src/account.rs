@@ -1,0 +1,130 @@
+//! An account: a subject space of its own, with its interest index and the links that carry it on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::{RwLock, RwLockReadGuard};
+use subject::Interest;
+
+use crate::conn::Conn;
+use crate::outbox::Appended;
+use crate::subscription::Sub;
+
+/// Lock order: an account's index before a connection's subscription table before an outbox.
+pub(crate) struct Account {
+    pub(crate) name: Arc<str>,
+    index: RwLock<Index>,
+    /// Counts changes of interest and of rights: what was derived from an older one is derived anew.
+    generation: AtomicU64,
+    /// `$LDS.<token>`: seen on our own link, it tells of a loop.
+    pub(crate) loop_subject: Arc<str>,
+}
+
+pub(crate) struct Index {
+    pub(crate) interest: Interest<Sub>,
+    links: Vec<Arc<Conn>>,
+}
+
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Account").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Account {
+    pub(crate) fn new(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            index: RwLock::new(Index { interest: Interest::new(), links: Vec::new() }),
+            generation: AtomicU64::new(1),
+            loop_subject: format!("$LDS.{}", crate::inbox::random_token(22)).into(),
+        }
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Makes every connection of the account take its routing decisions anew.
+    pub(crate) fn invalidate(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn index(&self) -> RwLockReadGuard<'_, Index> {
+        self.index.read()
+    }
+
+    /// Adds a subscription and announces it on the links that carry it.
+    pub(crate) fn subscribe(&self, sub: &Sub) {
+        self.change(|index, told| {
+            index.interest.insert(sub.clone());
+            tell(&index.links, sub, true, told);
+        });
+    }
+
+    /// Removes subscriptions and withdraws them from the links.
+    pub(crate) fn unsubscribe(&self, subs: &[Sub]) {
+        if subs.is_empty() {
+            return;
+        }
+        self.change(|index, told| {
+            for sub in subs {
+                if index.interest.remove(sub) {
+                    tell(&index.links, sub, false, told);
+                }
+            }
+        });
+    }
+
+    /// Puts one subscription in the place of another without a moment with neither or both.
+    pub(crate) fn replace(&self, old: &Sub, new: &Sub) {
+        self.change(|index, told| {
+            index.interest.insert(new.clone());
+            tell(&index.links, new, true, told);
+            if index.interest.remove(old) {
+                tell(&index.links, old, false, told);
+            }
+        });
+    }
+
+    /// Adds a link: it is told all present interest now and every change from now on.
+    pub(crate) fn attach_link(&self, conn: &Arc<Conn>) {
+        self.change(|index, told| {
+            index.links.push(conn.clone());
+            index.interest.for_each(|sub| tell(std::slice::from_ref(conn), sub, true, told));
+        });
+    }
+
+    pub(crate) fn detach_link(&self, conn: &Arc<Conn>) {
+        self.change(|index, _| index.links.retain(|known| !Arc::ptr_eq(known, conn)));
+    }
+
+    /// Changes the index under its lock; who was told something is flushed after it is released.
+    fn change(&self, change: impl FnOnce(&mut Index, &mut Vec<Arc<Conn>>)) {
+        let mut told = Vec::new();
+        {
+            let mut index = self.index.write();
+            change(&mut index, &mut told);
+            self.invalidate();
+        }
+        for conn in told {
+            conn.flush();
+        }
+    }
+
+    pub(crate) fn subscriptions(&self) -> usize {
+        self.index().interest.len()
+    }
+}
+
+fn tell(links: &[Arc<Conn>], sub: &Sub, added: bool, told: &mut Vec<Arc<Conn>>) {
+    for conn in links {
+        let Some(link) = conn.link() else { continue };
+        if Arc::ptr_eq(conn, &sub.conn) || !link.wants(sub) {
+            continue;
+        }
+        if conn.append(0, |out| link.local_changed(sub, added, out)) == Appended::Flush {
+            told.push(conn.clone());
+        }
+    }
+}

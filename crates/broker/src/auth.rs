@@ -1,0 +1,78 @@
+//! The seam between the broker and what decides who may log in.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use identity::Grant;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use wire::info::{ConnectOptions, LeafConnect};
+
+/// What a peer presents at login.
+#[derive(Debug, Clone, Copy)]
+pub struct Login<'a> {
+    /// What it says it is.
+    pub credentials: Credentials<'a>,
+    /// Its verified certificate chain, leaf first; empty without TLS or without a client certificate.
+    pub certificates: &'a [CertificateDer<'static>],
+    /// Where it connects from.
+    pub address: SocketAddr,
+    /// The nonce it was given in INFO, for signatures.
+    pub nonce: &'a str,
+}
+
+/// The words of the login.
+#[derive(Debug, Clone, Copy)]
+pub enum Credentials<'a> {
+    /// A client's CONNECT.
+    Client(&'a ConnectOptions),
+    /// A leafnode's CONNECT.
+    Leafnode(&'a LeafConnect),
+}
+
+/// A login refused: little to tell the peer, all to log.
+#[derive(Debug, Clone)]
+pub struct Denied {
+    /// One stable word for metrics.
+    pub reason: &'static str,
+    /// For the log. Never holds a token, password or key.
+    pub detail: String,
+    /// The error text the peer gets.
+    pub text: &'static str,
+}
+
+impl Denied {
+    /// A refusal in the words stock clients know.
+    #[must_use]
+    pub fn new(reason: &'static str, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into(), text: wire::text::AUTHORIZATION_VIOLATION }
+    }
+}
+
+/// What [`Authenticator::authenticate`] answers with.
+pub type Decision<'a> = Pin<Box<dyn Future<Output = Result<Arc<Grant>, Denied>> + Send + 'a>>;
+
+/// Decides who may log in, and with which rights. May take its time (within the login timeout), and is
+/// dropped when the peer goes away.
+pub trait Authenticator: Send + Sync + 'static {
+    /// Whether clients have to present something; told to them in INFO.
+    fn required(&self) -> bool;
+
+    /// Decides about one login.
+    fn authenticate<'a>(&'a self, login: Login<'a>) -> Decision<'a>;
+}
+
+/// Lets everybody in with all rights. For tests, examples and sidecars on loopback.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Open;
+
+impl Authenticator for Open {
+    fn required(&self) -> bool {
+        false
+    }
+
+    fn authenticate<'a>(&'a self, _: Login<'a>) -> Decision<'a> {
+        Box::pin(async { Ok(Arc::new(Grant::unrestricted("anonymous"))) })
+    }
+}

@@ -1,0 +1,338 @@
+//! One connection as everybody else sees it: where to send, what it may get, what is known about it.
+//!
+//! The connection's own task keeps what only it needs (see [`crate::session`]); what others touch is here.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::time::{Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+use hashbrown::HashTable;
+use identity::Grant;
+use parking_lot::Mutex;
+
+use crate::account::Account;
+use crate::inbox::InboxSpace;
+use crate::link::Link;
+use crate::outbox::{Appended, Outbox, Pipe};
+use crate::replies::Replies;
+use crate::subscription::Sub;
+
+/// What kind of peer a connection has: decides how messages are framed for it.
+#[derive(Debug)]
+pub(crate) enum Kind {
+    /// A client: `MSG subject sid …`.
+    Client,
+    /// A leafnode link: `LMSG subject …`.
+    Link(Arc<Link>),
+    /// Code in this process: framed as for a link, read by [`crate::local::LocalClient`].
+    Local,
+    /// Not a peer: stands for a link that is down, so that publishers to its routes are held.
+    Gate,
+}
+
+/// Why a connection ends, as logs and metrics name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+#[allow(missing_docs)]
+pub enum CloseReason {
+    ClientClosed = 1,
+    SlowConsumer,
+    WriteDeadline,
+    StaleConnection,
+    AuthenticationTimeout,
+    AuthenticationFailed,
+    AuthenticationExpired,
+    ProtocolViolation,
+    MaximumPayload,
+    MaximumConnections,
+    MaximumSubscriptions,
+    TlsHandshake,
+    ServerShutdown,
+    Overloaded,
+    LinkUnavailable,
+    Kicked,
+    Replaced,
+    LoopDetected,
+    Panicked,
+    Io,
+}
+
+impl CloseReason {
+    /// Every reason, in order.
+    pub const ALL: [Self; 20] = [
+        Self::ClientClosed,
+        Self::SlowConsumer,
+        Self::WriteDeadline,
+        Self::StaleConnection,
+        Self::AuthenticationTimeout,
+        Self::AuthenticationFailed,
+        Self::AuthenticationExpired,
+        Self::ProtocolViolation,
+        Self::MaximumPayload,
+        Self::MaximumConnections,
+        Self::MaximumSubscriptions,
+        Self::TlsHandshake,
+        Self::ServerShutdown,
+        Self::Overloaded,
+        Self::LinkUnavailable,
+        Self::Kicked,
+        Self::Replaced,
+        Self::LoopDetected,
+        Self::Panicked,
+        Self::Io,
+    ];
+
+    /// A stable name for logs, metrics and `/connz`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ClientClosed => "client_closed",
+            Self::SlowConsumer => "slow_consumer",
+            Self::WriteDeadline => "write_deadline",
+            Self::StaleConnection => "stale_connection",
+            Self::AuthenticationTimeout => "authentication_timeout",
+            Self::AuthenticationFailed => "authentication_failed",
+            Self::AuthenticationExpired => "authentication_expired",
+            Self::ProtocolViolation => "protocol_violation",
+            Self::MaximumPayload => "maximum_payload",
+            Self::MaximumConnections => "maximum_connections",
+            Self::MaximumSubscriptions => "maximum_subscriptions",
+            Self::TlsHandshake => "tls_handshake",
+            Self::ServerShutdown => "server_shutdown",
+            Self::Overloaded => "overloaded",
+            Self::LinkUnavailable => "link_unavailable",
+            Self::Kicked => "kicked",
+            Self::Replaced => "replaced",
+            Self::LoopDetected => "loop_detected",
+            Self::Panicked => "panicked",
+            Self::Io => "io",
+        }
+    }
+
+    fn from_u8(value: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| *reason as u8 == value)
+    }
+}
+
+/// What a client asked for in CONNECT, and what is told about it to operators.
+#[derive(Debug, Clone)]
+pub struct About {
+    /// The peer's address.
+    pub address: Option<SocketAddr>,
+    /// The name the peer gave itself.
+    pub name: Option<Box<str>>,
+    /// The client library.
+    pub lang: Option<Box<str>>,
+    /// Its version.
+    pub version: Option<Box<str>>,
+    /// Negotiated TLS version, where there is TLS.
+    pub tls_version: Option<&'static str>,
+    /// Negotiated TLS cipher suite.
+    pub tls_cipher: Option<&'static str>,
+    /// When the connection was accepted.
+    pub start: SystemTime,
+}
+
+/// What a client's CONNECT switched on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Features {
+    pub(crate) echo: bool,
+    pub(crate) headers: bool,
+    pub(crate) no_responders: bool,
+    pub(crate) verbose: bool,
+    pub(crate) pedantic: bool,
+    /// Understands INFO at any time.
+    pub(crate) async_info: bool,
+}
+
+impl Default for Features {
+    fn default() -> Self {
+        Self { echo: true, headers: true, no_responders: false, verbose: false, pedantic: false, async_info: false }
+    }
+}
+
+/// The shared half of a connection.
+pub(crate) struct Conn {
+    pub(crate) id: u64,
+    pub(crate) kind: Kind,
+    pub(crate) outbox: Outbox,
+    pipe: Arc<dyn Pipe>,
+    pub(crate) account: Arc<Account>,
+    grant: ArcSwap<Grant>,
+    pub(crate) features: Features,
+    pub(crate) inbox: Option<Box<InboxSpace>>,
+    pub(crate) replies: Mutex<Replies>,
+    pub(crate) subs: Mutex<SubTable>,
+    pub(crate) about: Box<About>,
+    pub(crate) in_messages: AtomicU64,
+    pub(crate) in_bytes: AtomicU64,
+    /// Milliseconds since `epoch` when something was last read.
+    pub(crate) active_ms: AtomicU64,
+    pub(crate) rtt_micros: AtomicU32,
+    closing: AtomicU8,
+    pub(crate) epoch: Instant,
+}
+
+impl std::fmt::Debug for Conn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Conn").field("id", &self.id).field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+/// What a connection is made from.
+pub(crate) struct ConnParts {
+    pub(crate) id: u64,
+    pub(crate) kind: Kind,
+    pub(crate) outbox: Outbox,
+    pub(crate) pipe: Arc<dyn Pipe>,
+    pub(crate) account: Arc<Account>,
+    pub(crate) grant: Arc<Grant>,
+    pub(crate) features: Features,
+    pub(crate) inbox: Option<Box<InboxSpace>>,
+    pub(crate) about: About,
+    pub(crate) max_pending_replies: usize,
+}
+
+impl Conn {
+    pub(crate) fn new(parts: ConnParts) -> Self {
+        Self {
+            id: parts.id,
+            kind: parts.kind,
+            outbox: parts.outbox,
+            pipe: parts.pipe,
+            account: parts.account,
+            grant: ArcSwap::new(parts.grant),
+            features: parts.features,
+            inbox: parts.inbox,
+            replies: Mutex::new(Replies::new(parts.max_pending_replies)),
+            subs: Mutex::new(SubTable::default()),
+            about: Box::new(parts.about),
+            in_messages: AtomicU64::new(0),
+            in_bytes: AtomicU64::new(0),
+            active_ms: AtomicU64::new(0),
+            rtt_micros: AtomicU32::new(0),
+            closing: AtomicU8::new(0),
+            epoch: Instant::now(),
+        }
+    }
+
+    /// The rights as of now.
+    pub(crate) fn grant(&self) -> arc_swap::Guard<Arc<Grant>> {
+        self.grant.load()
+    }
+
+    /// Replaces the rights: every cached routing decision is taken anew.
+    pub(crate) fn set_grant(&self, grant: Arc<Grant>) {
+        self.grant.store(grant);
+        self.account.invalidate();
+        self.outbox.wake_owner();
+    }
+
+    pub(crate) fn link(&self) -> Option<&Arc<Link>> {
+        match &self.kind {
+            Kind::Link(link) => Some(link),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_client(&self) -> bool {
+        matches!(self.kind, Kind::Client)
+    }
+
+    /// Queues messages that `write` appends.
+    pub(crate) fn append(&self, messages: usize, write: impl FnOnce(&mut Vec<u8>)) -> Appended {
+        self.outbox.append(messages, write)
+    }
+
+    /// Queues protocol lines that are no messages, and writes them at once.
+    pub(crate) fn send_now(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.outbox.append(0, write) == Appended::Flush {
+            self.flush();
+        }
+    }
+
+    pub(crate) fn send(&self, block: &[u8], messages: usize) -> Appended {
+        self.outbox.send(&*self.pipe, block, messages)
+    }
+
+    pub(crate) fn flush(&self) {
+        self.outbox.flush(&*self.pipe);
+    }
+
+    pub(crate) fn unblock(&self) {
+        self.outbox.unblock(&*self.pipe);
+    }
+
+    /// Asks the connection's task to end it; the first reason stands.
+    pub(crate) fn request_close(&self, reason: CloseReason) {
+        let _ = self.closing.compare_exchange(0, reason as u8, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        self.outbox.wake_owner();
+    }
+
+    pub(crate) fn close_requested(&self) -> Option<CloseReason> {
+        CloseReason::from_u8(self.closing.load(Ordering::Relaxed))
+    }
+
+    /// Whether an answer may be owed over a link, or is a right of its own: then replies are noted.
+    pub(crate) fn tracks_replies(&self, origin: &Self) -> bool {
+        self.is_client() && (origin.link().is_some_and(|link| link.is_filtered()) || self.grant().rights.responses().is_some())
+    }
+
+    pub(crate) fn count_in(&self, messages: u64, bytes: u64) {
+        self.in_messages.fetch_add(messages, Ordering::Relaxed);
+        self.in_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn touch(&self, now: Instant) {
+        let ms = now.saturating_duration_since(self.epoch).as_millis();
+        self.active_ms.store(u64::try_from(ms).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}
+
+/// A connection's subscriptions by subscription id (for a link: by pattern and queue).
+#[derive(Debug, Default)]
+pub(crate) struct SubTable {
+    table: HashTable<Sub>,
+}
+
+fn hash_key(key: &[u8]) -> u64 {
+    use std::hash::BuildHasher;
+    foldhash::fast::FixedState::with_seed(0x6761_7465).hash_one(key)
+}
+
+impl SubTable {
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub(crate) fn get(&self, tag: &[u8]) -> Option<&Sub> {
+        self.table.find(hash_key(tag), |sub| sub.tag() == tag)
+    }
+
+    /// Adds; what had the same tag comes back.
+    pub(crate) fn insert(&mut self, sub: Sub) -> Option<Sub> {
+        let hash = hash_key(sub.tag());
+        match self.table.entry(hash, |known| known.tag() == sub.tag(), |known| hash_key(known.tag())) {
+            hashbrown::hash_table::Entry::Occupied(mut entry) => Some(std::mem::replace(entry.get_mut(), sub)),
+            hashbrown::hash_table::Entry::Vacant(entry) => {
+                entry.insert(sub);
+                None
+            }
+        }
+    }
+
+    pub(crate) fn remove(&mut self, tag: &[u8]) -> Option<Sub> {
+        let found = self.table.find_entry(hash_key(tag), |sub| sub.tag() == tag).ok()?;
+        Some(found.remove().0)
+    }
+
+    pub(crate) fn take_all(&mut self) -> Vec<Sub> {
+        std::mem::take(&mut self.table).into_iter().collect()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Sub> {
+        self.table.iter()
+    }
+}

@@ -1,0 +1,208 @@
+//! What all parts of one server share: accounts, connections, bounds, counters.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::task::Waker;
+use std::time::{Instant, SystemTime};
+
+use hashbrown::HashMap;
+use parking_lot::{Mutex, RwLock};
+
+use crate::account::Account;
+use crate::budget::Budget;
+use crate::conn::{CloseReason, Conn, Kind};
+use crate::limits::Limits;
+use crate::outbox::{Bounds, Outbox};
+
+/// Events counted for metrics; read with [`Counter::get`].
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// The count since start.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Counters of a server, since its start.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Connections accepted, of every kind.
+    pub accepted: Counter,
+    /// Messages read from connections that have ended (the living keep their own count).
+    pub(crate) ended_in_messages: Counter,
+    pub(crate) ended_in_bytes: Counter,
+    pub(crate) ended_out_messages: Counter,
+    pub(crate) ended_out_bytes: Counter,
+    /// Connections ended, by reason (index as in [`CloseReason::ALL`]).
+    closed: [Counter; CloseReason::ALL.len()],
+    /// Logins that succeeded.
+    pub logins: Counter,
+    /// Logins refused, by the authenticator's reason.
+    denied: Mutex<HashMap<&'static str, u64>>,
+    /// Publishes refused for want of rights.
+    pub publish_denied: Counter,
+    /// Subscriptions refused for want of rights.
+    pub subscribe_denied: Counter,
+    /// Messages from a link that no route names, dropped.
+    pub link_filtered: Counter,
+    /// Publishers that were held back because a link was down.
+    pub link_held: Counter,
+    /// Publishers that were held back because too much was queued.
+    pub overload_held: Counter,
+    /// Requests answered with 503 because a link stayed down.
+    pub link_refused: Counter,
+    /// Connection tasks that panicked: a bug each, contained to the connection.
+    pub panics: Counter,
+}
+
+impl Counters {
+    pub(crate) fn closed(&self, reason: CloseReason) {
+        if let Some(counter) = self.closed.get(reason as usize - 1) {
+            counter.add(1);
+        }
+    }
+
+    pub(crate) fn denied(&self, reason: &'static str) {
+        *self.denied.lock().entry(reason).or_insert(0) += 1;
+    }
+
+    /// Connections ended for `reason`.
+    #[must_use]
+    pub fn closed_for(&self, reason: CloseReason) -> u64 {
+        self.closed.get(reason as usize - 1).map_or(0, Counter::get)
+    }
+
+    /// Logins refused, by reason.
+    #[must_use]
+    pub fn denied_by_reason(&self) -> Vec<(&'static str, u64)> {
+        self.denied.lock().iter().map(|(reason, count)| (*reason, *count)).collect()
+    }
+}
+
+/// Shared state of one server.
+pub(crate) struct Core {
+    pub(crate) limits: Limits,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) server_id: String,
+    pub(crate) server_name: String,
+    pub(crate) cluster: Option<String>,
+    /// See [`crate::inbox`].
+    pub(crate) inboxes: Box<[u8]>,
+    pub(crate) counters: Counters,
+    pub(crate) started: Instant,
+    pub(crate) started_at: SystemTime,
+    accounts: RwLock<HashMap<Arc<str>, Arc<Account>>>,
+    conns: Mutex<HashMap<u64, Arc<Conn>>>,
+    next_id: AtomicU64,
+    /// Client connections, before and after login.
+    pub(crate) clients: AtomicUsize,
+    pub(crate) draining: AtomicBool,
+    /// Publishers held because a link is down.
+    held: Mutex<Vec<Waker>>,
+}
+
+impl Core {
+    pub(crate) fn new(limits: Limits, server_name: String, server_id: String, cluster: Option<String>) -> Self {
+        let budget = Arc::new(Budget::new(limits.max_queued_bytes, limits.max_queued_messages));
+        Self {
+            limits,
+            budget,
+            server_id,
+            server_name,
+            cluster,
+            inboxes: crate::inbox::server_prefix(),
+            counters: Counters::default(),
+            started: Instant::now(),
+            started_at: SystemTime::now(),
+            accounts: RwLock::default(),
+            conns: Mutex::default(),
+            next_id: AtomicU64::new(1),
+            clients: AtomicUsize::new(0),
+            draining: AtomicBool::new(false),
+            held: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The account of that name, made when it is the first time.
+    pub(crate) fn account(&self, name: &str) -> Arc<Account> {
+        if let Some(account) = self.accounts.read().get(name) {
+            return account.clone();
+        }
+        let mut accounts = self.accounts.write();
+        accounts.entry(name.into()).or_insert_with(|| Arc::new(Account::new(name))).clone()
+    }
+
+    pub(crate) fn accounts(&self) -> Vec<Arc<Account>> {
+        self.accounts.read().values().cloned().collect()
+    }
+
+    /// An outbox with the bounds for a client, or the wider ones for a link.
+    pub(crate) fn outbox(&self, link: bool) -> Outbox {
+        let widen = if link { 4 } else { 1 };
+        let bounds = Bounds {
+            max_pending: self.limits.max_pending.saturating_mul(widen),
+            stall_at: self.limits.stall_at.saturating_mul(widen),
+        };
+        Outbox::new(bounds, self.budget.clone())
+    }
+
+    pub(crate) fn register(&self, conn: &Arc<Conn>) {
+        self.conns.lock().insert(conn.id, conn.clone());
+    }
+
+    pub(crate) fn conns(&self) -> Vec<Arc<Conn>> {
+        self.conns.lock().values().cloned().collect()
+    }
+
+    pub(crate) fn conn(&self, id: u64) -> Option<Arc<Conn>> {
+        self.conns.lock().get(&id).cloned()
+    }
+
+    pub(crate) fn conn_count(&self) -> usize {
+        self.conns.lock().len()
+    }
+
+    /// Takes a connection out of everything: interest, links, registry. What it had queued is given up.
+    pub(crate) fn retire(&self, conn: &Arc<Conn>, reason: CloseReason) {
+        if self.conns.lock().remove(&conn.id).is_none() {
+            return;
+        }
+        if matches!(conn.kind, Kind::Link(_)) {
+            conn.account.detach_link(conn);
+        }
+        let subs = conn.subs.lock().take_all();
+        conn.account.unsubscribe(&subs);
+        conn.outbox.close();
+        self.counters.closed(reason);
+        let (out_messages, out_bytes) = conn.outbox.totals();
+        self.counters.ended_in_messages.add(conn.in_messages.load(Ordering::Relaxed));
+        self.counters.ended_in_bytes.add(conn.in_bytes.load(Ordering::Relaxed));
+        self.counters.ended_out_messages.add(out_messages);
+        self.counters.ended_out_bytes.add(out_bytes);
+    }
+
+    /// Registers a publisher to be woken when a link comes or goes.
+    pub(crate) fn wait_for_link(&self, waker: &Waker) {
+        let mut held = self.held.lock();
+        if !held.iter().any(|known| known.will_wake(waker)) {
+            held.push(waker.clone());
+        }
+    }
+
+    /// Wakes the publishers held for a link.
+    pub(crate) fn release_held(&self) {
+        let held = std::mem::take(&mut *self.held.lock());
+        held.into_iter().for_each(Waker::wake);
+    }
+}

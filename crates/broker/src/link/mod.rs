@@ -1,0 +1,78 @@
+//! A leafnode link as the rest of the broker sees it: its role, what may cross it, what was announced on it.
+
+pub mod crossing;
+pub(crate) mod group;
+pub(crate) mod interest;
+pub(crate) mod session;
+
+use std::sync::Arc;
+
+use identity::Rights;
+use parking_lot::{Mutex, RwLock};
+
+pub use crossing::{Crossing, CrossingError, Direction, RouteRule};
+
+use crate::subscription::Subscription;
+pub use group::LinkGroup;
+use interest::Announced;
+
+/// Which end of the link we are. The hub passes interest and messages on between its links, the spoke does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The other end is a leaf of ours.
+    Hub,
+    /// We are a leaf of the other end.
+    Spoke,
+}
+
+/// The state of one link that more than its own task needs.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) role: Role,
+    /// The other server's name and id.
+    pub(crate) remote_name: String,
+    pub(crate) remote_id: String,
+    pub(crate) remote_cluster: String,
+    /// The configured name of the link, for `/leafz` and metrics.
+    pub(crate) name: Arc<str>,
+    pub(crate) solicited: bool,
+    /// What may cross; `None` lets everything cross that both ends have rights to.
+    pub(crate) crossing: Option<Arc<Crossing>>,
+    pub(crate) announced: Mutex<Announced>,
+    /// What the other end lets us send (publish) and announce (subscribe); `None` is everything.
+    pub(crate) allowed: RwLock<Option<Rights>>,
+    /// Our loop detection subject on this link's account.
+    pub(crate) loop_subject: Arc<str>,
+}
+
+impl Link {
+    pub(crate) fn is_filtered(&self) -> bool {
+        self.crossing.is_some()
+    }
+
+    /// Whether what comes from link `from` may go on over this one.
+    pub(crate) fn takes_from(&self, from: &Self) -> bool {
+        let both_filtered = self.is_filtered() && from.is_filtered();
+        let both_hubs = self.role == Role::Spoke && from.role == Role::Spoke;
+        !both_filtered && !both_hubs
+    }
+
+    /// Whether a local subscription concerns the other end at all.
+    pub(crate) fn wants(&self, sub: &Subscription) -> bool {
+        match &sub.conn.kind {
+            crate::conn::Kind::Client | crate::conn::Kind::Local => true,
+            crate::conn::Kind::Link(from) => self.takes_from(from),
+            crate::conn::Kind::Gate => false,
+        }
+    }
+
+    /// Whether the other end lets us send on `subject`.
+    pub(crate) fn may_send(&self, subject: &[u8]) -> bool {
+        self.allowed.read().as_ref().is_none_or(|rights| rights.may_publish(subject))
+    }
+
+    /// Whether the other end lets us subscribe to `pattern`.
+    pub(crate) fn may_announce(&self, pattern: &[u8]) -> bool {
+        self.allowed.read().as_ref().is_none_or(|rights| rights.may_subscribe(pattern, None))
+    }
+}

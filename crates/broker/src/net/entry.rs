@@ -1,0 +1,278 @@
+//! From accept to login: what a client connection is before it is one.
+//!
+//! A closed state machine: INFO, TLS where configured, CONNECT, decision. Before login nothing is allocated by a
+//! length a peer names, and no more than [`crate::Limits::max_connect_line`] bytes are kept.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime};
+
+use identity::Grant;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use wire::Step;
+use wire::client::Op;
+use wire::info::{ConnectOptions, ServerInfo};
+
+use super::greeting::{self, Greeted, Refused};
+use super::listener::{Listener, TlsStart};
+use super::task::Task;
+use crate::auth::{Credentials, Login};
+use crate::conn::{About, CloseReason, Conn, ConnParts, Features, Kind};
+use crate::core::Core;
+use crate::inbox::InboxSpace;
+use crate::session::{ClientSession, Session};
+
+/// The first byte of a TLS handshake record.
+pub(crate) const TLS_HANDSHAKE: u8 = 0x16;
+
+/// Counts a client connection until it has a task of its own that does.
+struct Counted(Arc<Core>, bool);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if self.1 {
+            self.0.clients.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Takes a client connection through to its task.
+pub(crate) async fn enter(core: Arc<Core>, listener: Arc<Listener>, stream: TcpStream, address: SocketAddr, over: bool) {
+    let mut counted = Counted(core.clone(), true);
+    let id = core.next_id();
+    let until = Instant::now() + core.limits.auth_timeout;
+    let nonce = crate::inbox::random_token(16);
+    let first = match greet(&core, &listener, &stream, id, address, &nonce, over, until).await {
+        Ok(first) => first,
+        Err(refused) => return report(&core, id, address, &refused),
+    };
+    // Boxed, and only now: a connection that says nothing costs the little above.
+    let login = Box::pin(log_in(core.clone(), listener, stream, id, address, nonce, first, until));
+    match login.await {
+        Ok(task) => {
+            counted.1 = false;
+            tokio::spawn(task.run());
+        }
+        Err(refused) => report(&core, id, address, &refused),
+    }
+}
+
+pub(crate) fn report(core: &Core, id: u64, address: SocketAddr, refused: &Refused) {
+    core.counters.closed(refused.reason);
+    tracing::debug!(conn = id, %address, reason = refused.reason.name(), detail = %refused.detail, "connection refused");
+}
+
+/// Sends INFO where it comes first, and waits for the client's first byte.
+#[allow(clippy::too_many_arguments)]
+async fn greet(
+    core: &Core,
+    listener: &Listener,
+    stream: &TcpStream,
+    id: u64,
+    address: SocketAddr,
+    nonce: &str,
+    over: bool,
+    until: Instant,
+) -> Result<u8, Refused> {
+    let start = listener.config.tls.as_ref().map(|tls| tls.start);
+    if let Some(TlsStart::Auto(patience)) = start
+        && let Ok(Ok(first)) =
+            tokio::time::timeout(patience, greeting::first_byte(stream, until)).await
+    {
+        return Ok(first);
+    }
+    if start != Some(TlsStart::First) {
+        let mut line = info(core, listener, id, address, nonce).to_line();
+        if over {
+            wire::encode::error_line(&mut line, wire::text::MAX_CONNECTIONS_EXCEEDED);
+        }
+        greeting::write_fresh(stream, &line).map_err(greeting::lost)?;
+    }
+    if over {
+        return Err(Refused::new(CloseReason::MaximumConnections, "too many connections"));
+    }
+    greeting::first_byte(stream, until).await
+}
+
+/// What a client is told first.
+fn info(core: &Core, listener: &Listener, id: u64, address: SocketAddr, nonce: &str) -> ServerInfo {
+    let tls = listener.config.tls.as_ref();
+    ServerInfo {
+        server_id: core.server_id.clone(),
+        server_name: core.server_name.clone(),
+        version: crate::NATS_VERSION.into(),
+        proto: 1,
+        go: Some(String::new()).filter(|_| false),
+        host: listener.local.ip().to_string(),
+        port: listener.local.port(),
+        headers: true,
+        max_payload: core.limits.max_payload,
+        client_id: Some(id),
+        client_ip: Some(address.ip().to_string()),
+        auth_required: listener.config.authenticator.required(),
+        tls_required: tls.is_some_and(|tls| !tls.optional),
+        tls_available: tls.is_some_and(|tls| tls.optional),
+        tls_verify: tls.is_some_and(|tls| tls.verify),
+        nonce: Some(nonce.into()),
+        cluster: core.cluster.clone(),
+        connect_urls: listener.config.connect_urls.clone(),
+        gatehouse: Some(crate::VERSION.into()),
+        ..ServerInfo::default()
+    }
+}
+
+/// TLS, CONNECT and the decision.
+#[allow(clippy::too_many_arguments)]
+async fn log_in(
+    core: Arc<Core>,
+    listener: Arc<Listener>,
+    stream: TcpStream,
+    id: u64,
+    address: SocketAddr,
+    nonce: String,
+    first: u8,
+    until: Instant,
+) -> Result<Task, Refused> {
+    let tls = listener.config.tls.as_ref();
+    let mut peer = match tls {
+        Some(_) if first == TLS_HANDSHAKE => {
+            let peer = greeting::secure(&listener, stream, core.limits.tls_timeout).await?;
+            if tls.is_some_and(|tls| tls.start == TlsStart::First || matches!(tls.start, TlsStart::Auto(_))) {
+                peer.write(&info(&core, &listener, id, address, &nonce).to_line(), until).await?;
+            }
+            peer
+        }
+        Some(tls) if !tls.optional => {
+            let peer = greeting::plain(stream);
+            refuse(&peer, wire::text::SECURE_CONNECTION_REQUIRED, until).await;
+            return Err(Refused::new(CloseReason::TlsHandshake, "spoke without TLS where it is required"));
+        }
+        _ => greeting::plain(stream),
+    };
+    let required = listener.config.authenticator.required();
+    let options = read_connect(&core, &mut peer, until, required).await?;
+    let login =
+        Login { credentials: Credentials::Client(&options), certificates: &peer.certificates, address, nonce: &nonce };
+    let decision = tokio::time::timeout_at(until, listener.config.authenticator.authenticate(login)).await;
+    match decision {
+        Ok(Ok(grant)) => {
+            core.counters.logins.add(1);
+            Ok(establish(&core, &listener, peer, id, address, &options, grant))
+        }
+        Ok(Err(denied)) => {
+            core.counters.denied(denied.reason);
+            tracing::warn!(conn = id, %address, reason = denied.reason, detail = %denied.detail, "login refused");
+            refuse(&peer, denied.text, until).await;
+            Err(Refused::new(CloseReason::AuthenticationFailed, denied.detail))
+        }
+        Err(_) => {
+            // The decision took too long; nobody was refused, so the text is the one clients come back from.
+            refuse(&peer, wire::text::AUTHENTICATION_TIMEOUT, Instant::now() + Duration::from_millis(100)).await;
+            Err(Refused::new(CloseReason::AuthenticationTimeout, "the decision about the login took too long"))
+        }
+    }
+}
+
+/// Tells the peer why; it may be gone already.
+pub(crate) async fn refuse(peer: &Greeted, text: &str, until: Instant) {
+    let mut line = Vec::new();
+    wire::encode::error_line(&mut line, text);
+    if let Err(refused) = peer.write(&line, until).await {
+        tracing::trace!(detail = %refused.detail, "the peer did not wait for the reason");
+    }
+    if let Some(tls) = &peer.tls {
+        tls.close();
+    }
+}
+
+/// Reads the client's CONNECT. Where no login is required, a client may begin with anything else.
+async fn read_connect(
+    core: &Core,
+    peer: &mut Greeted,
+    until: Instant,
+    required: bool,
+) -> Result<ConnectOptions, Refused> {
+    let limits = wire::Limits { max_control_line: core.limits.max_connect_line, max_payload: core.limits.max_payload };
+    let outcome = peer
+        .read_until(until, core.limits.max_connect_line + 2, |bytes| match wire::client::parse(bytes, &limits) {
+            Ok(Step::Frame(Op::Connect(json), used)) => match ConnectOptions::parse(json) {
+                Ok(options) => Ok(Some((Ok(options), used))),
+                Err(error) => Ok(Some((Err(error.client_text()), used))),
+            },
+            Ok(Step::Frame(..)) if required => Ok(Some((Err(wire::text::AUTHORIZATION_VIOLATION), 0))),
+            Ok(Step::Frame(..)) => Ok(Some((Ok(ConnectOptions::default()), 0))),
+            // A message longer than what is kept before login: the session reads on.
+            Ok(Step::Incomplete(need)) if need > core.limits.max_connect_line && !required => {
+                Ok(Some((Ok(ConnectOptions::default()), 0)))
+            }
+            Ok(Step::Incomplete(_)) => Ok(None),
+            Err(error) => Ok(Some((Err(error.client_text()), 0))),
+        })
+        .await;
+    match outcome {
+        Ok(Ok(options)) => {
+            if options.no_responders && !options.headers {
+                refuse(peer, wire::text::NO_RESPONDERS_REQUIRES_HEADERS, until).await;
+                return Err(Refused::new(CloseReason::ProtocolViolation, "no_responders without headers"));
+            }
+            Ok(options)
+        }
+        Ok(Err(text)) => {
+            refuse(peer, text, until).await;
+            Err(Refused::new(CloseReason::ProtocolViolation, text))
+        }
+        Err(refused) => {
+            if refused.reason == CloseReason::AuthenticationTimeout {
+                refuse(peer, wire::text::AUTHENTICATION_TIMEOUT, Instant::now() + Duration::from_millis(100)).await;
+            }
+            Err(refused)
+        }
+    }
+}
+
+fn establish(
+    core: &Arc<Core>,
+    listener: &Listener,
+    peer: Greeted,
+    id: u64,
+    address: SocketAddr,
+    options: &ConnectOptions,
+    grant: Arc<Grant>,
+) -> Task {
+    tracing::info!(conn = id, %address, identity = %grant.identity, lang = options.lang.as_deref(), "connection established");
+    let conn = Arc::new(Conn::new(ConnParts {
+        id,
+        kind: Kind::Client,
+        outbox: core.outbox(false),
+        pipe: peer.pipe,
+        account: core.account(&grant.account),
+        inbox: grant.isolate_inbox.then(|| Box::new(InboxSpace::new(&core.inboxes))),
+        grant,
+        features: Features {
+            echo: options.echo,
+            headers: options.headers,
+            no_responders: options.no_responders,
+            verbose: options.verbose,
+            pedantic: options.pedantic,
+            async_info: options.protocol >= 1,
+        },
+        about: About {
+            address: Some(address),
+            name: options.name.as_deref().map(Into::into),
+            lang: options.lang.as_deref().map(Into::into),
+            version: options.version.as_deref().map(Into::into),
+            tls_version: peer.tls_version,
+            tls_cipher: peer.tls_cipher,
+            start: SystemTime::now(),
+        },
+        max_pending_replies: core.limits.max_pending_replies,
+    }));
+    core.register(&conn);
+    if options.verbose && !peer.kept.starts_with(b"CONNECT") {
+        conn.send_now(|out| out.extend_from_slice(b"+OK\r\n"));
+    }
+    let session = Session::Client(Box::new(ClientSession::new(core.clone(), conn)));
+    Task::new(core.clone(), session, peer.reader, peer.tls, peer.kept, listener.config.link_hold)
+}

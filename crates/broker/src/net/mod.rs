@@ -1,0 +1,14 @@
+//! Sockets, TLS, timers, tasks: the only part of the broker that knows tokio.
+//!
+//! A connection begins as a small task that waits for its first byte ([`entry`]); handshake and login happen in
+//! a future of their own, and what remains is a new small task ([`task`]) that owns the reading half. Writing is
+//! done by whoever has something to write (see [`crate::outbox`]).
+
+pub(crate) mod buffers;
+pub(crate) mod dial;
+pub(crate) mod entry;
+pub(crate) mod greeting;
+pub(crate) mod leaf_entry;
+pub mod listener;
+pub(crate) mod pipe;
+pub(crate) mod task;

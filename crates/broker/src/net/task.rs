@@ -1,0 +1,464 @@
+//! The task of an established connection: reads, hands frames to the session, and keeps time.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::tcp::OwnedReadHalf;
+use tokio::time::Sleep;
+
+use super::buffers::{self, Buffers, KEEP, READ};
+use super::pipe::TlsPipe;
+use crate::conn::{CloseReason, Conn};
+use crate::core::Core;
+use crate::outbox::Broken;
+use crate::pool;
+use crate::session::{Patience, Pause, Session, Work};
+
+/// Read batches worked off before other tasks get their turn.
+const BATCHES: usize = 4;
+/// A connection that has been quiet for so long gives its caches back.
+const REST_AFTER: Duration = Duration::from_secs(3);
+/// Links are asked for a sign of life at least so often.
+const LINK_PING: Duration = Duration::from_secs(15);
+/// How long a closing connection may take to be told why.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+/// The most a frame of its own buffer grows by in one read.
+const GROW: usize = 256 * 1024;
+
+/// What reading waits for.
+enum Wait {
+    Nothing,
+    /// These readers are full.
+    Readers(Vec<Arc<Conn>>, Instant),
+    /// A link this connection publishes over is down.
+    Link(Instant),
+    /// The server has too much queued.
+    Overload(Instant),
+}
+
+impl Wait {
+    fn until(&self) -> Option<Instant> {
+        match self {
+            Self::Nothing => None,
+            Self::Readers(_, until) | Self::Link(until) | Self::Overload(until) => Some(*until),
+        }
+    }
+}
+
+/// An established connection.
+pub(crate) struct Task {
+    core: Arc<Core>,
+    session: Session,
+    socket: OwnedReadHalf,
+    tls: Option<Arc<TlsPipe>>,
+    /// Bytes read but not worked off.
+    kept: Vec<u8>,
+    /// Bytes `kept` has to grow to before it is worth a look.
+    need: usize,
+    wait: Wait,
+    patience: Patience,
+    active: Instant,
+    pinged: Instant,
+    sleep: Pin<Box<Sleep>>,
+    /// How long publishers wait for a link that is down.
+    link_hold: Duration,
+    ended: Option<CloseReason>,
+}
+
+impl Task {
+    pub(crate) fn new(
+        core: Arc<Core>,
+        session: Session,
+        socket: OwnedReadHalf,
+        tls: Option<Arc<TlsPipe>>,
+        kept: Vec<u8>,
+        link_hold: Duration,
+    ) -> Self {
+        let now = Instant::now();
+        let first = core.limits.ping_interval.min(REST_AFTER);
+        Self {
+            core,
+            session,
+            socket,
+            tls,
+            kept,
+            need: 0,
+            wait: Wait::Nothing,
+            patience: Patience::default(),
+            active: now,
+            pinged: now,
+            sleep: Box::pin(tokio::time::sleep(first)),
+            link_hold,
+            ended: None,
+        }
+    }
+
+    fn conn(&self) -> &Arc<Conn> {
+        self.session.conn()
+    }
+
+    /// Runs the connection to its end.
+    pub(crate) async fn run(mut self) -> CloseReason {
+        poll_fn(|cx| {
+            self.conn().outbox.set_owner(cx.waker());
+            Poll::Ready(())
+        })
+        .await;
+        if !self.kept.is_empty() {
+            self.work_kept();
+        }
+        let reason = poll_fn(|cx| self.poll(cx)).await;
+        self.ended = Some(reason);
+        self.say_goodbye(reason).await;
+        reason
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        let now = Instant::now();
+        for _ in 0..BATCHES {
+            if let Some(reason) = self.ending() {
+                return Poll::Ready(reason);
+            }
+            if self.conn().outbox.blocked_since().is_some() {
+                match self.socket.as_ref().poll_write_ready(cx) {
+                    Poll::Ready(Ok(())) => self.conn().unblock(),
+                    Poll::Ready(Err(_)) => return Poll::Ready(CloseReason::Io),
+                    Poll::Pending => {}
+                }
+            }
+            if self.poll_wait(cx, now).is_pending() {
+                return self.poll_timer(cx, now);
+            }
+            match self.poll_read(cx, now) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(reason)) => return Poll::Ready(reason),
+                Poll::Pending => return self.poll_timer(cx, now),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn ending(&self) -> Option<CloseReason> {
+        if let Some(reason) = self.ended.or_else(|| self.conn().close_requested()) {
+            return Some(reason);
+        }
+        self.conn().outbox.broken().map(|broken| match broken {
+            Broken::SlowConsumer => CloseReason::SlowConsumer,
+            Broken::Closed => CloseReason::Io,
+        })
+    }
+
+    /// Ready when nothing keeps this connection from reading on.
+    fn poll_wait(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
+        match &mut self.wait {
+            Wait::Nothing => return Poll::Ready(()),
+            Wait::Readers(readers, until) => {
+                if *until <= now {
+                    readers.drain(..).for_each(|reader| reader.outbox.give_up_waiting());
+                }
+                readers.retain(|reader| !reader.outbox.has_room_or_wait(cx.waker()));
+                if !readers.is_empty() {
+                    return Poll::Pending;
+                }
+                self.wait = Wait::Nothing;
+                return Poll::Ready(());
+            }
+            Wait::Link(until) => {
+                self.patience.link_over = *until <= now;
+                self.core.wait_for_link(cx.waker());
+            }
+            Wait::Overload(until) => {
+                self.patience.overload_over = *until <= now;
+                if !self.patience.overload_over && !self.core.budget.has_room_or_wait(cx.waker()) {
+                    return Poll::Pending;
+                }
+            }
+        }
+        self.work_kept();
+        if matches!(self.wait, Wait::Nothing) { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Works off what was kept when reading had to pause.
+    fn work_kept(&mut self) {
+        let kept = std::mem::take(&mut self.kept);
+        let consumed = buffers::with(|buffers| self.work_off(&kept, &mut buffers.work));
+        self.keep(kept, consumed);
+    }
+
+    /// Gives `bytes` to the session and takes note of what it says; returns how many are done with.
+    fn work_off(&mut self, bytes: &[u8], work: &mut Work) -> usize {
+        let now = Instant::now();
+        let progress = self.session.read(bytes, work, self.patience, now);
+        work.dirty.flush();
+        self.need = 0;
+        let was_waiting = self.wait.until();
+        match progress.pause {
+            Pause::NeedMore(need) => {
+                self.need = need;
+                self.wait = Wait::Nothing;
+                self.patience = Patience::default();
+            }
+            Pause::LinkDown => {
+                if was_waiting.is_none() {
+                    self.core.counters.link_held.add(1);
+                }
+                self.wait = Wait::Link(was_waiting.unwrap_or(now + self.link_hold));
+            }
+            Pause::Overload => {
+                if was_waiting.is_none() {
+                    self.core.counters.overload_held.add(1);
+                }
+                self.wait = Wait::Overload(was_waiting.unwrap_or(now + self.core.limits.overload_hold));
+            }
+            Pause::Close(reason) => self.ended = Some(reason),
+        }
+        if !work.dirty.full.is_empty() {
+            let mut full = std::mem::take(&mut work.dirty.full);
+            full.retain(|reader| !Arc::ptr_eq(reader, self.conn()) && reader.outbox.is_full());
+            if !full.is_empty() && matches!(self.wait, Wait::Nothing) {
+                self.wait = Wait::Readers(full, now + self.core.limits.stall_for);
+            }
+        }
+        progress.consumed
+    }
+
+    /// Reads once and works off what came.
+    fn poll_read(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Result<(), CloseReason>> {
+        let read = if self.kept.len() > KEEP || self.need > READ {
+            ready!(self.poll_read_large(cx))
+        } else {
+            ready!(buffers::with(|buffers| self.poll_read_batch(cx, buffers)))
+        };
+        match read {
+            Ok(0) => Poll::Ready(Err(self.ended.unwrap_or(CloseReason::ClientClosed))),
+            Ok(_) => {
+                self.active = now;
+                self.conn().touch(now);
+                Poll::Ready(Ok(()))
+            }
+            Err(error) => {
+                tracing::debug!(conn = self.conn().id, %error, "read failed");
+                Poll::Ready(Err(match error.kind() {
+                    io::ErrorKind::InvalidData => CloseReason::ProtocolViolation,
+                    _ => CloseReason::ClientClosed,
+                }))
+            }
+        }
+    }
+
+    /// The usual case: kept bytes and new ones side by side in the thread's buffer.
+    fn poll_read_batch(&mut self, cx: &mut Context<'_>, buffers: &mut Buffers) -> Poll<io::Result<usize>> {
+        let Buffers { input, plain, work } = buffers;
+        let start = if self.tls.is_some() { 0 } else { self.kept.len() };
+        let mut room = ReadBuf::new(&mut input[start..]);
+        ready!(Pin::new(&mut self.socket).poll_read(cx, &mut room))?;
+        let read = room.filled().len();
+        if read == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        let kept = std::mem::take(&mut self.kept);
+        let bytes = match &self.tls {
+            None => {
+                input[..start].copy_from_slice(&kept);
+                &input[..start + read]
+            }
+            Some(tls) => {
+                plain.clear();
+                plain.extend_from_slice(&kept);
+                if !tls.decrypt(&input[..read], plain)? {
+                    self.ended = self.ended.or(Some(CloseReason::ClientClosed));
+                }
+                &plain[..]
+            }
+        };
+        pool::give(kept);
+        let consumed = if bytes.len() >= self.need { self.work_off(bytes, work) } else { 0 };
+        if consumed < bytes.len() {
+            self.kept = pool::take();
+            self.kept.extend_from_slice(&bytes[consumed..]);
+        }
+        Poll::Ready(Ok(read))
+    }
+
+    /// A frame larger than the thread's buffer is gathered in a buffer of its own.
+    fn poll_read_large(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let read = match self.tls.clone() {
+            None => {
+                let have = self.kept.len();
+                let more = self.need.saturating_sub(have).clamp(KEEP, GROW);
+                self.kept.reserve(self.need.saturating_sub(have));
+                self.kept.resize(have + more, 0);
+                let mut room = ReadBuf::new(&mut self.kept[have..]);
+                let outcome = Pin::new(&mut self.socket).poll_read(cx, &mut room);
+                let read = room.filled().len();
+                self.kept.truncate(have + read);
+                ready!(outcome)?;
+                read
+            }
+            Some(tls) => ready!(buffers::with(|buffers| {
+                let mut room = ReadBuf::new(&mut buffers.input);
+                ready!(Pin::new(&mut self.socket).poll_read(cx, &mut room))?;
+                if !room.filled().is_empty() && !tls.decrypt(room.filled(), &mut self.kept)? {
+                    self.ended = self.ended.or(Some(CloseReason::ClientClosed));
+                }
+                Poll::Ready(Ok::<usize, io::Error>(room.filled().len()))
+            }))?,
+        };
+        if read > 0 && self.kept.len() >= self.need {
+            self.work_kept();
+        }
+        Poll::Ready(Ok(read))
+    }
+
+    fn keep(&mut self, mut bytes: Vec<u8>, consumed: usize) {
+        if consumed == bytes.len() {
+            pool::give(bytes);
+        } else {
+            bytes.drain(..consumed);
+            self.kept = bytes;
+        }
+    }
+
+    /// Arms the timer for what is due next, and does what is due.
+    fn poll_timer(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<CloseReason> {
+        let blocked = self.conn().outbox.blocked_since().map(|since| since + self.core.limits.write_deadline);
+        let rest = (!self.session.is_rested()).then(|| now + REST_AFTER);
+        for due in [self.wait.until(), blocked, rest].into_iter().flatten() {
+            if due < self.sleep.deadline().into_std() {
+                self.sleep.as_mut().reset(due.into());
+            }
+        }
+        while self.sleep.as_mut().poll(cx).is_ready() {
+            let now = Instant::now();
+            match self.on_time(now) {
+                Ok(next) => self.sleep.as_mut().reset(next.into()),
+                Err(reason) => return Poll::Ready(reason),
+            }
+            if self.wait.until().is_some_and(|until| until <= now) {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Everything that happens because time has passed; returns when to look again.
+    fn on_time(&mut self, now: Instant) -> Result<Instant, CloseReason> {
+        let limits = &self.core.limits;
+        let mut next = now + limits.ping_interval;
+        if let Some(since) = self.conn().outbox.blocked_since() {
+            if now >= since + limits.write_deadline {
+                return Err(CloseReason::WriteDeadline);
+            }
+            next = next.min(since + limits.write_deadline);
+        }
+        if let Some(expires_at) = self.conn().grant().expires_at {
+            let left = Duration::from_secs(expires_at).saturating_sub(since_epoch());
+            if left.is_zero() {
+                return Err(CloseReason::AuthenticationExpired);
+            }
+            // Sleeping clocks and wall clocks drift: look again at least once an hour.
+            next = next.min(now + left.min(Duration::from_secs(3600)));
+        }
+        let idle = now.saturating_duration_since(self.active);
+        next = next.min(self.ping_when_due(now)?);
+        if idle >= REST_AFTER {
+            self.session.rest();
+        } else if !self.session.is_rested() {
+            next = next.min(self.active + REST_AFTER);
+        }
+        if let Some(until) = self.wait.until().filter(|until| *until > now) {
+            next = next.min(until);
+        }
+        Ok(next.max(now + Duration::from_millis(1)))
+    }
+
+    /// Sends a PING when it is time; returns when it is time again. Clients are asked when they are quiet,
+    /// links always: their round trip time is a measurement.
+    fn ping_when_due(&mut self, now: Instant) -> Result<Instant, CloseReason> {
+        let (limits, unanswered) = (&self.core.limits, self.session.pings().unanswered);
+        let (since, interval) = match &self.session {
+            Session::Client(_) => (self.active.max(self.pinged), limits.ping_interval),
+            Session::Link(_) => (self.pinged, limits.ping_interval.min(LINK_PING)),
+        };
+        if now < since + interval {
+            return Ok(since + interval);
+        }
+        if unanswered >= limits.ping_max {
+            return Err(CloseReason::StaleConnection);
+        }
+        self.pinged = now;
+        self.session.pings().sent(now);
+        self.conn().send_now(|out| out.extend_from_slice(b"PING\r\n"));
+        Ok(now + interval)
+    }
+
+    /// Tells the peer why, and gives what is queued a moment to leave.
+    async fn say_goodbye(&mut self, reason: CloseReason) {
+        let conn = self.conn().clone();
+        if let Some(text) = last_words(reason) {
+            conn.send_now(|out| wire::encode::error_line(out, text));
+        }
+        let deadline = tokio::time::Instant::now() + LAST_WORDS;
+        while reason != CloseReason::ClientClosed && !conn.outbox.is_idle() {
+            match tokio::time::timeout_at(deadline, self.socket.as_ref().writable()).await {
+                Ok(Ok(())) => conn.unblock(),
+                _ => break,
+            }
+            if tokio::time::Instant::now() >= deadline {
+                break;
+            }
+        }
+        if let Some(tls) = &self.tls {
+            tls.close();
+        }
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        let conn = self.session.conn().clone();
+        let reason = match self.ended {
+            _ if std::thread::panicking() => {
+                self.core.counters.panics.add(1);
+                CloseReason::Panicked
+            }
+            Some(reason) => reason,
+            None => CloseReason::ServerShutdown,
+        };
+        if conn.is_client() {
+            self.core.clients.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.session.going();
+        self.core.retire(&conn, reason);
+        let lost = conn.outbox.dropped();
+        if lost > 0 {
+            tracing::warn!(conn = conn.id, identity = %conn.grant().identity, reason = reason.name(), lost, "connection closed with messages not written");
+        } else {
+            tracing::info!(conn = conn.id, identity = %conn.grant().identity, reason = reason.name(), "connection closed");
+        }
+    }
+}
+
+/// The error text for a reason the peer is told.
+fn last_words(reason: CloseReason) -> Option<&'static str> {
+    match reason {
+        CloseReason::StaleConnection => Some(wire::text::STALE_CONNECTION),
+        CloseReason::SlowConsumer | CloseReason::WriteDeadline => Some(wire::text::SLOW_CONSUMER),
+        CloseReason::AuthenticationExpired => Some(wire::text::USER_AUTHENTICATION_EXPIRED),
+        CloseReason::MaximumConnections => Some(wire::text::MAX_CONNECTIONS_EXCEEDED),
+        _ => None,
+    }
+}
+
+/// Time since the Unix epoch.
+pub(crate) fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}

@@ -1,0 +1,371 @@
+//! What waits to be written to one connection: bounded, appended in batches, drained by whoever is there.
+//!
+//! Any task may append frames and then flush: it writes to the socket itself, without blocking, as long as
+//! the socket takes bytes. When the socket is full the outbox is *blocked* and the connection's own task goes
+//! on when the socket is writable again. Only one task writes at a time (`writing`).
+//!
+//! Rule: whoever drains wakes those who wait for room, on every way out of [`Outbox::flush`].
+
+use std::io;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Instant;
+
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::budget::Budget;
+use crate::pool;
+
+/// Where an outbox's bytes go: a socket, or a TLS session over one. Never blocks.
+pub(crate) trait Pipe: Send + Sync {
+    /// Takes some bytes; `WouldBlock` when it can take none now.
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
+    /// Pushes on what the pipe itself still holds (encrypted records); `WouldBlock` when some is left.
+    fn try_flush(&self) -> io::Result<()>;
+}
+
+/// The bounds of one outbox, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// More than this is a slow consumer.
+    pub(crate) max_pending: usize,
+    /// Above this publishers wait.
+    pub(crate) stall_at: usize,
+}
+
+/// What became of an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Appended {
+    /// Queued; the caller is the first since the last flush and has to see to the next one.
+    Flush,
+    /// Queued; somebody is already due to flush.
+    Queued,
+    /// The connection is closing: the bytes went nowhere.
+    Closed,
+}
+
+/// Why an outbox takes no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// More than the bound was queued.
+    SlowConsumer,
+    /// The pipe failed or the connection ended.
+    Closed,
+}
+
+pub(crate) struct Outbox {
+    state: Mutex<State>,
+    budget: Arc<Budget>,
+    bounds: Bounds,
+}
+
+#[derive(Default)]
+struct State {
+    /// Frames not yet taken by a flush.
+    buf: Vec<u8>,
+    messages: usize,
+    /// Frames a flush has taken; `rest[rest_at..]` is still to be written.
+    rest: Vec<u8>,
+    rest_at: usize,
+    rest_messages: usize,
+    /// Everything queued, whoever holds it.
+    queued: usize,
+    writing: bool,
+    /// The socket is full (or the pipe holds bytes): the owner continues when it is writable.
+    blocked: Option<Instant>,
+    /// An appender has promised a flush.
+    promised: bool,
+    /// Publishers waited for it in vain and do not wait again before it has caught up.
+    lagging: bool,
+    broken: Option<Broken>,
+    owner: Option<Waker>,
+    waiters: Vec<Waker>,
+    out_messages: u64,
+    out_bytes: u64,
+    /// Messages that were queued and never written.
+    dropped: usize,
+}
+
+impl Outbox {
+    pub(crate) fn new(bounds: Bounds, budget: Arc<Budget>) -> Self {
+        Self { state: Mutex::new(State::default()), budget, bounds }
+    }
+
+    /// Queues `messages` messages that `write` appends to the buffer.
+    pub(crate) fn append(&self, messages: usize, write: impl FnOnce(&mut Vec<u8>)) -> Appended {
+        let mut state = self.state.lock();
+        if state.broken.is_some() {
+            return Appended::Closed;
+        }
+        if state.buf.capacity() == 0 {
+            state.buf = pool::take();
+        }
+        let before = state.buf.len();
+        write(&mut state.buf);
+        let added = state.buf.len() - before;
+        self.account(&mut state, added, messages)
+    }
+
+    fn account(&self, state: &mut MutexGuard<'_, State>, added: usize, messages: usize) -> Appended {
+        state.queued += added;
+        state.messages += messages;
+        state.out_messages += messages as u64;
+        state.out_bytes += added as u64;
+        self.budget.add(added, messages);
+        if state.queued > self.bounds.max_pending {
+            self.break_off(state, Broken::SlowConsumer);
+            return Appended::Closed;
+        }
+        if state.promised || state.blocked.is_some() {
+            Appended::Queued
+        } else {
+            state.promised = true;
+            Appended::Flush
+        }
+    }
+
+    /// Writes a ready-made block of frames: straight to the pipe when nothing waits before it, else queued.
+    pub(crate) fn send(&self, pipe: &dyn Pipe, block: &[u8], messages: usize) -> Appended {
+        let mut state = self.state.lock();
+        if state.broken.is_some() {
+            return Appended::Closed;
+        }
+        if state.writing || state.blocked.is_some() || state.queued > 0 {
+            if state.buf.capacity() == 0 {
+                state.buf = pool::take();
+            }
+            state.buf.extend_from_slice(block);
+            return self.account(&mut state, block.len(), messages);
+        }
+        state.writing = true;
+        state.out_messages += messages as u64;
+        state.out_bytes += block.len() as u64;
+        drop(state);
+        let (written, outcome) = write_out(pipe, block);
+        let mut state = self.state.lock();
+        state.writing = false;
+        if state.broken.is_some() {
+            return Appended::Closed;
+        }
+        let left = block.len() - written;
+        if left > 0 {
+            state.rest = pool::take();
+            state.rest.extend_from_slice(&block[written..]);
+            state.rest_at = 0;
+            state.rest_messages = messages;
+            state.queued += left;
+            self.budget.add(left, messages);
+        }
+        self.settle(&mut state, outcome);
+        if state.broken.is_some() {
+            return Appended::Closed;
+        }
+        let more = !state.buf.is_empty() && state.blocked.is_none();
+        drop(state);
+        if more {
+            self.flush(pipe);
+        }
+        Appended::Queued
+    }
+
+    /// Writes what is queued until it is gone or the pipe is full. Called by appenders and by the owner.
+    pub(crate) fn flush(&self, pipe: &dyn Pipe) {
+        let mut state = self.state.lock();
+        state.promised = false;
+        while !state.writing && state.blocked.is_none() && state.broken.is_none() {
+            if state.rest_at == state.rest.len() {
+                if state.buf.is_empty() {
+                    break;
+                }
+                let taken = std::mem::take(&mut state.buf);
+                pool::give(std::mem::replace(&mut state.rest, taken));
+                state.rest_at = 0;
+                state.rest_messages += std::mem::take(&mut state.messages);
+            }
+            let chunk = std::mem::take(&mut state.rest);
+            let at = state.rest_at;
+            state.writing = true;
+            drop(state);
+            let (written, outcome) = write_out(pipe, &chunk[at..]);
+            state = self.state.lock();
+            state.writing = false;
+            if state.broken.is_some() {
+                // Closed meanwhile: what was queued has been given back already.
+                break;
+            }
+            state.queued -= written;
+            let mut done = 0;
+            state.rest_at = at + written;
+            if state.rest_at == chunk.len() {
+                done = std::mem::take(&mut state.rest_messages);
+                state.rest_at = 0;
+                pool::give(chunk);
+            } else {
+                state.rest = chunk;
+            }
+            self.budget.release(written, done);
+            self.settle(&mut state, outcome);
+        }
+        Self::wake_waiters(&mut state, self.bounds);
+    }
+
+    /// Takes the outcome of a write into the state.
+    fn settle(&self, state: &mut MutexGuard<'_, State>, outcome: io::Result<()>) {
+        match outcome {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                state.blocked = Some(Instant::now());
+                if let Some(owner) = &state.owner {
+                    owner.wake_by_ref();
+                }
+            }
+            Err(_) => self.break_off(state, Broken::Closed),
+        }
+    }
+
+    fn wake_waiters(state: &mut MutexGuard<'_, State>, bounds: Bounds) {
+        if state.queued <= bounds.stall_at / 2 {
+            state.lagging = false;
+            state.waiters.drain(..).for_each(Waker::wake);
+        }
+    }
+
+    /// Takes no more, gives back what was queued, and tells everybody who waits.
+    fn break_off(&self, state: &mut MutexGuard<'_, State>, why: Broken) {
+        state.broken = Some(why);
+        let (bytes, messages) = (state.queued, state.messages + state.rest_messages);
+        state.dropped += messages;
+        state.queued = 0;
+        state.messages = 0;
+        state.rest_messages = 0;
+        state.rest_at = 0;
+        pool::give(std::mem::take(&mut state.buf));
+        pool::give(std::mem::take(&mut state.rest));
+        self.budget.release(bytes, messages);
+        state.waiters.drain(..).for_each(Waker::wake);
+        if let Some(owner) = state.owner.take() {
+            owner.wake();
+        }
+    }
+
+    /// Ends it from outside.
+    pub(crate) fn close(&self) {
+        let mut state = self.state.lock();
+        if state.broken.is_none() {
+            self.break_off(&mut state, Broken::Closed);
+        }
+    }
+
+    /// The owner's waker: called when the pipe is full or the outbox breaks.
+    pub(crate) fn set_owner(&self, waker: &Waker) {
+        let mut state = self.state.lock();
+        if !state.owner.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            state.owner = Some(waker.clone());
+        }
+    }
+
+    /// Wakes the owner, for it to look at what has changed.
+    pub(crate) fn wake_owner(&self) {
+        let owner = self.state.lock().owner.clone();
+        if let Some(owner) = owner {
+            owner.wake();
+        }
+    }
+
+    /// Since when the pipe has been full.
+    pub(crate) fn blocked_since(&self) -> Option<Instant> {
+        self.state.lock().blocked
+    }
+
+    /// The owner saw the pipe become writable.
+    pub(crate) fn unblock(&self, pipe: &dyn Pipe) {
+        {
+            let mut state = self.state.lock();
+            if state.blocked.take().is_none() || state.broken.is_some() {
+                return;
+            }
+            // Nobody else writes while the pipe is pushed: what it holds goes first.
+            state.writing = true;
+        }
+        let outcome = pipe.try_flush();
+        {
+            let mut state = self.state.lock();
+            state.writing = false;
+            if state.broken.is_none() {
+                self.settle(&mut state, outcome);
+            }
+        }
+        self.flush(pipe);
+    }
+
+    pub(crate) fn broken(&self) -> Option<Broken> {
+        self.state.lock().broken
+    }
+
+    /// Whether publishers should wait for this reader.
+    pub(crate) fn is_full(&self) -> bool {
+        let state = self.state.lock();
+        state.queued > self.bounds.stall_at && !state.lagging && state.broken.is_none()
+    }
+
+    /// True when there is room (or no point in waiting); otherwise `waker` is called when there is.
+    pub(crate) fn has_room_or_wait(&self, waker: &Waker) -> bool {
+        let mut state = self.state.lock();
+        if state.queued <= self.bounds.stall_at / 2 || state.lagging || state.broken.is_some() {
+            return true;
+        }
+        if !state.waiters.iter().any(|known| known.will_wake(waker)) {
+            state.waiters.push(waker.clone());
+        }
+        false
+    }
+
+    /// Publishers have waited long enough for this reader.
+    pub(crate) fn give_up_waiting(&self) {
+        let mut state = self.state.lock();
+        state.lagging = true;
+        state.waiters.drain(..).for_each(Waker::wake);
+    }
+
+    /// Bytes queued now.
+    pub(crate) fn queued(&self) -> usize {
+        self.state.lock().queued
+    }
+
+    /// Whether nothing waits to be written, neither here nor in the pipe.
+    pub(crate) fn is_idle(&self) -> bool {
+        let state = self.state.lock();
+        state.broken.is_some() || (state.queued == 0 && !state.writing && state.blocked.is_none())
+    }
+
+    /// Messages that were queued and never written.
+    pub(crate) fn dropped(&self) -> usize {
+        self.state.lock().dropped
+    }
+
+    /// Messages and bytes ever queued for this connection.
+    pub(crate) fn totals(&self) -> (u64, u64) {
+        let state = self.state.lock();
+        (state.out_messages, state.out_bytes)
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Writes until all is taken or the pipe refuses.
+fn write_out(pipe: &dyn Pipe, bytes: &[u8]) -> (usize, io::Result<()>) {
+    let mut at = 0;
+    while at < bytes.len() {
+        match pipe.try_write(&bytes[at..]) {
+            Ok(0) => return (at, Err(io::ErrorKind::WriteZero.into())),
+            Ok(n) => at += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (at, Err(error)),
+        }
+    }
+    (at, pipe.try_flush())
+}

@@ -1,0 +1,139 @@
+//! The answers a connection owes: subjects it was given as reply, which it may publish to for a while.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use hashbrown::HashMap;
+use identity::ResponseLimit;
+
+use crate::conn::Conn;
+
+/// How long an answer over a link may take where the rights set no time of their own.
+const DEFAULT_TTL: Duration = Duration::from_secs(120);
+
+struct Owed {
+    until: Instant,
+    /// Answers left; `u32::MAX` is no limit.
+    left: u32,
+    /// The link the request came over: the answer goes back there whatever interest is known.
+    origin: Weak<Conn>,
+}
+
+/// A bounded table of replies; the oldest is forgotten first.
+pub(crate) struct Replies {
+    table: Option<Box<Table>>,
+    max: usize,
+}
+
+#[derive(Default)]
+struct Table {
+    owed: HashMap<Box<[u8]>, Owed, foldhash::fast::RandomState>,
+    order: VecDeque<Box<[u8]>>,
+}
+
+/// An answer that may be given.
+pub(crate) struct Answer {
+    /// The link to send it over, when the request came over one.
+    pub(crate) origin: Option<Arc<Conn>>,
+    /// Whether the rights allow it by themselves (`allow_responses`).
+    pub(crate) by_right: bool,
+}
+
+impl Replies {
+    pub(crate) fn new(max: usize) -> Self {
+        Self { table: None, max }
+    }
+
+    /// Notes that `reply` was delivered with a message from `origin`.
+    pub(crate) fn note(&mut self, reply: &[u8], origin: Weak<Conn>, limit: Option<ResponseLimit>, now: Instant) {
+        let max = self.max;
+        let table = self.table.get_or_insert_with(Box::default);
+        table.forget_old(now, max);
+        let ttl = limit.map_or(DEFAULT_TTL, |limit| limit.ttl.unwrap_or(Duration::from_secs(86_400 * 365)));
+        let left = limit.map_or(u32::MAX, |limit| limit.max.unwrap_or(u32::MAX));
+        let key: Box<[u8]> = reply.into();
+        table.order.push_back(key.clone());
+        table.owed.insert(key, Owed { until: now + ttl, left, origin });
+    }
+
+    /// Uses one answer to `subject`, when one is owed.
+    pub(crate) fn answer(&mut self, subject: &[u8], by_right: bool, now: Instant) -> Option<Answer> {
+        let table = self.table.as_mut()?;
+        let owed = table.owed.get_mut(subject)?;
+        if owed.until < now {
+            table.owed.remove(subject);
+            return None;
+        }
+        let origin = owed.origin.upgrade();
+        if owed.left != u32::MAX {
+            owed.left -= 1;
+            if owed.left == 0 {
+                table.owed.remove(subject);
+            }
+        }
+        Some(Answer { origin, by_right })
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.table.as_ref().is_none_or(|table| table.owed.is_empty())
+    }
+}
+
+impl Table {
+    /// Drops what is over its time or over the bound; the order may hold keys already answered.
+    fn forget_old(&mut self, now: Instant, max: usize) {
+        while let Some(oldest) = self.order.front() {
+            let over = self.owed.len() >= max || self.order.len() >= 4 * max;
+            match self.owed.get(oldest) {
+                Some(owed) if owed.until >= now && !over => break,
+                Some(_) => {
+                    self.owed.remove(oldest);
+                }
+                None => {}
+            }
+            self.order.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limit(max: Option<u32>, ttl: Option<Duration>) -> Option<ResponseLimit> {
+        Some(ResponseLimit { max, ttl })
+    }
+
+    #[test]
+    fn answers_run_out() {
+        let mut replies = Replies::new(10);
+        let now = Instant::now();
+        replies.note(b"r.1", Weak::new(), limit(Some(2), None), now);
+        assert!(replies.answer(b"r.2", true, now).is_none());
+        assert!(replies.answer(b"r.1", true, now).is_some());
+        assert!(replies.answer(b"r.1", true, now).is_some());
+        assert!(replies.answer(b"r.1", true, now).is_none());
+    }
+
+    #[test]
+    fn answers_expire() {
+        let mut replies = Replies::new(10);
+        let now = Instant::now();
+        replies.note(b"r.1", Weak::new(), limit(None, Some(Duration::from_secs(1))), now);
+        assert!(replies.answer(b"r.1", true, now + Duration::from_secs(2)).is_none());
+    }
+
+    #[test]
+    fn the_table_is_bounded() {
+        let mut replies = Replies::new(3);
+        let now = Instant::now();
+        for i in 0..100 {
+            replies.note(format!("r.{i}").as_bytes(), Weak::new(), limit(Some(1), None), now);
+        }
+        assert!(replies.answer(b"r.0", true, now).is_none());
+        assert!(replies.answer(b"r.99", true, now).is_some());
+        assert!(replies.table.as_ref().unwrap().owed.len() <= 3);
+        assert!(replies.table.as_ref().unwrap().order.len() <= 12);
+    }
+}

@@ -1,0 +1,226 @@
+//! Deriving a route from the interest index and the rights of everybody concerned.
+
+use std::sync::Arc;
+
+use smallvec::{SmallVec, smallvec};
+
+use super::{Choice, How, LinkTarget, Route, Target, Verdict};
+use crate::conn::{Conn, Kind};
+use crate::inbox::STOCK;
+use crate::link::interest::is_isolated;
+use crate::subscription::Sub;
+
+/// What a route is asked for.
+pub(crate) struct Query<'a> {
+    pub(crate) subject: &'a [u8],
+    /// Who publishes.
+    pub(crate) origin: &'a Arc<Conn>,
+    /// From a link: the queue groups the sender chose for us, space separated. Others get nothing.
+    pub(crate) queues: &'a [u8],
+    /// The server's inbox prefix (see [`crate::inbox`]).
+    pub(crate) inboxes: &'a [u8],
+    /// The origin's rights are not asked (they were, or it is a link).
+    pub(crate) trusted: bool,
+}
+
+/// The members of one queue group, from every pattern that matches.
+struct Group<'a> {
+    name: &'a [u8],
+    parts: SmallVec<[&'a [Sub]; 1]>,
+}
+
+impl<'a> Group<'a> {
+    fn subs(&self) -> impl Iterator<Item = &'a Sub> {
+        self.parts.iter().flat_map(|part| part.iter())
+    }
+}
+
+impl Route {
+    /// Derives the route anew, keeping the buffers. `generation` was read before, so that a change meanwhile
+    /// makes the route look old rather than new.
+    pub(crate) fn derive(&mut self, query: &Query<'_>, generation: u64) {
+        self.clear();
+        let account = &query.origin.account;
+        let index = account.index();
+        self.generation = generation;
+        if !query.trusted && !query.origin.grant().rights.may_publish(query.subject) {
+            self.verdict = Verdict::Denied;
+            return;
+        }
+        // A queue group is one group whatever patterns its members subscribed with.
+        let mut groups: SmallVec<[Group<'_>; 4]> = SmallVec::new();
+        index.interest.matches(query.subject, |members| {
+            for sub in members.plain() {
+                self.add_plain(query, sub);
+            }
+            for (name, subs) in members.queues() {
+                match groups.iter_mut().find(|group| group.name == name) {
+                    Some(group) => group.parts.push(subs),
+                    None => groups.push(Group { name, parts: smallvec![subs] }),
+                }
+            }
+        });
+        for group in &groups {
+            self.add_queue(query, group);
+        }
+        self.drop_empty_links();
+    }
+
+    fn add_plain(&mut self, query: &Query<'_>, sub: &Sub) {
+        match &sub.conn.kind {
+            Kind::Gate if query.origin.is_client() => self.verdict = Verdict::Hold,
+            Kind::Gate => {}
+            Kind::Link(_) => {
+                if let Some(at) = self.link_target(query, sub) {
+                    self.links[at].plain = true;
+                }
+            }
+            Kind::Client | Kind::Local => {
+                if may_get(query, sub) {
+                    let target = self.target(query, sub, true);
+                    self.plain.push(target);
+                }
+            }
+        }
+    }
+
+    fn add_queue(&mut self, query: &Query<'_>, group: &Group<'_>) {
+        let name = group.name;
+        let from_link = query.origin.link().is_some();
+        if from_link && !query.queues.split(|byte| *byte == b' ').any(|chosen| chosen == name) {
+            return;
+        }
+        let first = self.members.len();
+        for sub in group.subs().filter(|sub| !matches!(sub.conn.kind, Kind::Link(_) | Kind::Gate)) {
+            if may_get(query, sub) {
+                let target = self.target(query, sub, false);
+                self.members.push(target);
+            }
+        }
+        if self.members.len() > first {
+            self.queues.push(first..self.members.len());
+            return;
+        }
+        let mut candidates: Vec<(usize, u32)> = Vec::new();
+        for sub in group.subs().filter(|sub| sub.conn.link().is_some()) {
+            if let Some(at) = self.link_target(query, sub) {
+                candidates.push((at, sub.weight().max(1)));
+            }
+        }
+        match candidates.as_slice() {
+            [] => {}
+            [(only, _)] => self.link_serves(*only, name),
+            _ => {
+                let name = self.store(&[name]);
+                self.choices.push(Choice { name, candidates });
+            }
+        }
+    }
+
+    /// A target framed for its subscriber; it may share the prefix of the last plain one, where the text would
+    /// be the same.
+    fn target(&mut self, query: &Query<'_>, sub: &Sub, may_share: bool) -> Target {
+        let conn = &sub.conn;
+        if matches!(conn.kind, Kind::Local) {
+            let prefix = self.store(&[b"LMSG ", query.subject, b" "]);
+            return Target { sub: sub.clone(), prefix, how: How::Framed };
+        }
+        let singly = sub.is_limited() || !conn.features.headers || conn.tracks_replies(query.origin);
+        let how = if singly { How::Singly } else { How::Block };
+        let isolated = is_isolated(query.subject, query.inboxes);
+        if may_share
+            && !isolated
+            && let Some(known) = self.plain.last()
+            && known.how != How::Framed
+            && known.sub.tag() == sub.tag()
+        {
+            return Target { sub: sub.clone(), prefix: known.prefix.clone(), how };
+        }
+        let restored = conn.inbox.as_ref().and_then(|space| space.restore(query.subject));
+        let prefix = match restored {
+            Some(rest) => self.store(&[b"HMSG ", STOCK, rest, b" ", sub.tag(), b" "]),
+            None => self.store(&[b"HMSG ", query.subject, b" ", sub.tag(), b" "]),
+        };
+        Target { sub: sub.clone(), prefix, how }
+    }
+
+    /// The index of the link target for `sub`, made when it is the first; `None` when the link is not to get it.
+    fn link_target(&mut self, query: &Query<'_>, sub: &Sub) -> Option<usize> {
+        let link = sub.conn.link()?;
+        if Arc::ptr_eq(&sub.conn, query.origin) {
+            return None;
+        }
+        if query.origin.link().is_some_and(|from| !link.takes_from(from)) {
+            return None;
+        }
+        let mut mapped = Vec::new();
+        let subject = match &link.crossing {
+            None => query.subject,
+            Some(crossing) => {
+                let rule = crossing.send.get(sub.rule as usize)?;
+                // The entry's tag is the other side's pattern: it says what is really wanted there.
+                if !rule.apply(query.subject, &mut mapped) || !subject::matches(sub.tag_pattern(), &mapped) {
+                    return None;
+                }
+                &mapped
+            }
+        };
+        if !link.may_send(subject) {
+            return None;
+        }
+        if let Some(known) =
+            self.links.iter().position(|known| Arc::ptr_eq(&known.conn, &sub.conn) && self.text(&known.subject) == subject)
+        {
+            return Some(known);
+        }
+        let subject = self.store(&[subject]);
+        self.links.push(LinkTarget { conn: sub.conn.clone(), subject, plain: false, queues: 0..0 });
+        Some(self.links.len() - 1)
+    }
+
+    /// Adds a queue group to those a link serves alone.
+    fn link_serves(&mut self, at: usize, name: &[u8]) {
+        let before = self.text(&self.links[at].queues).to_vec();
+        if before.split(|byte| *byte == b' ').any(|known| known == name) {
+            return;
+        }
+        let joined = if before.is_empty() { self.store(&[name]) } else { self.store(&[&before, b" ", name]) };
+        self.links[at].queues = joined;
+    }
+
+    /// A link that was looked at but gets nothing by itself stays only as a candidate of a choice.
+    fn drop_empty_links(&mut self) {
+        if self.choices.is_empty() {
+            self.links.retain(|link| link.plain || !link.queues.is_empty());
+        }
+    }
+
+    fn store(&mut self, parts: &[&[u8]]) -> std::ops::Range<usize> {
+        let start = self.arena.len();
+        for part in parts {
+            self.arena.extend_from_slice(part);
+        }
+        start..self.arena.len()
+    }
+}
+
+/// Whether a subscriber may be given a message of this subject from this origin.
+fn may_get(query: &Query<'_>, sub: &Sub) -> bool {
+    let conn = &sub.conn;
+    if !conn.features.echo && Arc::ptr_eq(conn, query.origin) {
+        return false;
+    }
+    if sub.is_spent() {
+        return false;
+    }
+    if is_isolated(query.subject, query.inboxes)
+        && conn.is_client()
+        && !conn.inbox.as_ref().is_some_and(|space| query.subject.starts_with(space.own()))
+    {
+        return false;
+    }
+    let grant = conn.grant();
+    !grant.rights.filters_delivery()
+        || conn.inbox.as_ref().is_some_and(|space| query.subject.starts_with(space.own()))
+        || grant.rights.may_deliver(query.subject, sub.queue())
+}

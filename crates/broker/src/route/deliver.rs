@@ -1,0 +1,290 @@
+//! Handing a batch of messages to the targets of its route.
+//!
+//! A block of frames is encoded once and used for every target with the same prefix. A large block goes
+//! straight to the socket of a target for whom nothing waits; small ones are queued and flushed when the
+//! publisher's read batch is done.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{How, Item, Items, LinkTarget, Route, Target};
+use crate::conn::Conn;
+use crate::outbox::Appended;
+use crate::subscription::Claim;
+
+/// A block of at least this many bytes is written at once, without a detour through the outbox.
+const WRITE_AT_ONCE: usize = 16 * 1024;
+/// A queue with this much in it is flushed before the batch ends.
+const FLUSH_EARLY: usize = 64 * 1024;
+
+/// What a read batch has left to do: connections to flush, readers that are full, subscriptions that ended.
+#[derive(Debug, Default)]
+pub(crate) struct Dirty {
+    flush: Vec<Arc<Conn>>,
+    /// Readers to wait for before more is read from the publisher.
+    pub(crate) full: Vec<Arc<Conn>>,
+    /// Limited subscriptions that have had their last message.
+    pub(crate) spent: Vec<crate::subscription::Sub>,
+}
+
+impl Dirty {
+    pub(crate) fn note(&mut self, conn: &Arc<Conn>, appended: Appended) {
+        if appended == Appended::Flush {
+            self.flush.push(conn.clone());
+        }
+    }
+
+    /// Writes what was queued; afterwards `full` names who could not take it.
+    pub(crate) fn flush(&mut self) {
+        while let Some(conn) = self.flush.pop() {
+            conn.flush();
+            self.look(&conn);
+        }
+    }
+
+    fn look(&mut self, conn: &Arc<Conn>) {
+        if conn.outbox.is_full() && !self.full.iter().any(|known| Arc::ptr_eq(known, conn)) {
+            self.full.push(conn.clone());
+        }
+    }
+}
+
+/// Delivers; returns how many copies were handed to somebody.
+pub(crate) fn deliver(route: &Route, items: &Items<'_>, origin: &Arc<Conn>, block: &mut Vec<u8>, dirty: &mut Dirty) -> usize {
+    let mut delivery = Delivery { route, items, origin, block, dirty, encoded: 0..0 };
+    let mut copies = delivery.plain();
+    for members in &route.queues {
+        copies += delivery.queue(route.members.get(members.clone()).unwrap_or_default());
+    }
+    copies + delivery.links()
+}
+
+struct Delivery<'a> {
+    route: &'a Route,
+    items: &'a Items<'a>,
+    origin: &'a Arc<Conn>,
+    block: &'a mut Vec<u8>,
+    dirty: &'a mut Dirty,
+    /// The prefix `block` was encoded with; empty when it holds something else.
+    encoded: Range<usize>,
+}
+
+impl Delivery<'_> {
+    fn plain(&mut self) -> usize {
+        let mut copies = 0;
+        for target in &self.route.plain {
+            copies += match target.how {
+                How::Singly => self.items.list.iter().map(|item| self.one(target, item)).sum(),
+                How::Block | How::Framed => {
+                    if self.encoded != target.prefix || self.encoded.is_empty() {
+                        self.encode(target, 0, 1);
+                    }
+                    self.hand_over(target, self.items.list.len())
+                }
+            };
+        }
+        self.encoded = 0..0;
+        copies
+    }
+
+    /// Deals the batch out among the members in turn, starting at a random one.
+    fn queue(&mut self, members: &[Target]) -> usize {
+        let step = members.len();
+        let count = self.items.list.len();
+        let offset = if step > 1 { fast_random() as usize % step } else { 0 };
+        let mut copies = 0;
+        for turn in 0..step.min(count) {
+            copies += self.deal(members, (turn + offset) % step, turn, step);
+        }
+        copies
+    }
+
+    /// Gives every `step`th message from `start` to a member, or to the next one that takes them.
+    fn deal(&mut self, members: &[Target], first: usize, start: usize, step: usize) -> usize {
+        let share = (self.items.list.len() - start).div_ceil(step);
+        for attempt in 0..members.len() {
+            let Some(target) = members.get((first + attempt) % members.len()) else { break };
+            let given = if target.how == How::Singly {
+                self.items.list.iter().skip(start).step_by(step).map(|item| self.one(target, item)).sum()
+            } else {
+                self.encode(target, start, step);
+                self.encoded = 0..0;
+                self.hand_over(target, share)
+            };
+            if given > 0 {
+                return given;
+            }
+        }
+        0
+    }
+
+    /// Encodes every `step`th message from `start` for a target.
+    fn encode(&mut self, target: &Target, start: usize, step: usize) {
+        let prefix = self.route.text(&target.prefix);
+        self.block.clear();
+        self.block.reserve(self.items.tail_bytes() / step + (prefix.len() + 64) * self.items.list.len());
+        let framed = target.how == How::Framed;
+        for item in self.items.list.iter().skip(start).step_by(step) {
+            match (framed, item.has_headers) {
+                (false, true) => self.block.extend_from_slice(prefix),
+                (false, false) => self.block.extend_from_slice(&prefix[1..]),
+                (true, true) => {
+                    self.block.push(b'H');
+                    self.block.extend_from_slice(&prefix[1..]);
+                }
+                (true, false) => self.block.extend_from_slice(prefix),
+            }
+            self.block.extend_from_slice(self.items.tail(item));
+        }
+        self.encoded = target.prefix.clone();
+    }
+
+    /// Sends the block to a target.
+    fn hand_over(&mut self, target: &Target, messages: usize) -> usize {
+        let conn = &target.sub.conn;
+        target.sub.count(messages);
+        if send_block(conn, self.block, messages, self.dirty) { messages } else { 0 }
+    }
+
+    /// One message to a target that needs a look at each.
+    fn one(&mut self, target: &Target, item: &Item) -> usize {
+        let (sub, conn) = (&target.sub, &target.sub.conn);
+        match sub.claim() {
+            Claim::More => {}
+            Claim::Last => self.dirty.spent.push(sub.clone()),
+            Claim::Spent => return 0,
+        }
+        let reply = self.items.reply(item);
+        if !reply.is_empty() && conn.tracks_replies(self.origin) {
+            let origin = if self.origin.link().is_some() { Arc::downgrade(self.origin) } else { std::sync::Weak::new() };
+            conn.replies.lock().note(reply, origin, conn.grant().rights.responses(), Instant::now());
+        }
+        let prefix = self.route.text(&target.prefix);
+        let payload = self.items.payload(item);
+        let appended = conn.append(1, |out| {
+            if item.has_headers && !conn.features.headers {
+                out.extend_from_slice(&prefix[1..]);
+                wire::encode::message_tail(out, reply, None, payload.get(item.header_len as usize..).unwrap_or_default());
+            } else {
+                out.extend_from_slice(if item.has_headers { prefix } else { &prefix[1..] });
+                out.extend_from_slice(self.items.tail(item));
+            }
+        });
+        self.dirty.note(conn, appended);
+        usize::from(appended != Appended::Closed)
+    }
+
+    fn links(&mut self) -> usize {
+        let mut copies = 0;
+        if self.route.choices.is_empty() {
+            for link in &self.route.links {
+                let queues = self.route.text(&link.queues);
+                self.block.clear();
+                for item in self.items.list {
+                    encode_for_link(self.block, self.route, link, queues, self.items, item);
+                }
+                if send_block(&link.conn, self.block, self.items.list.len(), self.dirty) {
+                    copies += self.items.list.len();
+                }
+            }
+            return copies;
+        }
+        for item in self.items.list {
+            copies += self.one_over_links(item);
+        }
+        copies
+    }
+
+    /// Chooses a link for every queue group that several could serve, and sends one copy to each link concerned.
+    fn one_over_links(&mut self, item: &Item) -> usize {
+        let mut names: Vec<Vec<u8>> =
+            self.route.links.iter().map(|link| self.route.text(&link.queues).to_vec()).collect();
+        for choice in &self.route.choices {
+            if let Some(names) = pick(&choice.candidates).and_then(|at| names.get_mut(at)) {
+                if !names.is_empty() {
+                    names.push(b' ');
+                }
+                names.extend_from_slice(self.route.text(&choice.name));
+            }
+        }
+        let mut copies = 0;
+        for (link, queues) in self.route.links.iter().zip(&names) {
+            if !link.plain && queues.is_empty() {
+                continue;
+            }
+            self.block.clear();
+            encode_for_link(self.block, self.route, link, queues, self.items, item);
+            copies += usize::from(send_block(&link.conn, self.block, 1, self.dirty));
+        }
+        copies
+    }
+}
+
+/// Hands a block to a connection: at once when it is large, else with the flush at the end of the batch.
+fn send_block(conn: &Arc<Conn>, block: &[u8], messages: usize, dirty: &mut Dirty) -> bool {
+    let appended = if block.len() >= WRITE_AT_ONCE {
+        let appended = conn.send(block, messages);
+        dirty.look(conn);
+        appended
+    } else {
+        conn.append(messages, |out| out.extend_from_slice(block))
+    };
+    dirty.note(conn, appended);
+    if appended == Appended::Queued && conn.outbox.queued() >= FLUSH_EARLY {
+        conn.flush();
+        dirty.look(conn);
+    }
+    appended != Appended::Closed
+}
+
+fn encode_for_link(out: &mut Vec<u8>, route: &Route, link: &LinkTarget, queues: &[u8], items: &Items<'_>, item: &Item) {
+    out.extend_from_slice(if item.has_headers { b"HMSG " } else { b"LMSG " });
+    out.extend_from_slice(route.text(&link.subject));
+    out.push(b' ');
+    let tail = items.tail(item);
+    if queues.is_empty() {
+        out.extend_from_slice(tail);
+        return;
+    }
+    let (reply, rest) = tail.split_at(item.reply_len as usize);
+    if reply.is_empty() {
+        out.extend_from_slice(b"| ");
+    } else {
+        out.extend_from_slice(b"+ ");
+        out.extend_from_slice(reply);
+        out.push(b' ');
+    }
+    out.extend_from_slice(queues);
+    out.push(b' ');
+    out.extend_from_slice(rest.strip_prefix(b" ").unwrap_or(rest));
+}
+
+/// A random candidate, by weight.
+fn pick(candidates: &[(usize, u32)]) -> Option<usize> {
+    let total: u64 = candidates.iter().map(|(_, weight)| u64::from(*weight)).sum();
+    let mut at = fast_random() % total.max(1);
+    for (candidate, weight) in candidates {
+        match at.checked_sub(u64::from(*weight)) {
+            Some(left) => at = left,
+            None => return Some(*candidate),
+        }
+    }
+    None
+}
+
+/// A cheap random number (xorshift), good enough to spread load and for nothing else.
+fn fast_random() -> u64 {
+    use std::cell::Cell;
+    thread_local! {
+        static STATE: Cell<u64> = Cell::new(rand::random::<u64>() | 1);
+    }
+    STATE.with(|state| {
+        let mut x = state.get();
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        state.set(x);
+        x
+    })
+}

@@ -1,0 +1,45 @@
+//! Messages of one subject on their way through: ranges in the buffer they were read into.
+
+/// One message, as its canonical tail `[reply ][header length ]size CRLF headers payload CRLF`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Item {
+    /// Where the tail starts: in the read buffer, or in the side buffer when `rewritten`.
+    pub(crate) at: u32,
+    pub(crate) len: u32,
+    pub(crate) header_len: u32,
+    /// Headers and payload, without the closing CRLF.
+    pub(crate) payload_len: u32,
+    pub(crate) reply_len: u16,
+    pub(crate) has_headers: bool,
+    pub(crate) rewritten: bool,
+}
+
+/// Messages that share a route, in the order they were published.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Items<'a> {
+    pub(crate) list: &'a [Item],
+    pub(crate) read: &'a [u8],
+    pub(crate) side: &'a [u8],
+}
+
+impl<'a> Items<'a> {
+    #[inline]
+    pub(crate) fn tail(&self, item: &Item) -> &'a [u8] {
+        let buffer = if item.rewritten { self.side } else { self.read };
+        &buffer[item.at as usize..(item.at + item.len) as usize]
+    }
+
+    pub(crate) fn reply(&self, item: &Item) -> &'a [u8] {
+        &self.tail(item)[..item.reply_len as usize]
+    }
+
+    /// Headers and payload.
+    pub(crate) fn payload(&self, item: &Item) -> &'a [u8] {
+        let tail = self.tail(item);
+        &tail[tail.len() - 2 - item.payload_len as usize..tail.len() - 2]
+    }
+
+    pub(crate) fn tail_bytes(&self) -> usize {
+        self.list.iter().map(|item| item.len as usize).sum()
+    }
+}

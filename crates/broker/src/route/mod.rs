@@ -1,0 +1,105 @@
+//! Where the messages of one subject go: decided once, used for every message until interest or rights change.
+
+mod build;
+mod cache;
+mod deliver;
+mod item;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::conn::Conn;
+use crate::subscription::Sub;
+
+pub(crate) use build::Query;
+pub(crate) use cache::RouteCache;
+pub(crate) use deliver::{Dirty, deliver};
+pub(crate) use item::{Item, Items};
+
+/// What is to become of a publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Verdict {
+    /// It goes to the targets, if there are any.
+    #[default]
+    Deliver,
+    /// The publisher has no right to the subject.
+    Denied,
+    /// A link the subject crosses is down: the publisher waits.
+    Hold,
+}
+
+/// The targets of one subject, for one origin.
+#[derive(Debug, Default)]
+pub(crate) struct Route {
+    pub(crate) verdict: Verdict,
+    /// The account's generation this was derived from.
+    pub(crate) generation: u64,
+    /// Prefixes and names the targets refer to.
+    arena: Vec<u8>,
+    /// Everyone who gets a copy.
+    plain: Vec<Target>,
+    /// One of each gets a copy; members lie in `members`.
+    queues: Vec<Range<usize>>,
+    members: Vec<Target>,
+    links: Vec<LinkTarget>,
+    choices: Vec<Choice>,
+}
+
+/// One subscription as a target.
+#[derive(Debug)]
+struct Target {
+    sub: Sub,
+    /// `HMSG subject sid ` in the arena; without its first byte it is the prefix of a plain message.
+    prefix: Range<usize>,
+    how: How,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// Prefix and tail, copied.
+    Block,
+    /// Something has to be looked at per message (limits, replies, headers the peer can't read).
+    Singly,
+    /// Prefix of a link: the first letter differs with and without headers.
+    Framed,
+}
+
+/// A link that gets messages of this subject, at most once each.
+#[derive(Debug)]
+struct LinkTarget {
+    conn: Arc<Conn>,
+    /// The subject as the other side calls it, in the arena.
+    subject: Range<usize>,
+    plain: bool,
+    /// Names of the queue groups that are served over this link alone, space separated, in the arena.
+    queues: Range<usize>,
+}
+
+/// A queue group that several links could serve: chosen per message, by weight.
+#[derive(Debug)]
+struct Choice {
+    name: Range<usize>,
+    /// Index into `links`, and weight.
+    candidates: Vec<(usize, u32)>,
+}
+
+impl Route {
+    /// Whether nobody at all is to get it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.plain.is_empty() && self.queues.is_empty() && self.links.is_empty()
+    }
+
+    fn clear(&mut self) {
+        self.verdict = Verdict::Deliver;
+        self.arena.clear();
+        self.plain.clear();
+        self.queues.clear();
+        self.members.clear();
+        self.links.clear();
+        self.choices.clear();
+    }
+
+    fn text(&self, range: &Range<usize>) -> &[u8] {
+        self.arena.get(range.clone()).unwrap_or_default()
+    }
+}

@@ -1,0 +1,240 @@
+//! A server to embed: listeners, solicited links, local clients, drain.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime};
+
+use identity::Grant;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use wire::info::ServerInfo;
+
+use crate::conn::{About, CloseReason, Conn, ConnParts, Features, Kind};
+use crate::core::{Core, Counters};
+use crate::limits::Limits;
+use crate::link::{Crossing, LinkGroup};
+use crate::local::LocalClient;
+use crate::net::dial::{self, RemoteConfig};
+use crate::net::listener::{self, Listener, ListenerConfig};
+use crate::outbox::Pipe;
+
+/// How a server is named and bounded.
+#[derive(Debug, Clone, Default)]
+pub struct ServerConfig {
+    /// Shown to clients and in monitoring; the generated id when empty.
+    pub name: String,
+    /// The cluster's name, if it is to have one.
+    pub cluster: Option<String>,
+    /// Every bound.
+    pub limits: Limits,
+}
+
+/// A running server. Clones are handles to the same one.
+#[derive(Clone)]
+pub struct Server {
+    pub(crate) core: Arc<Core>,
+    stop_accepting: watch::Sender<bool>,
+    handshakes: Arc<Semaphore>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("name", &self.core.server_name).finish_non_exhaustive()
+    }
+}
+
+/// How a drain is spread out.
+#[derive(Debug, Clone, Copy)]
+pub struct Drain {
+    /// Time between telling clients and closing the first of them.
+    pub grace: Duration,
+    /// Time over which the closes are spread.
+    pub spread: Duration,
+    /// Time for the last bytes of each connection.
+    pub deadline: Duration,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self { grace: Duration::from_millis(100), spread: Duration::from_secs(1), deadline: Duration::from_secs(5) }
+    }
+}
+
+impl Server {
+    /// A server without listeners yet. Needs a tokio runtime from its first listener on.
+    #[must_use]
+    pub fn new(config: ServerConfig) -> Self {
+        let id = format!("N{}", crate::inbox::random_token(55).to_ascii_uppercase());
+        let name = if config.name.is_empty() { id.clone() } else { config.name };
+        let handshakes = Arc::new(Semaphore::new(config.limits.handshakes_at_once.max(1)));
+        let core = Arc::new(Core::new(config.limits, name, id, config.cluster));
+        Self { core, stop_accepting: watch::Sender::new(false), handshakes }
+    }
+
+    /// Opens a listener and begins to accept.
+    ///
+    /// # Errors
+    /// The address can't be listened on.
+    pub fn listen(&self, config: ListenerConfig) -> io::Result<SocketAddr> {
+        let socket = bind(config.address)?;
+        let local = socket.local_addr()?;
+        let listener = Arc::new(Listener { config, local, handshakes: self.handshakes.clone() });
+        tokio::spawn(listener::accept(self.core.clone(), listener, socket, self.stop_accepting.subscribe()));
+        Ok(local)
+    }
+
+    /// A group for links that serve the same routes (see [`LinkGroup`]).
+    #[must_use]
+    pub fn link_group(&self, account: &str, crossing: Option<&Crossing>) -> Arc<LinkGroup> {
+        let gate = Arc::new(Conn::new(ConnParts {
+            id: self.core.next_id(),
+            kind: Kind::Gate,
+            outbox: self.core.outbox(false),
+            pipe: Arc::new(Nowhere),
+            account: self.core.account(account),
+            grant: Arc::new(Grant::unrestricted("gate")),
+            features: Features::default(),
+            inbox: None,
+            about: About {
+                address: None,
+                name: None,
+                lang: None,
+                version: None,
+                tls_version: None,
+                tls_cipher: None,
+                start: SystemTime::now(),
+            },
+            max_pending_replies: 0,
+        }));
+        LinkGroup::new(self.core.clone(), crossing, &gate)
+    }
+
+    /// Keeps a link to another server up.
+    pub fn solicit(&self, remote: RemoteConfig) {
+        tokio::spawn(dial::keep_up(self.core.clone(), remote, self.stop_accepting.subscribe()));
+    }
+
+    /// A client in this process.
+    #[must_use]
+    pub fn local_client(&self, name: &str, grant: Arc<Grant>) -> LocalClient {
+        LocalClient::new(self.core.clone(), name, grant)
+    }
+
+    /// Stops accepting, tells clients to go elsewhere, closes them one by one, and waits until all is written.
+    /// Returns how many connections did not end in time.
+    pub async fn drain(&self, how: Drain) -> usize {
+        if self.core.draining.swap(true, Ordering::Relaxed) {
+            return 0;
+        }
+        self.stop_accepting.send_replace(true);
+        let (links, clients): (Vec<_>, Vec<_>) = self.core.conns().into_iter().partition(|conn| conn.link().is_some());
+        self.tell_lame_duck(&clients);
+        tokio::time::sleep(how.grace).await;
+        let clients: Vec<_> = clients.into_iter().filter(|conn| conn.is_client()).collect();
+        let pause = how.spread / u32::try_from(clients.len().max(1)).unwrap_or(u32::MAX);
+        let until = Instant::now() + how.deadline + how.spread;
+        for conn in &clients {
+            conn.request_close(CloseReason::ServerShutdown);
+            if pause > Duration::from_micros(100) {
+                tokio::time::sleep(pause).await;
+            }
+        }
+        self.gone(|conn| conn.is_client(), until).await;
+        // Links last: what clients had published has gone over them.
+        for conn in &links {
+            conn.request_close(CloseReason::ServerShutdown);
+        }
+        self.gone(|conn| conn.is_client() || conn.link().is_some(), until).await
+    }
+
+    fn tell_lame_duck(&self, clients: &[Arc<Conn>]) {
+        let line = ServerInfo {
+            server_id: self.core.server_id.clone(),
+            server_name: self.core.server_name.clone(),
+            version: crate::NATS_VERSION.into(),
+            proto: 1,
+            headers: true,
+            max_payload: self.core.limits.max_payload,
+            ldm: true,
+            ..ServerInfo::default()
+        }
+        .to_line();
+        for conn in clients.iter().filter(|conn| conn.is_client() && conn.features.async_info) {
+            conn.send_now(|out| out.extend_from_slice(&line));
+        }
+    }
+
+    async fn gone(&self, which: impl Fn(&Conn) -> bool, until: Instant) -> usize {
+        loop {
+            let left = self.core.conns().iter().filter(|conn| which(conn)).count();
+            if left == 0 || Instant::now() >= until {
+                return left;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Ends one connection; `false` when there is none of that id.
+    #[must_use]
+    pub fn kick(&self, id: u64) -> bool {
+        self.core.conn(id).map(|conn| conn.request_close(CloseReason::Kicked)).is_some()
+    }
+
+    /// Decides anew about every client: `decide` is given its grant and answers with the new one, or `None` to
+    /// close the connection. Takes effect on live connections at once.
+    pub fn reconsider(&self, decide: impl Fn(&Grant) -> Option<Arc<Grant>>) {
+        for conn in self.core.conns() {
+            if !conn.is_client() {
+                continue;
+            }
+            match decide(&conn.grant()) {
+                Some(grant) => conn.set_grant(grant),
+                None => conn.request_close(CloseReason::AuthenticationExpired),
+            }
+        }
+    }
+
+    /// What has been counted since start.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.core.counters
+    }
+
+    /// The server's generated id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.core.server_id
+    }
+
+    /// The server's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.core.server_name
+    }
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    // Thousands of clients come back at once after a restart.
+    socket.listen(4096)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// The pipe of what is no peer.
+struct Nowhere;
+
+impl Pipe for Nowhere {
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn try_flush(&self) -> io::Result<()> {
+        Ok(())
+    }
+}

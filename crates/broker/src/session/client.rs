@@ -1,0 +1,127 @@
+//! What a client says, and what it does to the broker.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use wire::Step;
+use wire::client::Op;
+
+use super::publish::Run;
+use super::{Patience, Pause, Pings, Progress, Work};
+use crate::conn::{CloseReason, Conn};
+use crate::core::Core;
+use crate::route::RouteCache;
+
+/// A logged-in client.
+pub(crate) struct ClientSession {
+    pub(crate) conn: Arc<Conn>,
+    pub(super) core: Arc<Core>,
+    pub(crate) cache: RouteCache,
+    pub(super) limits: wire::Limits,
+    pub(crate) pings: Pings,
+    /// The account's generation this read batch works with.
+    pub(super) generation: u64,
+    /// Messages of one subject, not yet handed on.
+    pub(super) run: Run,
+}
+
+/// What an operation means for the loop over them.
+pub(super) enum Flow {
+    Next,
+    /// Stop before this operation.
+    Stop(Pause),
+}
+
+impl ClientSession {
+    pub(crate) fn new(core: Arc<Core>, conn: Arc<Conn>) -> Self {
+        let mut limits = core.limits.wire();
+        if let Some(payload) = conn.grant().quotas.payload {
+            limits.max_payload = limits.max_payload.min(payload as usize);
+        }
+        // A CONNECT may be sent again, and is as long as before.
+        limits.max_control_line = limits.max_control_line.max(64);
+        Self { conn, core, cache: RouteCache::default(), limits, pings: Pings::default(), generation: 0, run: Run::default() }
+    }
+
+    pub(super) fn read(&mut self, bytes: &[u8], work: &mut Work, patience: Patience, now: Instant) -> Progress {
+        if self.core.budget.is_over() && !patience.overload_over {
+            return Progress { consumed: 0, pause: Pause::Overload };
+        }
+        self.generation = self.conn.account.generation();
+        let mut at = 0;
+        let pause = loop {
+            match wire::client::parse(&bytes[at..], &self.limits) {
+                Ok(Step::Frame(op, length)) => match self.apply(op, bytes, at..at + length, work, patience, now) {
+                    Flow::Next => at += length,
+                    Flow::Stop(pause) => break pause,
+                },
+                Ok(Step::Incomplete(need)) => break Pause::NeedMore(need),
+                Err(error) => {
+                    self.finish_run(bytes, work);
+                    break self.refuse(&error);
+                }
+            }
+        };
+        self.finish_run(bytes, work);
+        Progress { consumed: at, pause }
+    }
+
+    fn apply(
+        &mut self,
+        op: Op<'_>,
+        bytes: &[u8],
+        frame: std::ops::Range<usize>,
+        work: &mut Work,
+        patience: Patience,
+        now: Instant,
+    ) -> Flow {
+        if let Op::Publish(publish) = &op {
+            return self.publish(publish, bytes, frame, work, patience, now);
+        }
+        self.finish_run(bytes, work);
+        match op {
+            Op::Publish(_) => {}
+            Op::Subscribe { subject, queue, sid } => return self.subscribe(subject, queue, sid),
+            Op::Unsubscribe { sid, max } => self.unsubscribe(sid, max),
+            Op::Ping => {
+                self.say(work, b"PONG\r\n");
+                return Flow::Next;
+            }
+            Op::Pong => {
+                self.pings.answered(&self.conn, now);
+                return Flow::Next;
+            }
+            // Said again by some clients; the login stands.
+            Op::Connect(_) => {}
+            Op::Info(_) | Op::Ok | Op::Err(_) => return Flow::Next,
+        }
+        self.confirm(work);
+        Flow::Next
+    }
+
+    /// `+OK` for clients that want it.
+    pub(super) fn confirm(&self, work: &mut Work) {
+        if self.conn.features.verbose {
+            self.say(work, b"+OK\r\n");
+        }
+    }
+
+    pub(super) fn say(&self, work: &mut Work, line: &[u8]) {
+        let appended = self.conn.append(0, |out| out.extend_from_slice(line));
+        work.dirty.note(&self.conn, appended);
+    }
+
+    /// `-ERR` for something refused; the connection goes on.
+    pub(super) fn complain(&self, text: &str) {
+        self.conn.send_now(|out| wire::encode::error_line(out, text));
+    }
+
+    fn refuse(&self, error: &wire::ParseError) -> Pause {
+        tracing::debug!(conn = self.conn.id, %error, "protocol violation");
+        self.complain(error.client_text());
+        Pause::Close(match error {
+            wire::ParseError::PayloadTooLarge { .. } => CloseReason::MaximumPayload,
+            _ => CloseReason::ProtocolViolation,
+        })
+    }
+}

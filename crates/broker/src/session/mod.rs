@@ -1,0 +1,131 @@
+//! A connection's protocol, without its socket: bytes in, effects on the broker out.
+//!
+//! [`ClientSession`] reads what clients send, [`crate::link::session::LinkSession`] what the other end of a
+//! leafnode link sends. Both are driven by [`crate::net`] (and by tests) through [`Session::read`].
+
+mod client;
+mod publish;
+mod subscribe;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+pub(crate) use client::ClientSession;
+
+use crate::conn::{CloseReason, Conn};
+use crate::link::session::LinkSession;
+use crate::route::{Dirty, Item};
+
+/// Scratch space a thread lends to the session it works for; nothing in it outlives one read batch.
+#[derive(Debug, Default)]
+pub(crate) struct Work {
+    pub(crate) items: Vec<Item>,
+    /// Tails that had to be written anew.
+    pub(crate) side: Vec<u8>,
+    /// Encoded frames.
+    pub(crate) block: Vec<u8>,
+    pub(crate) dirty: Dirty,
+}
+
+/// Why a session stopped reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pause {
+    /// All frames are done; a further one needs at least so many bytes in all.
+    NeedMore(usize),
+    /// Publishing to a link that is down: go on when it is back.
+    LinkDown,
+    /// Too much is queued on this server: go on when there is room.
+    Overload,
+    /// The connection is to end.
+    Close(CloseReason),
+}
+
+/// What one call of [`Session::read`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// Bytes done with; the rest is to be given again, with what follows.
+    pub(crate) consumed: usize,
+    pub(crate) pause: Pause,
+}
+
+/// How patient a session still is: set once a pause has lasted too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Patience {
+    pub(crate) link_over: bool,
+    pub(crate) overload_over: bool,
+}
+
+/// A connection's protocol state.
+pub(crate) enum Session {
+    Client(Box<ClientSession>),
+    Link(Box<LinkSession>),
+}
+
+impl Session {
+    pub(crate) fn conn(&self) -> &Arc<Conn> {
+        match self {
+            Self::Client(session) => &session.conn,
+            Self::Link(session) => &session.conn,
+        }
+    }
+
+    /// Works off the frames at the start of `bytes`.
+    pub(crate) fn read(&mut self, bytes: &[u8], work: &mut Work, patience: Patience, now: Instant) -> Progress {
+        match self {
+            Self::Client(session) => session.read(bytes, work, patience, now),
+            Self::Link(session) => session.read(bytes, work, now),
+        }
+    }
+
+    /// Takes note of a PING sent, for the round trip time; says how many are unanswered.
+    pub(crate) fn pings(&mut self) -> &mut Pings {
+        match self {
+            Self::Client(session) => &mut session.pings,
+            Self::Link(session) => &mut session.pings,
+        }
+    }
+
+    /// The connection is about to end.
+    pub(crate) fn going(&mut self) {
+        if let Self::Link(session) = self {
+            session.going();
+        }
+    }
+
+    /// Gives back what an idle connection does not need.
+    pub(crate) fn rest(&mut self) {
+        match self {
+            Self::Client(session) => session.cache.release(),
+            Self::Link(session) => session.cache.release(),
+        }
+    }
+
+    pub(crate) fn is_rested(&self) -> bool {
+        match self {
+            Self::Client(session) => session.cache.is_empty(),
+            Self::Link(session) => session.cache.is_empty(),
+        }
+    }
+}
+
+/// Our PINGs and their answers.
+#[derive(Debug, Default)]
+pub(crate) struct Pings {
+    pub(crate) unanswered: u32,
+    sent: Option<Instant>,
+}
+
+impl Pings {
+    pub(crate) fn sent(&mut self, now: Instant) {
+        self.unanswered += 1;
+        self.sent = Some(now);
+    }
+
+    pub(crate) fn answered(&mut self, conn: &Conn, now: Instant) {
+        self.unanswered = 0;
+        if let Some(sent) = self.sent.take() {
+            let micros = now.saturating_duration_since(sent).as_micros().max(1);
+            conn.rtt_micros.store(u32::try_from(micros).unwrap_or(u32::MAX), std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+}

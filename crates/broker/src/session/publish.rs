@@ -1,0 +1,254 @@
+//! Publishing: messages of one subject that arrive together are routed once and handed on together.
+
+use std::ops::Range;
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use wire::client::Publish;
+
+use super::client::Flow;
+use super::{ClientSession, Patience, Pause, Work};
+use crate::conn::{CloseReason, Conn};
+use crate::route::{Item, Items, Query, Route, Verdict, deliver};
+
+/// The subject at hand.
+#[derive(Debug, Default)]
+pub(super) struct Run {
+    /// As the client wrote it.
+    written: Vec<u8>,
+    /// As it is routed: differs for a client's own inbox.
+    subject: Vec<u8>,
+    /// An answer to a request that came over this link.
+    answer_over: Option<Weak<Conn>>,
+    /// Rights were settled otherwise than by the static ones (an owed answer).
+    trusted: bool,
+    bytes: u64,
+}
+
+impl ClientSession {
+    pub(super) fn publish(
+        &mut self,
+        publish: &Publish<'_>,
+        bytes: &[u8],
+        frame: Range<usize>,
+        work: &mut Work,
+        patience: Patience,
+        now: Instant,
+    ) -> Flow {
+        if work.items.is_empty() || self.run.written != publish.subject {
+            self.finish_run(bytes, work);
+            match self.begin_run(publish, work, patience, now) {
+                Begun::Go => {}
+                Begun::Skip => {
+                    self.confirm(work);
+                    return Flow::Next;
+                }
+                Begun::Stop(pause) => return Flow::Stop(pause),
+            }
+        }
+        match self.item(publish, frame, work) {
+            Some(item) => work.items.push(item),
+            None => self.complain(&wire::text::reply_violation(publish.reply)),
+        }
+        self.run.bytes += publish.payload.len() as u64;
+        if self.run.trusted || self.run.answer_over.is_some() {
+            // Every answer is counted against what is owed.
+            self.finish_run(bytes, work);
+        }
+        self.confirm(work);
+        Flow::Next
+    }
+
+    fn begin_run(&mut self, publish: &Publish<'_>, work: &mut Work, patience: Patience, now: Instant) -> Begun {
+        let run = &mut self.run;
+        run.written.clear();
+        run.written.extend_from_slice(publish.subject);
+        run.subject.clear();
+        run.answer_over = None;
+        run.trusted = false;
+        let answer = self.conn.replies.lock().answer(publish.subject, self.conn.grant().rights.responses().is_some(), now);
+        let own_inbox = self.conn.inbox.as_ref().and_then(|space| Some((space, space.rest(publish.subject)?)));
+        match (&answer, own_inbox) {
+            (None, Some((space, rest))) => {
+                run.subject.extend_from_slice(space.own());
+                run.subject.extend_from_slice(rest);
+            }
+            _ => run.subject.extend_from_slice(publish.subject),
+        }
+        if let Some(answer) = answer {
+            run.trusted = answer.by_right;
+            run.answer_over = answer.origin.as_ref().map(Arc::downgrade);
+        }
+        if !subject::valid_subject(publish.subject) {
+            self.complain(wire::text::INVALID_PUBLISH_SUBJECT);
+            return Begun::Skip;
+        }
+        let verdict = self.route().0.verdict;
+        match verdict {
+            Verdict::Deliver => Begun::Go,
+            Verdict::Denied => {
+                self.core.counters.publish_denied.add(1);
+                tracing::debug!(conn = self.conn.id, identity = %self.conn.grant().identity, subject = %String::from_utf8_lossy(publish.subject), "publish denied");
+                self.complain(&wire::text::publish_violation(publish.subject));
+                Begun::Skip
+            }
+            Verdict::Hold => self.hold(publish, work, patience),
+        }
+    }
+
+    /// A link this subject crosses is down.
+    fn hold(&self, publish: &Publish<'_>, work: &mut Work, patience: Patience) -> Begun {
+        if !patience.link_over {
+            return Begun::Stop(Pause::LinkDown);
+        }
+        if publish.reply.is_empty() {
+            self.complain(wire::text::STALE_CONNECTION);
+            return Begun::Stop(Pause::Close(CloseReason::LinkUnavailable));
+        }
+        self.core.counters.link_refused.add(1);
+        let _ = self.no_responders(publish.reply, work);
+        Begun::Skip
+    }
+
+    fn route(&mut self) -> (&Route, &Arc<Conn>) {
+        let query = Query {
+            subject: &self.run.subject,
+            origin: &self.conn,
+            queues: b"",
+            inboxes: &self.core.inboxes,
+            trusted: self.run.trusted,
+        };
+        // An answer given by right must not be found in, nor leave a trace in, the cache of static rights.
+        let generation = if self.run.trusted { 0 } else { self.generation };
+        (self.cache.route(&self.run.subject, &query, generation), &self.conn)
+    }
+
+    /// The message as a tail, rewritten where it can't be passed on as it was read. `None`: the reply is refused.
+    fn item(&self, publish: &Publish<'_>, frame: Range<usize>, work: &mut Work) -> Option<Item> {
+        let isolated = if publish.reply.is_empty() {
+            None
+        } else {
+            self.conn.inbox.as_ref().and_then(|space| Some((space, space.rest(publish.reply)?)))
+        };
+        let mut item = Item {
+            at: 0,
+            len: 0,
+            header_len: narrow(publish.header_len),
+            payload_len: narrow(publish.payload.len()),
+            reply_len: 0,
+            has_headers: publish.has_headers,
+            rewritten: true,
+        };
+        if isolated.is_none() && publish.tail_at != 0 {
+            item.at = narrow(frame.start + publish.tail_at);
+            item.len = narrow(frame.len() - publish.tail_at);
+            item.reply_len = u16::try_from(publish.reply.len()).ok()?;
+            item.rewritten = false;
+            return Some(item);
+        }
+        let start = work.side.len();
+        let header_len = publish.has_headers.then_some(publish.header_len);
+        match isolated {
+            Some((space, rest)) => {
+                let reply = [space.own(), rest].concat();
+                wire::encode::message_tail(&mut work.side, &reply, header_len, publish.payload);
+                item.reply_len = u16::try_from(reply.len()).ok()?;
+            }
+            None => {
+                wire::encode::message_tail(&mut work.side, publish.reply, header_len, publish.payload);
+                item.reply_len = u16::try_from(publish.reply.len()).ok()?;
+            }
+        }
+        item.at = narrow(start);
+        item.len = narrow(work.side.len() - start);
+        Some(item)
+    }
+
+    /// Hands the messages at hand to their targets.
+    pub(super) fn finish_run(&mut self, bytes: &[u8], work: &mut Work) {
+        if work.items.is_empty() {
+            return;
+        }
+        let mut list = std::mem::take(&mut work.items);
+        let side = std::mem::take(&mut work.side);
+        let items = Items { list: &list, read: bytes, side: &side };
+        let over = self.run.answer_over.take().and_then(|link| link.upgrade());
+        let (route, origin) = self.route();
+        let mut copies = deliver(route, &items, origin, &mut work.block, &mut work.dirty);
+        if let Some(link) = over {
+            copies += send_answer(&link, &self.run.subject, &items, work);
+        }
+        self.conn.count_in(list.len() as u64, std::mem::take(&mut self.run.bytes));
+        if copies == 0 && self.conn.features.no_responders {
+            for item in &list {
+                let reply = items.reply(item);
+                if !reply.is_empty() {
+                    let _ = self.no_responders(reply, work);
+                }
+            }
+        }
+        self.end_spent(work);
+        list.clear();
+        work.items = list;
+        work.side = side;
+        work.side.clear();
+    }
+
+    /// Tells the requester that nobody is there (status 503), on his own subscription to the reply.
+    fn no_responders(&self, reply: &[u8], work: &mut Work) -> Option<()> {
+        let isolated = self.conn.inbox.as_ref().and_then(|space| space.isolate(reply));
+        let inside = match (&self.conn.inbox, &isolated) {
+            (Some(space), Some(_)) if reply.starts_with(space.own()) => reply,
+            (_, Some(isolated)) => isolated,
+            _ => reply,
+        };
+        let mut found = None;
+        self.conn.account.index().interest.matches(inside, |members| {
+            if found.is_none() {
+                found = members.plain().iter().find(|sub| Arc::ptr_eq(&sub.conn, &self.conn)).cloned();
+            }
+        });
+        let sub = found?;
+        let restored = self.conn.inbox.as_ref().and_then(|space| space.restore(inside));
+        let shown = restored.map_or_else(|| inside.to_vec(), |rest| [crate::inbox::STOCK, rest].concat());
+        let appended = self.conn.append(1, |out| wire::encode::no_responders(out, &shown, sub.tag()));
+        work.dirty.note(&self.conn, appended);
+        Some(())
+    }
+
+    /// Drops subscriptions (anybody's) that have had their last message.
+    fn end_spent(&self, work: &mut Work) {
+        for sub in work.dirty.spent.drain(..) {
+            sub.conn.subs.lock().remove(sub.tag());
+            sub.conn.account.unsubscribe(std::slice::from_ref(&sub));
+        }
+    }
+}
+
+enum Begun {
+    Go,
+    /// The message is refused, and said so.
+    Skip,
+    Stop(Pause),
+}
+
+/// Sends an answer back over the link its request came over, whatever interest is known there.
+fn send_answer(link: &Arc<Conn>, subject: &[u8], items: &Items<'_>, work: &mut Work) -> usize {
+    work.block.clear();
+    for item in items.list {
+        if item.has_headers {
+            wire::encode::leaf_header_prefix(&mut work.block, subject);
+        } else {
+            wire::encode::leaf_prefix(&mut work.block, subject);
+        }
+        work.block.extend_from_slice(items.tail(item));
+    }
+    let appended = link.append(items.list.len(), |out| out.extend_from_slice(&work.block));
+    work.dirty.note(link, appended);
+    if appended == crate::outbox::Appended::Closed { 0 } else { items.list.len() }
+}
+
+/// Lengths within one read buffer: bounded by the payload limit, far below 4 GiB.
+fn narrow(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
