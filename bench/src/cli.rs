@@ -40,7 +40,7 @@ pub(crate) struct RunOptions {
     /// Directory with our two binaries; or one nats-server, to check the bench against itself
     #[arg(long, default_value = "target/release")]
     pub(crate) ours: PathBuf,
-    /// The other side [default: below target/peers, else on the PATH]
+    /// The other side [default: in target/peers/bin, else on the PATH]
     #[arg(long)]
     pub(crate) nats_server: Option<PathBuf>,
     /// Append every run to this file

