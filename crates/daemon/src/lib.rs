@@ -1,1 +1,11 @@
-//! Placeholder, written next.
+//! What a long-lived process needs around its work: configuration, telemetry, admin HTTP, readiness, drain, signals.
+
+pub mod admin;
+pub mod config;
+pub mod drain;
+pub mod exit;
+pub mod metrics;
+pub mod pid;
+pub mod readiness;
+pub mod signals;
+pub mod telemetry;

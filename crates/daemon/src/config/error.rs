@@ -68,7 +68,9 @@ impl fmt::Display for ConfigError {
             write!(f, "{}: ", self.key)?;
         }
         // A message of another library may span lines; the promise here is one line per error.
-        for (position, line) in self.message.lines().map(str::trim).filter(|line| !line.is_empty()).enumerate() {
+        for (position, line) in
+            self.message.lines().map(str::trim).filter(|line| !line.is_empty()).enumerate()
+        {
             if position > 0 {
                 f.write_str(" ")?;
             }
