@@ -151,8 +151,13 @@ pub(crate) fn line<'a>(buf: &'a [u8], verbs: &[Verb], max_args: usize) -> Result
         let full = window.len() == max_args.saturating_add(verb_len + 3);
         return if full { Err(ParseError::ControlLineTooLong) } else { Ok(Step::Incomplete(buf.len() + 1)) };
     };
-    let args = rest.get(..lf).unwrap_or_default();
-    let args = trim(args.strip_suffix(b"\r").unwrap_or(args));
+    let text = rest.get(..lf).unwrap_or_default();
+    let text = text.strip_suffix(b"\r").unwrap_or(text);
+    // One separator is not counted; without CR the window has room for a byte too many.
+    if text.len() > max_args.saturating_add(1) {
+        return Err(ParseError::ControlLineTooLong);
+    }
+    let args = trim(text);
     let len = verb_len + lf + 1;
     Ok(Step::Frame(Line { verb, args, len }, len))
 }

@@ -202,7 +202,7 @@ fn control_line_limit() {
     ] {
         let fits = format!("{verb} {args}{end}");
         assert!(!matches!(parse(fits.as_bytes(), &limits), Err(ControlLineTooLong)), "{fits:?}");
-        let over = format!("{verb} xxx{args}{end}");
+        let over = format!("{verb} x{args}{end}");
         assert_eq!(parse(over.as_bytes(), &limits), Err(ControlLineTooLong), "{over:?}");
     }
     // Without an end in sight it is refused as soon as no byte to come could end it in time.
