@@ -55,17 +55,16 @@ impl Programs {
     /// `nats_server` is looked for in `target/peers` and on the `PATH` when not given.
     ///
     /// # Errors
-    /// When one of them does not exist.
+    /// When one that every scenario needs does not exist.
     pub(crate) fn find(ours: &Path, nats_server: Option<&Path>) -> Result<Self> {
         let nats_server = match nats_server {
             Some(given) => existing(given)?,
             None => installed().context("nats-server not found: --nats-server PATH says where it is")?,
         };
         let ours = if ours.is_dir() {
-            Ours::Gatehouse {
-                bus: existing(&ours.join("internal-bus"))?,
-                gateway: existing(&ours.join("event-gateway"))?,
-            }
+            // Only one scenario needs the gateway; where it is missing, that one says so.
+            let gateway = fs::canonicalize(ours)?.join("event-gateway");
+            Ours::Gatehouse { bus: existing(&ours.join("internal-bus"))?, gateway }
         } else {
             Ours::Stock(existing(ours)?)
         };
