@@ -93,7 +93,9 @@ fn accounts_exist(reader: &mut Reader, conf: &NatsConf, root: &Map) {
         name == GLOBAL_ACCOUNT || default_system
     };
     let exists = |name: &str| implied(name) || conf.accounts.iter().any(|account| account.name == name);
-    if let Some(name) = system.filter(|name| *name != SYSTEM_ACCOUNT && !exists(name)) {
+    // With an operator, accounts are public keys that only its resolver knows.
+    let by_operator = find(root, &["operator", "operators", "trusted", "trusted_keys"]).is_some();
+    if let Some(name) = system.filter(|name| !by_operator && *name != SYSTEM_ACCOUNT && !exists(name)) {
         let at = place(root, &["system_account", "system"]);
         reader.error(&at, format!("there is no account `{}`", name.escape_debug()));
     }
@@ -106,7 +108,7 @@ fn accounts_exist(reader: &mut Reader, conf: &NatsConf, root: &Map) {
     }
     wanted.extend(leaf.remotes.iter().filter_map(|remote| Some((remote.account.as_deref()?, &remote.at))));
     for (name, at) in wanted {
-        if !exists(name) {
+        if !by_operator && !exists(name) {
             reader.error(at, format!("there is no account `{}`", name.escape_debug()));
         }
     }

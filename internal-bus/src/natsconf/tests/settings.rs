@@ -269,6 +269,8 @@ fn unsupported_settings_can_be_ignored() {
         ]
     );
     assert!(notices.iter().all(|notice| notice.kind == NoticeKind::Unsupported));
+    // With an operator, accounts are not listed here.
+    assert!(parse_text("t.conf", "operator: o\nsystem_account: AKEY", &|_| None, true).is_ok());
     // What is wrong stays wrong.
     assert!(parse_text("t.conf", "port: x", &|_| None, true).is_err());
 }
