@@ -34,6 +34,14 @@ pub trait Material: Send + Sync + 'static {
     /// When a file can't be used; nothing may have changed then.
     fn load(&self, now: i64) -> Result<Self::Value, Self::Error>;
 
+    /// Whether `new` may take the place of `old`, which works at this moment (`now`, seconds since 1970).
+    ///
+    /// # Errors
+    /// When `new` was built well but would serve worse; it is then refused as if it could not be built.
+    fn may_replace(_old: &Self::Value, _new: &Self::Value, _now: i64) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
     /// The files and directories `load` reads.
     fn inputs(&self) -> Vec<PathBuf>;
 
@@ -97,7 +105,7 @@ impl<M: Material> Rotating<M> {
     /// Builds the value anew whether or not files have changed, as on SIGHUP. Reads files: not for the accept path.
     ///
     /// # Errors
-    /// As [`Material::load`]; the old value stays in force.
+    /// As [`Material::load`] and [`Material::may_replace`]; the old value stays in force.
     pub fn reload(&self) -> Result<(), M::Error> {
         let mut loading = self.loading();
         let material = Arc::clone(&loading.material);
@@ -107,7 +115,7 @@ impl<M: Material> Rotating<M> {
     /// Builds the value from another description and, if that goes well, follows that one's files from now on.
     ///
     /// # Errors
-    /// As [`Material::load`]; the old value and description stay.
+    /// As [`Material::load`] and [`Material::may_replace`]; the old value and description stay.
     pub fn reload_with(&self, material: M) -> Result<(), M::Error> {
         let mut loading = self.loading();
         let material = Arc::new(material);
@@ -145,7 +153,9 @@ impl<M: Material> Rotating<M> {
 
     fn adopt(&self, loading: &mut Loading<M>, material: &M) -> Result<(), M::Error> {
         loading.tried = loading.observer.look(&material.inputs());
-        let value = material.load(unix_now())?;
+        let now = unix_now();
+        let value = material.load(now)?;
+        M::may_replace(&self.current(), &value, now)?;
         self.current.send_replace(Arc::new(value));
         Ok(())
     }

@@ -199,6 +199,26 @@ fn looking_at_unchanged_files_changes_nothing() {
 }
 
 #[test]
+fn a_good_certificate_is_not_given_up_for_one_nobody_would_accept() {
+    let site = Site::new();
+    let rotating = Rotating::new(site.server()).unwrap();
+    let good = rotating.current();
+    for request in [LeafRequest::server("bus").expired(), LeafRequest::server("bus").not_yet_valid()] {
+        site.issue("bus", &request);
+        let Outcome::Refused(why) = rotating.check() else { panic!("expected a refusal") };
+        assert!(why.ends_with("the certificate in use is still good and stays"), "{why}");
+        assert!(Arc::ptr_eq(&good, &rotating.current()));
+    }
+
+    // A process that starts with such a certificate runs, and takes the next one whatever it is.
+    let rotating = Rotating::new(site.server()).unwrap();
+    site.issue("bus", &LeafRequest::server("bus").expired());
+    assert_eq!(rotating.check(), Outcome::Reloaded);
+    site.issue("bus", &LeafRequest::server("bus"));
+    assert_eq!(rotating.check(), Outcome::Reloaded);
+}
+
+#[test]
 fn another_description_is_taken_whole_or_not_at_all() {
     let site = Site::new();
     let rotating = Rotating::new(site.server()).unwrap();

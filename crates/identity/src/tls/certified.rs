@@ -112,6 +112,28 @@ impl CertifiedFile {
     }
 }
 
+/// Refuses a certificate outside its validity as the replacement of one that is good (told by the file it comes
+/// from): an operator's slip must not take a working listener away. Where nothing good is lost it is let pass.
+pub(crate) fn may_replace(
+    old: (&[CertificateExpiry], &[TlsWarning]),
+    new: &[TlsWarning],
+    now: i64,
+) -> Result<(), TlsError> {
+    let (old_expiries, old_warnings) = old;
+    let good_before = |path: &PathBuf| {
+        let early = |warning: &TlsWarning| matches!(warning, TlsWarning::NotYetValid { cert_path, .. } if cert_path == path);
+        let unexpired = |expiry: &CertificateExpiry| expiry.cert_path == *path && now <= expiry.not_after;
+        old_expiries.iter().any(unexpired) && !old_warnings.iter().any(early)
+    };
+    let worse = new.iter().find(|warning| match warning {
+        TlsWarning::Expired { cert_path, .. } | TlsWarning::NotYetValid { cert_path, .. } => {
+            good_before(cert_path)
+        }
+        _ => false,
+    });
+    worse.map_or(Ok(()), |warning| Err(TlsError::WorseThanPresent(warning.clone())))
+}
+
 /// Whether the certificate covers `name`, which may itself be a wildcard.
 fn made_out_to(facts: &PeerCertificate, name: &str) -> bool {
     let covers = |own: &String| {

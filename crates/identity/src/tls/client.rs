@@ -7,6 +7,7 @@ use tokio_rustls::rustls::client::{ClientConfig, Resumption, WebPkiServerVerifie
 use tokio_rustls::rustls::sign::SingleCertAndKey;
 
 use crate::rotate::{Material, unix_now};
+use crate::tls::certified;
 use crate::tls::provider::provider;
 use crate::tls::trust;
 use crate::tls::{CertificateExpiry, CertifiedFile, TlsError, TlsVersion, TlsWarning};
@@ -80,6 +81,10 @@ impl Material for ClientTls {
         };
         config.resumption = Resumption::disabled();
         Ok(LoadedClient { config: Arc::new(config), certificates, warnings })
+    }
+
+    fn may_replace(old: &LoadedClient, new: &LoadedClient, now: i64) -> Result<(), TlsError> {
+        certified::may_replace((&old.certificates, &old.warnings), &new.warnings, now)
     }
 
     fn inputs(&self) -> Vec<PathBuf> {

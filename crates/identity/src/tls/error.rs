@@ -64,6 +64,9 @@ pub enum TlsError {
         /// What rustls said.
         source: rustls::server::VerifierBuilderError,
     },
+    /// A replacement no peer would accept now, for a certificate that is good.
+    #[error("{0}: the certificate in use is still good and stays")]
+    WorseThanPresent(TlsWarning),
     /// Anything else rustls refuses.
     #[error("TLS: {0}")]
     Rustls(#[from] rustls::Error),

@@ -11,7 +11,7 @@ use tokio_rustls::rustls::server::{
 use tokio_rustls::rustls::sign::CertifiedKey;
 
 use crate::rotate::{Material, unix_now};
-use crate::tls::certified::Certified;
+use crate::tls::certified::{self, Certified};
 use crate::tls::names::HostPattern;
 use crate::tls::provider::provider;
 use crate::tls::trust::{self, Revocation};
@@ -122,6 +122,10 @@ impl Material for ServerTls {
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         Ok(LoadedServer { config: Arc::new(config), certificates, warnings })
+    }
+
+    fn may_replace(old: &LoadedServer, new: &LoadedServer, now: i64) -> Result<(), TlsError> {
+        certified::may_replace((&old.certificates, &old.warnings), &new.warnings, now)
     }
 
     fn inputs(&self) -> Vec<PathBuf> {

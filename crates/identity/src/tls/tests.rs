@@ -226,7 +226,19 @@ async fn revoked_certificates_are_refused_and_overdue_lists_refuse_all() {
 async fn sessions_are_never_resumed_and_the_order_of_the_provider_counts() {
     let site = Site::new();
     let server = site.server().build().unwrap();
-    let mut client = (*site.client(Some(site.pair("billing"))).build().unwrap()).clone();
+    // A client that would resume, and likes our last cipher suite best.
+    let mut crypto = (*provider()).clone();
+    crypto.cipher_suites.reverse();
+    let billing = site.pair("billing");
+    let mut client = tokio_rustls::rustls::ClientConfig::builder_with_provider(crypto.into())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(trust::roots(&site.path("ca.crt")).unwrap())
+        .with_client_auth_cert(
+            crate::pem::certificates(&billing.cert_path).unwrap(),
+            crate::pem::private_key(&billing.key_path).unwrap().key,
+        )
+        .unwrap();
     client.resumption = tokio_rustls::rustls::client::Resumption::in_memory_sessions(8);
     let client = std::sync::Arc::new(client);
     for _ in 0..2 {
