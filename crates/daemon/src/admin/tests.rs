@@ -129,17 +129,26 @@ async fn methods_and_paths() {
 async fn what_is_too_large_or_no_http_is_refused() {
     let (handle, _) = start(Limits::default());
     let address = handle.local_addr();
-    let body = format!("POST /echo HTTP/1.1\r\nhost: t\r\ncontent-length: {}\r\n\r\n", MAX_BODY_BYTES + 1);
-    assert_eq!(exchange(address, format!("{body}connection: close").as_bytes()).await.status, 413);
+    let length = MAX_BODY_BYTES + 1;
+    let mut large =
+        format!("POST /echo HTTP/1.1\r\nhost: t\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n")
+            .into_bytes();
+    large.resize(large.len() + length, b'x');
+    assert_eq!(exchange(address, &large).await.status, 413);
     assert_eq!(exchange(address, b"\x16\x03\x01 junk\r\n\r\n").await.status, 400);
-    let long = format!("GET /{} HTTP/1.1\r\n", "x".repeat(MAX_HEAD_BYTES));
-    assert!((400..500).contains(&exchange(address, long.as_bytes()).await.status));
+    // The server closes with part of this unread, so that the answer may get lost on the way; the end does not.
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let long = format!("GET /{} HTTP/1.1\r\n", "x".repeat(2 * MAX_HEAD_BYTES));
+    drop(stream.write_all(long.as_bytes()).await);
+    let mut bytes = Vec::new();
+    drop(timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.unwrap());
+    assert!(bytes.is_empty() || bytes.starts_with(b"HTTP/1.1 4"), "{}", String::from_utf8_lossy(&bytes));
     handle.shutdown().await;
 }
 
 #[tokio::test]
 async fn a_silent_connection_is_closed_and_gives_its_place_back() {
-    let limits = Limits { connections: 1, header_timeout: Duration::from_millis(50), ..Limits::default() };
+    let limits = Limits { connections: 1, header_timeout: Duration::from_millis(200), ..Limits::default() };
     let (handle, _) = start(limits);
     let address = handle.local_addr();
     let mut silent = TcpStream::connect(address).await.unwrap();
@@ -182,7 +191,7 @@ async fn the_probes_answer_while_the_data_plane_is_stuck() {
     let (handle, _) = start(Limits::default());
     let address = handle.local_addr();
     // This thread is the only one of the test's runtime: nothing but the admin thread can answer.
-    let answer = std::thread::spawn(move || {
+    let answer = thread::spawn(move || {
         use std::io::{Read, Write};
         let mut stream = std::net::TcpStream::connect(address).unwrap();
         stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n").unwrap();

@@ -99,135 +99,137 @@ fn decode(text: &str, env: &[(&str, &str)]) -> Result<Config, String> {
     document(text, env).and_then(|document| document.decode()).map_err(|errors| errors.to_string())
 }
 
+/// Name, text, and a part of each line told about it, in order.
+const WRONG: &[(&str, &str, &[&str])] = &[
+    ("syntax alone", "[service]\nport = \n[nonsense]\nx = 1\n", &["g.toml:2:8: "]),
+    ("duplicate key", "[service]\nport = 1\nport = 2\n", &["g.toml:3:1: duplicate key"]),
+    (
+        "unknown section",
+        "[servise]\nport = 1\n",
+        &["g.toml:1:2: servise: unknown key; did you mean `service`?"],
+    ),
+    (
+        "unknown key, far from any",
+        "[log]\nformat = 'text'\nlevel = 'info'\ncolour = true\n",
+        &["g.toml:4:1: log.colour: unknown key; expected one of `format`, `level`, `file`"],
+    ),
+    (
+        "every unknown key",
+        "a1 = 1\n[service]\nprot = 1\n\n[[routes]]\nsubject = 'a'\ndirection = 'both'\nfrom = 'b'\n",
+        &[
+            "g.toml:1:1: a1: unknown key; expected one of ",
+            "g.toml:3:1: service.prot: unknown key; did you mean `port`?",
+            "g.toml:8:1: routes[0].from: unknown key; expected one of `subject`, `direction`, `to`",
+        ],
+    ),
+    (
+        "type: integer",
+        "[service]\n  port = 'http'\n",
+        &["g.toml:2:3: service.port: expected an integer from 0 to 65535, found a string"],
+    ),
+    (
+        "range",
+        "[service]\nport = 70_000\n",
+        &["g.toml:2:1: service.port: expected an integer from 0 to 65535, found 70000"],
+    ),
+    (
+        "type: boolean",
+        "service.plaintext = 1\n",
+        &["g.toml:1:9: service.plaintext: expected true or false, found an integer"],
+    ),
+    (
+        "type: string",
+        "[service]\nhost = 4\n",
+        &["g.toml:2:1: service.host: expected a string, found an integer"],
+    ),
+    (
+        "type: date",
+        "[service]\nhost = 2026-01-01\n",
+        &["g.toml:2:1: service.host: expected a string, found a date"],
+    ),
+    (
+        "type: number",
+        "[service]\nratio = 'x'\n",
+        &["g.toml:2:1: service.ratio: expected a number, found a string"],
+    ),
+    ("type: table", "service = 4\n", &["g.toml:1:1: service: expected a table, found an integer"]),
+    ("type: array", "routes = 'a'\n", &["g.toml:1:1: routes: expected an array, found a string"]),
+    (
+        "size",
+        "[service]\nmax_payload = '1 Mb'\n",
+        &["g.toml:2:1: service.max_payload: expected a size such as \"64 KiB\""],
+    ),
+    ("size, type", "[service]\nmax_payload = true\n", &["found a boolean"]),
+    (
+        "period",
+        "[service]\ntimeout = 5\n",
+        &["g.toml:2:1: service.timeout: expected a duration with its unit such as"],
+    ),
+    (
+        "choice",
+        "[log]\nformat = 'xml'\nlevel = 'info'\n",
+        &["g.toml:2:1: log.format: expected one of `text`, `json`, found `xml`"],
+    ),
+    (
+        "choice, type",
+        "[log]\nformat = 5\nlevel = ''\n",
+        &["g.toml:2:1: log.format: expected one of `text`, `json`, found an integer"],
+    ),
+    ("missing key", "\n[log]\nformat = 'text'\n", &["g.toml:2:2: log.level: required key is missing"]),
+    (
+        "missing in an array of tables",
+        "[[routes]]\nsubject = 'a'\ndirection = 'both'\n[[routes]]\nsubject = 'b'\n",
+        &["g.toml:4:1: routes[1].direction: required key is missing"],
+    ),
+    (
+        "several errors in a table",
+        "[service]\nport = 'a'\nhost = 4\n[log]\nformat = 'xml'\nlevel = 4\n[[routes]]\nsubject = 1\n",
+        &[
+            "g.toml:2:1: service.port: ",
+            "g.toml:3:1: service.host: ",
+            "g.toml:5:1: log.format: ",
+            "g.toml:6:1: log.level: ",
+            "g.toml:8:1: routes[0].subject: ",
+        ],
+    ),
+    (
+        "what follows from an error is not told",
+        "[log]\nformat = 'text'\nlevel = 4\n",
+        &["g.toml:3:1: log.level: expected a string, found an integer"],
+    ),
+    (
+        "free keys",
+        "[limits]\na = 1\nb = 'x'\n",
+        &["g.toml:3:1: limits.b: expected an integer from 0 to 4294967295, found a string"],
+    ),
+    (
+        "condition",
+        "[[bindings]]\nrole = 'r'\nwhen = { 'claims.groups' = { contians = 'p' } }\n",
+        &[
+            "g.toml:3:10: bindings[0].when.\"claims.groups\": expected one of `contains`, `range`, `present`, found `contians`",
+        ],
+    ),
+    (
+        "two conditions",
+        "[[bindings]]\nrole = 'r'\nwhen = { x = { contains = 'p', range = 1 } }\n",
+        &[
+            "g.toml:3:10: bindings[0].when.x: expected a table with exactly one of `contains`, `range`, `present`",
+        ],
+    ),
+    (
+        "inside a condition",
+        "[[bindings]]\nrole = 'r'\nwhen = { x = { range = { low = 'a', high = 2 } } }\n",
+        &[
+            "g.toml:3:26: bindings[0].when.x.range.low: expected an integer from -2147483648 to 2147483647, found a string",
+        ],
+    ),
+    ("columns are characters", "limits = { 'ä' = 1, b = 'x' }\n", &["g.toml:1:21: limits.b: "]),
+    ("beyond 64 bits", "[service]\nbacklog = 99999999999999999999\n", &["g.toml:2:11: "]),
+];
+
 #[test]
 fn what_is_wrong_is_told_with_its_place() {
-    let table: &[(&str, &str, &[&str])] = &[
-        ("syntax alone", "[service]\nport = \n[nonsense]\nx = 1\n", &["g.toml:2:8: "]),
-        ("duplicate key", "[service]\nport = 1\nport = 2\n", &["g.toml:3:1: duplicate key"]),
-        (
-            "unknown section",
-            "[servise]\nport = 1\n",
-            &["g.toml:1:2: servise: unknown key; did you mean `service`?"],
-        ),
-        (
-            "unknown key, far from any",
-            "[log]\nformat = 'text'\nlevel = 'info'\ncolour = true\n",
-            &["g.toml:4:1: log.colour: unknown key; expected one of `format`, `level`, `file`"],
-        ),
-        (
-            "every unknown key",
-            "a1 = 1\n[service]\nprot = 1\n\n[[routes]]\nsubject = 'a'\ndirection = 'both'\nfrom = 'b'\n",
-            &[
-                "g.toml:1:1: a1: unknown key; expected one of ",
-                "g.toml:3:1: service.prot: unknown key; did you mean `port`?",
-                "g.toml:8:1: routes[0].from: unknown key; expected one of `subject`, `direction`, `to`",
-            ],
-        ),
-        (
-            "type: integer",
-            "[service]\n  port = 'http'\n",
-            &["g.toml:2:3: service.port: expected an integer from 0 to 65535, found a string"],
-        ),
-        (
-            "range",
-            "[service]\nport = 70_000\n",
-            &["g.toml:2:1: service.port: expected an integer from 0 to 65535, found 70000"],
-        ),
-        (
-            "type: boolean",
-            "service.plaintext = 1\n",
-            &["g.toml:1:9: service.plaintext: expected true or false, found an integer"],
-        ),
-        (
-            "type: string",
-            "[service]\nhost = 4\n",
-            &["g.toml:2:1: service.host: expected a string, found an integer"],
-        ),
-        (
-            "type: date",
-            "[service]\nhost = 2026-01-01\n",
-            &["g.toml:2:1: service.host: expected a string, found a date"],
-        ),
-        (
-            "type: number",
-            "[service]\nratio = 'x'\n",
-            &["g.toml:2:1: service.ratio: expected a number, found a string"],
-        ),
-        ("type: table", "service = 4\n", &["g.toml:1:1: service: expected a table, found an integer"]),
-        ("type: array", "routes = 'a'\n", &["g.toml:1:1: routes: expected an array, found a string"]),
-        (
-            "size",
-            "[service]\nmax_payload = '1 Mb'\n",
-            &["g.toml:2:1: service.max_payload: expected a size such as \"64 KiB\""],
-        ),
-        ("size, type", "[service]\nmax_payload = true\n", &["found a boolean"]),
-        (
-            "period",
-            "[service]\ntimeout = 5\n",
-            &["g.toml:2:1: service.timeout: expected a duration with its unit such as"],
-        ),
-        (
-            "choice",
-            "[log]\nformat = 'xml'\nlevel = 'info'\n",
-            &["g.toml:2:1: log.format: expected one of `text`, `json`, found `xml`"],
-        ),
-        (
-            "choice, type",
-            "[log]\nformat = 5\nlevel = ''\n",
-            &["g.toml:2:1: log.format: expected one of `text`, `json`, found an integer"],
-        ),
-        ("missing key", "\n[log]\nformat = 'text'\n", &["g.toml:2:2: log.level: required key is missing"]),
-        (
-            "missing in an array of tables",
-            "[[routes]]\nsubject = 'a'\ndirection = 'both'\n[[routes]]\nsubject = 'b'\n",
-            &["g.toml:4:1: routes[1].direction: required key is missing"],
-        ),
-        (
-            "several errors in a table",
-            "[service]\nport = 'a'\nhost = 4\n[log]\nformat = 'xml'\nlevel = 4\n[[routes]]\nsubject = 1\n",
-            &[
-                "g.toml:2:1: service.port: ",
-                "g.toml:3:1: service.host: ",
-                "g.toml:5:1: log.format: ",
-                "g.toml:6:1: log.level: ",
-                "g.toml:8:1: routes[0].subject: ",
-            ],
-        ),
-        (
-            "what follows from an error is not told",
-            "[log]\nformat = 'text'\nlevel = 4\n",
-            &["g.toml:3:1: log.level: expected a string, found an integer"],
-        ),
-        (
-            "free keys",
-            "[limits]\na = 1\nb = 'x'\n",
-            &["g.toml:3:1: limits.b: expected an integer from 0 to 4294967295, found a string"],
-        ),
-        (
-            "condition",
-            "[[bindings]]\nrole = 'r'\nwhen = { 'claims.groups' = { contians = 'p' } }\n",
-            &[
-                "g.toml:3:10: bindings[0].when.\"claims.groups\": expected one of `contains`, `range`, `present`, found `contians`",
-            ],
-        ),
-        (
-            "two conditions",
-            "[[bindings]]\nrole = 'r'\nwhen = { x = { contains = 'p', range = 1 } }\n",
-            &[
-                "g.toml:3:10: bindings[0].when.x: expected a table with exactly one of `contains`, `range`, `present`",
-            ],
-        ),
-        (
-            "inside a condition",
-            "[[bindings]]\nrole = 'r'\nwhen = { x = { range = { low = 'a', high = 2 } } }\n",
-            &[
-                "g.toml:3:26: bindings[0].when.x.range.low: expected an integer from -2147483648 to 2147483647, found a string",
-            ],
-        ),
-        ("columns are characters", "limits = { 'ä' = 1, b = 'x' }\n", &["g.toml:1:21: limits.b: "]),
-        ("beyond 64 bits", "[service]\nbacklog = 99999999999999999999\n", &["g.toml:2:11: "]),
-    ];
-    for (name, text, expected) in table {
+    for (name, text, expected) in WRONG {
         let told = decode(text, &[]).expect_err(name);
         let lines: Vec<_> = told.lines().collect();
         assert_eq!(lines.len(), expected.len(), "{name}:\n{told}");

@@ -43,10 +43,10 @@ where
         write!(line, "{}{}", fields.message, fields.rest)?;
         for span in context.event_scope().into_iter().flat_map(tracing_subscriber::registry::Scope::from_root)
         {
-            if let Some(fields) = span.extensions().get::<FormattedFields<N>>() {
-                if !fields.is_empty() {
-                    write!(line, " {}", fields.fields)?;
-                }
+            if let Some(fields) = span.extensions().get::<FormattedFields<N>>()
+                && !fields.is_empty()
+            {
+                write!(line, " {}", fields.fields)?;
             }
         }
         writeln!(writer)
