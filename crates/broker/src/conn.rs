@@ -118,21 +118,21 @@ impl CloseReason {
 
 /// What a client asked for in CONNECT, and what is told about it to operators.
 #[derive(Debug, Clone)]
-pub struct About {
+pub(crate) struct About {
     /// The peer's address.
-    pub address: Option<SocketAddr>,
+    pub(crate) address: Option<SocketAddr>,
     /// The name the peer gave itself.
-    pub name: Option<Box<str>>,
+    pub(crate) name: Option<Box<str>>,
     /// The client library.
-    pub lang: Option<Box<str>>,
+    pub(crate) lang: Option<Box<str>>,
     /// Its version.
-    pub version: Option<Box<str>>,
+    pub(crate) version: Option<Box<str>>,
     /// Negotiated TLS version, where there is TLS.
-    pub tls_version: Option<&'static str>,
+    pub(crate) tls_version: Option<&'static str>,
     /// Negotiated TLS cipher suite.
-    pub tls_cipher: Option<&'static str>,
+    pub(crate) tls_cipher: Option<&'static str>,
     /// When the connection was accepted.
-    pub start: SystemTime,
+    pub(crate) start: SystemTime,
 }
 
 /// What a client's CONNECT switched on.
@@ -142,14 +142,13 @@ pub(crate) struct Features {
     pub(crate) headers: bool,
     pub(crate) no_responders: bool,
     pub(crate) verbose: bool,
-    pub(crate) pedantic: bool,
     /// Understands INFO at any time.
     pub(crate) async_info: bool,
 }
 
 impl Default for Features {
     fn default() -> Self {
-        Self { echo: true, headers: true, no_responders: false, verbose: false, pedantic: false, async_info: false }
+        Self { echo: true, headers: true, no_responders: false, verbose: false, async_info: false }
     }
 }
 

@@ -1,11 +1,11 @@
 //! What all parts of one server share: accounts, connections, bounds, counters.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::Waker;
 use std::time::{Instant, SystemTime};
 
-use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 
 use crate::account::Account;
@@ -167,10 +167,6 @@ impl Core {
 
     pub(crate) fn conn(&self, id: u64) -> Option<Arc<Conn>> {
         self.conns.lock().get(&id).cloned()
-    }
-
-    pub(crate) fn conn_count(&self) -> usize {
-        self.conns.lock().len()
     }
 
     /// Takes a connection out of everything: interest, links, registry. What it had queued is given up.

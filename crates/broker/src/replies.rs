@@ -74,10 +74,6 @@ impl Replies {
         }
         Some(Answer { origin, by_right })
     }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.table.as_ref().is_none_or(|table| table.owed.is_empty())
-    }
 }
 
 impl Table {

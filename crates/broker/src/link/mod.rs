@@ -1,6 +1,6 @@
 //! A leafnode link as the rest of the broker sees it: its role, what may cross it, what was announced on it.
 
-pub mod crossing;
+pub(crate) mod crossing;
 pub(crate) mod group;
 pub(crate) mod interest;
 pub(crate) mod session;

@@ -104,7 +104,6 @@ fn info(core: &Core, listener: &Listener, id: u64, address: SocketAddr, nonce: &
         server_name: core.server_name.clone(),
         version: crate::NATS_VERSION.into(),
         proto: 1,
-        go: Some(String::new()).filter(|_| false),
         host: listener.local.ip().to_string(),
         port: listener.local.port(),
         headers: true,
@@ -255,7 +254,6 @@ fn establish(
             headers: options.headers,
             no_responders: options.no_responders,
             verbose: options.verbose,
-            pedantic: options.pedantic,
             async_info: options.protocol >= 1,
         },
         about: About {

@@ -9,6 +9,6 @@ pub(crate) mod dial;
 pub(crate) mod entry;
 pub(crate) mod greeting;
 pub(crate) mod leaf_entry;
-pub mod listener;
+pub(crate) mod listener;
 pub(crate) mod pipe;
 pub(crate) mod task;

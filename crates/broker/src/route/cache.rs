@@ -22,7 +22,9 @@ pub(crate) struct RouteCache {
 
 #[derive(Debug)]
 struct Table {
-    routes: HashMap<Box<[u8]>, Route, foldhash::fast::RandomState>,
+    /// Position in `routes`, by key.
+    index: HashMap<Box<[u8]>, usize, foldhash::fast::RandomState>,
+    routes: Vec<Route>,
     seen: [u16; SEEN],
     generation: u64,
 }
@@ -37,26 +39,19 @@ impl RouteCache {
         if generation == 0 || is_used_once(query.subject) {
             return self.derive_last(key, query, generation);
         }
-        let table = self.table.get_or_insert_with(|| {
-            Box::new(Table { routes: HashMap::default(), seen: [0; SEEN], generation })
-        });
+        let table = self.table.get_or_insert_with(|| Box::new(Table::new(generation)));
         if table.generation != generation {
-            table.routes.clear();
+            table.clear();
             table.generation = generation;
         }
-        if table.routes.contains_key(key) {
-            // Looked up twice, for the borrow checker's sake; the polonius of a later compiler can do with one.
-            return &self.table.as_ref().map_or(&self.last, |table| table.routes.get(key).unwrap_or(&self.last));
+        let known = match table.index.get(key) {
+            Some(at) => Some(*at),
+            None => table.seen_before(key).then(|| table.keep(key, query)),
+        };
+        match known {
+            Some(at) => self.table.as_ref().and_then(|table| table.routes.get(at)).unwrap_or(&self.last),
+            None => self.derive_last(key, query, generation),
         }
-        if table.seen_before(key) {
-            if table.routes.len() >= KEPT {
-                table.routes.clear();
-            }
-            let mut route = Route::default();
-            route.derive(query, generation);
-            return table.routes.entry(key.into()).insert_entry(route).into_mut();
-        }
-        self.derive_last(key, query, generation)
     }
 
     fn derive_last(&mut self, key: &[u8], query: &Query<'_>, generation: u64) -> &Route {
@@ -77,9 +72,30 @@ impl RouteCache {
 }
 
 impl Table {
+    fn new(generation: u64) -> Self {
+        Self { index: HashMap::default(), routes: Vec::new(), seen: [0; SEEN], generation }
+    }
+
+    fn clear(&mut self) {
+        self.index.clear();
+        self.routes.clear();
+    }
+
+    /// Derives a route and keeps it; returns its position.
+    fn keep(&mut self, key: &[u8], query: &Query<'_>) -> usize {
+        if self.routes.len() >= KEPT {
+            self.clear();
+        }
+        let mut route = Route::default();
+        route.derive(query, self.generation);
+        self.routes.push(route);
+        self.index.insert(key.into(), self.routes.len() - 1);
+        self.routes.len() - 1
+    }
+
     fn seen_before(&mut self, key: &[u8]) -> bool {
         use std::hash::BuildHasher;
-        let hash = self.routes.hasher().hash_one(key);
+        let hash = self.index.hasher().hash_one(key);
         let slot = &mut self.seen[(hash as usize) % SEEN];
         let tag = ((hash >> 48) as u16) | 1;
         std::mem::replace(slot, tag) == tag
