@@ -3,6 +3,26 @@
 //!
 //! Nothing here sleeps to hope: every wait polls a condition until a deadline, and says what it waited for.
 
+/// Makes two tests of each named function: `ours::NAME` and `stock::NAME`. What the stock server does is what its
+/// clients rely on; where ours has to differ, the function says so by the [`Kind`] it gets.
+#[macro_export]
+macro_rules! on_both {
+    ($($name:ident)*) => {
+        mod ours {
+            $(#[tokio::test]
+            async fn $name() -> anyhow::Result<()> {
+                super::$name($crate::Kind::Ours).await
+            })*
+        }
+        mod stock {
+            $(#[tokio::test]
+            async fn $name() -> anyhow::Result<()> {
+                super::$name($crate::Kind::Stock).await
+            })*
+        }
+    };
+}
+
 mod address;
 mod bus;
 mod door;

@@ -5,7 +5,6 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::thread;
 
 use anyhow::{Context, Result, bail};
 use tokio::process::{Child, Command};
@@ -93,8 +92,7 @@ impl ProcessBuilder {
     }
 }
 
-/// A running process. Dropping it kills it, by its id and nothing else; when the test has failed, the end of its
-/// log is printed.
+/// A running process. Dropping it kills it, by its id and nothing else, and prints the end of its log.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
@@ -199,9 +197,8 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if thread::panicking() {
-            eprintln!("--- end of {} ---\n{}", self.log.display(), tail(&self.log()));
-        }
+        // The test runner shows this for failed tests only.
+        eprintln!("--- end of {} ---\n{}", self.log.display(), tail(&self.log()));
         // `kill_on_drop` sends the signal; the runtime reaps the child.
     }
 }

@@ -162,13 +162,19 @@ impl Raw {
         Ok(serde_json::from_str(json)?)
     }
 
-    /// Sends PING and expects PONG next: everything sent before has been worked on, and nothing else was answered.
+    /// Sends PING and expects PONG next: everything sent before has been worked on, and nothing else was answered
+    /// but INFO, which a server may send at any time.
     ///
     /// # Errors
     /// When anything else comes first.
     pub async fn fence(&mut self) -> Result<()> {
         self.send("PING\r\n").await?;
-        self.expect("PONG").await
+        let mut line = self.line().await?;
+        while line.starts_with("INFO ") {
+            line = self.line().await?;
+        }
+        ensure!(line == "PONG", "expected PONG, got {line:?}");
+        Ok(())
     }
 
     /// Reads a MSG or HMSG with its payload.
