@@ -43,44 +43,48 @@ pub(crate) fn split_token(s: &[u8]) -> (&[u8], Option<&[u8]>) {
 
 /// Whether the literal `subject` is one of those `pattern` stands for.
 #[must_use]
+#[inline]
 pub fn matches(pattern: &[u8], subject: &[u8]) -> bool {
-    let (mut pattern, mut subject) = (pattern, subject);
-    loop {
-        if pattern == b">" {
-            return !subject.is_empty();
-        }
-        let (want, pattern_rest) = split_token(pattern);
-        let subject_rest = if want == b"*" {
-            split_token(subject).1
-        } else {
-            match subject.strip_prefix(want) {
-                Some([]) => None,
-                Some([b'.', rest @ ..]) => Some(rest),
-                _ => return false,
-            }
-        };
-        match (pattern_rest, subject_rest) {
-            (None, None) => return true,
-            (Some(p), Some(s)) => (pattern, subject) = (p, s),
-            _ => return false,
-        }
-    }
+    // A literal stands for itself alone.
+    covers(pattern, subject)
 }
 
 /// Whether every subject that matches `inner` also matches `outer`.
 #[must_use]
 pub fn covers(outer: &[u8], inner: &[u8]) -> bool {
-    let (mut outer, mut inner) = (Tokens::new(outer), Tokens::new(inner));
-    loop {
-        match (outer.next(), inner.next()) {
-            (Some(b">"), Some(_)) => return outer.rest().is_none(),
-            (_, Some(b">")) => return false,
-            (Some(b"*"), Some(_)) => {}
-            (Some(o), Some(i)) if o == i => {}
-            (None, None) => return true,
+    let (mut outer, mut inner) = (outer, inner);
+    while outer != b">" {
+        let (want, outer_rest) = split_token(outer);
+        match (outer_rest, strip_covered(want, inner)) {
+            (None, Some(None)) => return true,
+            (Some(o), Some(Some(i))) => (outer, inner) = (o, i),
             _ => return false,
         }
     }
+    true
+}
+
+/// Takes the first token off `inner` if `want`, a literal or `*`, covers it; what is left after it.
+#[inline]
+fn strip_covered<'a>(want: &[u8], inner: &'a [u8]) -> Option<Option<&'a [u8]>> {
+    if want == b"*" {
+        return (inner != b">").then(|| split_token(inner).1);
+    }
+    match inner.strip_prefix(want)? {
+        [] => Some(None),
+        [b'.', rest @ ..] => Some(Some(rest)),
+        _ => None,
+    }
+}
+
+/// Takes as many tokens off `inner` as `label` has, if they are covered by it; what is left after
+/// them. `label` is the beginning of a pattern, without `>`.
+pub(crate) fn strip_covered_label<'a>(label: &[u8], inner: &'a [u8]) -> Option<Option<&'a [u8]>> {
+    let mut rest = Some(inner);
+    for want in Tokens::new(label) {
+        rest = strip_covered(want, rest?)?;
+    }
+    Some(rest)
 }
 
 /// Whether some literal subject matches both `a` and `b`.

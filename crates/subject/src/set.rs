@@ -45,14 +45,16 @@ impl PatternSet {
     }
 
     /// Adds a pattern; false when it was there already.
-    ///
-    /// Above eight members each call costs time in proportion to their number: collect large sets
-    /// from an iterator instead.
     pub fn insert(&mut self, pattern: impl AsRef<[u8]>) -> bool {
         let pattern = pattern.as_ref();
         let Err(at) = self.members.binary_search_by(|member| (**member).cmp(pattern)) else { return false };
-        self.members.insert(at, pattern.into());
-        self.reindex();
+        let member: Arc<[u8]> = pattern.into();
+        self.members.insert(at, Arc::clone(&member));
+        match self.index.as_mut().and_then(Arc::get_mut) {
+            Some(index) => index.insert(Member(member)),
+            // Too few for an index so far, or it is shared with a clone of this set.
+            None => self.reindex(),
+        }
         true
     }
 
@@ -84,7 +86,7 @@ impl PatternSet {
         }
     }
 
-    /// Whether some subject matches both a member and `pattern`.
+    /// Whether some subject matches both a member and `pattern`. Tries every member.
     #[must_use]
     pub fn overlaps(&self, pattern: &[u8]) -> bool {
         self.members.iter().any(|member| pattern::overlaps(member, pattern))

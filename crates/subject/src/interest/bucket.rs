@@ -115,6 +115,12 @@ impl<E: Entry> Members<E> {
         }
     }
 
+    pub(super) fn set_hash(&mut self, new: u32) {
+        match &mut self.repr {
+            Repr::One { hash, .. } | Repr::Many { hash, .. } => *hash = new,
+        }
+    }
+
     pub(super) fn insert(&mut self, added: E) {
         match &mut self.repr {
             Repr::One { hash, entry } => {

@@ -1,13 +1,11 @@
 //! The entries whose pattern has no wildcard: one hash table, keyed by the entries themselves.
 
-use std::hash::{BuildHasher, Hasher};
-
-use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as Slot;
 
 use super::Entry;
 use super::bucket::{Members, Removed};
+use super::hash::{Seed, spread};
 use crate::pattern;
 
 /// Below this many slots the table is never made smaller: it would only grow again.
@@ -16,22 +14,22 @@ const SHRINK_ABOVE: usize = 64;
 /// Members by literal subject. No key is stored: a bucket's subject is that of any of its entries.
 pub(super) struct Literals<E> {
     table: HashTable<Members<E>>,
-    seed: RandomState,
+    seed: Seed,
 }
 
 impl<E: Entry> Literals<E> {
     pub(super) fn new() -> Self {
-        Self { table: HashTable::new(), seed: RandomState::default() }
+        Self { table: HashTable::new(), seed: Seed::default() }
     }
 
     #[inline]
     pub(super) fn get(&self, subject: &[u8]) -> Option<&Members<E>> {
-        let hash = hash(&self.seed, subject);
+        let hash = self.seed.hash(subject);
         self.table.find(spread(hash), |members| members.hash() == hash && members.subject() == subject)
     }
 
     pub(super) fn insert(&mut self, entry: E) {
-        let hash = hash(&self.seed, entry.subject());
+        let hash = self.seed.hash(entry.subject());
         let slot = self.table.entry(
             spread(hash),
             |members| members.hash() == hash && members.subject() == entry.subject(),
@@ -46,7 +44,7 @@ impl<E: Entry> Literals<E> {
     }
 
     pub(super) fn remove(&mut self, entry: &E) -> bool {
-        let hash = hash(&self.seed, entry.subject());
+        let hash = self.seed.hash(entry.subject());
         let same = |members: &Members<E>| members.hash() == hash && members.subject() == entry.subject();
         let Ok(mut bucket) = self.table.find_entry(spread(hash), same) else { return false };
         match bucket.get_mut().remove(entry) {
@@ -76,20 +74,4 @@ impl<E: Entry> Literals<E> {
     pub(super) fn matching<'a>(&'a self, pattern: &[u8], f: impl FnMut(&'a Members<E>)) {
         self.table.iter().filter(|members| pattern::matches(pattern, members.subject())).for_each(f);
     }
-}
-
-/// The 32 bits of hash a bucket has room for. Kept there, they spare a resize the visit to every
-/// entry, and a probe the visit to nearly every wrong one.
-#[inline]
-fn hash(seed: &RandomState, subject: &[u8]) -> u32 {
-    let mut hasher = seed.build_hasher();
-    hasher.write(subject);
-    let hash = hasher.finish();
-    (hash ^ (hash >> 32)) as u32
-}
-
-/// The table takes its tag from the top bits and its position from the low ones: give both some.
-#[inline]
-fn spread(hash: u32) -> u64 {
-    u64::from(hash) << 32 | u64::from(hash)
 }

@@ -5,6 +5,7 @@
 //! there is any wildcard entry at all, one walk of the trie. Lookups do not allocate.
 
 mod bucket;
+mod hash;
 mod literal;
 mod trie;
 
@@ -107,7 +108,7 @@ impl<E: Entry> Interest<E> {
     #[must_use]
     pub fn has_match(&self, subject: &[u8]) -> bool {
         self.literals.get(subject).is_some()
-            || (!self.wildcards.is_empty() && self.wildcards.has_match(subject))
+            || (!self.wildcards.is_empty() && self.wildcards.has_cover(subject))
     }
 
     /// The members that subscribed to exactly this pattern text.

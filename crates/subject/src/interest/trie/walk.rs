@@ -1,0 +1,152 @@
+//! Walks of the trie: what matches, covers or overlaps.
+
+use smallvec::SmallVec;
+
+use super::node::{Branch, Node, Place};
+use super::{Entry, Members, Trie};
+use crate::pattern::{self, split_token, strip_covered_label};
+
+/// Branches put aside during a lookup without touching the heap.
+const INLINE_BRANCHES: usize = 16;
+
+/// A branch still to be taken.
+struct Todo<'t, 's, E> {
+    branch: &'t Branch<E>,
+    /// Where in the patterns below the branch its label starts.
+    at: usize,
+    /// What the label and all below it are compared with.
+    rest: &'s [u8],
+}
+
+impl<E: Entry> Trie<E> {
+    /// Every bucket whose pattern matches the literal `subject`.
+    pub(in super::super) fn matches<'t>(&'t self, subject: &[u8], mut f: impl FnMut(&'t Members<E>)) {
+        self.find_covering(subject, |members| {
+            f(members);
+            false
+        });
+    }
+
+    /// Whether a single pattern here covers `pattern`, or matches it if it is a literal subject.
+    pub(in super::super) fn has_cover(&self, pattern: &[u8]) -> bool {
+        self.find_covering(pattern, |_| true)
+    }
+
+    /// Visits the buckets whose pattern covers `pattern` until `stop` says so; whether it did.
+    fn find_covering<'t>(&'t self, pattern: &[u8], mut stop: impl FnMut(&'t Members<E>) -> bool) -> bool {
+        let mut todo: SmallVec<[Todo<'t, '_, E>; INLINE_BRANCHES]> = SmallVec::new();
+        let mut here = Some((&self.root, 0, Some(pattern)));
+        loop {
+            if let Some((node, at, rest)) = here.take() {
+                let held = if rest.is_some() { &node.gt } else { &node.end };
+                if held.as_ref().is_some_and(&mut stop) {
+                    return true;
+                }
+                if let Some(rest) = rest {
+                    todo.extend(node.star.as_ref().map(|branch| Todo { branch, at, rest }));
+                    let place = Place::of(rest, 0, &self.seed);
+                    if matches!(place, Place::Literal { .. }) {
+                        todo.extend(node.branch(&place, at).map(|branch| Todo { branch, at, rest }));
+                    }
+                }
+            }
+            let Some(Todo { branch, at, rest }) = todo.pop() else { return false };
+            match branch {
+                Branch::Leaf(members) => {
+                    if pattern::covers(branch.label(at), rest) && stop(members) {
+                        return true;
+                    }
+                }
+                Branch::Node(node) => {
+                    here = strip_covered_label(&node.label, rest)
+                        .map(|rest| (&**node, at + node.label.len() + 1, rest));
+                }
+            }
+        }
+    }
+
+    /// Every bucket.
+    pub(in super::super) fn for_each<'t>(&'t self, mut f: impl FnMut(&'t Members<E>)) {
+        self.root.visit(&mut f);
+    }
+
+    /// Every bucket whose pattern has a subject in common with `pattern`.
+    pub(in super::super) fn overlapping<'t>(&'t self, pattern: &[u8], mut f: impl FnMut(&'t Members<E>)) {
+        let mut todo: Vec<Todo<'t, '_, E>> = Vec::new();
+        let mut here = Some((&self.root, 0, Some(pattern)));
+        loop {
+            match here.take() {
+                Some((node, _, None)) => visit_bucket(&node.end, &mut f),
+                Some((node, at, Some(rest))) => {
+                    visit_bucket(&node.gt, &mut f);
+                    let mut push = |branch| todo.push(Todo { branch, at, rest });
+                    node.star.iter().for_each(&mut push);
+                    match Place::of(rest, 0, &self.seed) {
+                        Place::Star | Place::Gt => node.literals.iter().for_each(&mut push),
+                        place => node.branch(&place, at).into_iter().for_each(&mut push),
+                    }
+                }
+                None => {}
+            }
+            let Some(Todo { branch, at, rest }) = todo.pop() else { return };
+            match branch {
+                Branch::Leaf(members) if pattern::overlaps(branch.label(at), rest) => f(members),
+                Branch::Leaf(_) => {}
+                Branch::Node(node) => match strip_overlapping_label(&node.label, rest) {
+                    Overlap::None => {}
+                    Overlap::All => node.visit(&mut f),
+                    Overlap::Then(rest) => here = Some((node, at + node.label.len() + 1, rest)),
+                },
+            }
+        }
+    }
+}
+
+impl<E: Entry> Node<E> {
+    /// Every bucket at and below this node.
+    fn visit<'t>(&'t self, f: &mut impl FnMut(&'t Members<E>)) {
+        let mut nodes = vec![self];
+        while let Some(node) = nodes.pop() {
+            visit_bucket(&node.end, f);
+            visit_bucket(&node.gt, f);
+            for branch in node.literals.iter().chain(&node.star) {
+                match branch {
+                    Branch::Leaf(members) => f(members),
+                    Branch::Node(node) => nodes.push(node),
+                }
+            }
+        }
+    }
+}
+
+fn visit_bucket<'t, E>(bucket: &'t Option<Members<E>>, f: &mut impl FnMut(&'t Members<E>)) {
+    if let Some(members) = bucket {
+        f(members);
+    }
+}
+
+/// How a pattern goes on after a label it was compared with.
+enum Overlap<'a> {
+    /// The label has no subject in common with it.
+    None,
+    /// All that starts with the label does: the pattern's `>` was reached.
+    All,
+    /// What is left of the pattern.
+    Then(Option<&'a [u8]>),
+}
+
+fn strip_overlapping_label<'a>(label: &[u8], pattern: &'a [u8]) -> Overlap<'a> {
+    let mut rest = Some(pattern);
+    for token in pattern::Tokens::new(label) {
+        let Some(text) = rest else { return Overlap::None };
+        if text == b">" {
+            return Overlap::All;
+        }
+        let (want, next) = split_token(text);
+        if want != token && want != b"*" && token != b"*" {
+            return Overlap::None;
+        }
+        rest = next;
+    }
+    Overlap::Then(rest)
+}
