@@ -1,0 +1,193 @@
+//! Two servers joined by a leafnode link over mutual TLS, with a proxy in the link so that a test can cut it.
+
+use std::any::Any;
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result};
+
+use crate::bus::{BusOptions, InternalBus};
+use crate::gateway::{Gateway, GatewayOptions};
+use crate::natsconf::{ConfServer, Kind};
+use crate::pki::Pki;
+use crate::proxy::Proxy;
+use crate::tls::ClientTls;
+use crate::tokens::Tokens;
+
+/// A way for clients into one of the two servers.
+#[derive(Clone, Debug)]
+pub struct End {
+    url: String,
+    tls: Option<ClientTls>,
+    token: Option<String>,
+}
+
+impl End {
+    fn plain(address: SocketAddr) -> Self {
+        Self { url: format!("nats://{address}"), tls: None, token: None }
+    }
+
+    fn tls(address: SocketAddr, tls: ClientTls, token: Option<String>) -> Self {
+        Self { url: format!("tls://{address}"), tls: Some(tls), token }
+    }
+
+    /// Connects a client.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn client(&self) -> Result<async_nats::Client> {
+        let options = self.tls.as_ref().map_or_else(async_nats::ConnectOptions::new, ClientTls::async_nats);
+        let options = match &self.token {
+            Some(token) => options.token(token.clone()),
+            None => options,
+        };
+        Ok(options.connect(self.url.as_str()).await?)
+    }
+}
+
+/// Both ends, running. The outer end is the one partners come through; subjects under `peer.` may cross both ways.
+pub struct Link {
+    /// Where partners connect.
+    pub outer: End,
+    /// Where services connect.
+    pub inner: End,
+    /// In the link.
+    pub proxy: Proxy,
+    /// The processes, and the directory they work in, last.
+    behind: Vec<Box<dyn Any + Send>>,
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link").field("outer", &self.outer).field("inner", &self.inner).finish_non_exhaustive()
+    }
+}
+
+/// A nats.conf of the inside: clients in clear, leafnodes over mutual TLS. It keeps its address to itself, so that
+/// the other end comes back through the proxy.
+fn accepting_conf(pki: &Pki) -> String {
+    let [cert, key, ca] =
+        ["internal-bus.crt", "internal-bus.key", "internal-ca.crt"].map(|file| pki.text(file));
+    format!(
+        r#"
+        server_name: inside
+        listen: "127.0.0.1:-1"
+        leafnodes {{
+          listen: "127.0.0.1:-1"
+          no_advertise: true
+          compression: off
+          tls {{ cert_file: "{cert}", key_file: "{key}", ca_file: "{ca}", verify: true }}
+        }}
+        "#
+    )
+}
+
+/// A nats.conf of the outside that dials `leafnodes`.
+fn dialling_conf(pki: &Pki, leafnodes: SocketAddr) -> String {
+    let [cert, key, ca] =
+        ["event-gateway.crt", "event-gateway.key", "internal-ca.crt"].map(|file| pki.text(file));
+    format!(
+        r#"
+        server_name: outside
+        listen: "127.0.0.1:-1"
+        leafnodes {{
+          reconnect: "100ms"
+          remotes: [ {{
+            url: "tls://{leafnodes}"
+            compression: off
+            tls {{ cert_file: "{cert}", key_file: "{key}", ca_file: "{ca}" }}
+          }} ]
+        }}
+        "#
+    )
+}
+
+impl Link {
+    /// A server with a nats.conf on each side. `None` where one is not installed.
+    ///
+    /// # Errors
+    /// When one does not come up.
+    pub async fn conf(outer: Kind, inner: Kind) -> Result<Option<Self>> {
+        let pki = Pki::new()?;
+        let Some(inside) = ConfServer::named(inner, pki.dir(), "inside", &accepting_conf(&pki)).await? else {
+            return Ok(None);
+        };
+        let proxy = Proxy::to(inside.addresses.leafnodes.context("no leafnode listener")?).await?;
+        let conf = dialling_conf(&pki, proxy.address());
+        let Some(outside) = ConfServer::named(outer, pki.dir(), "outside", &conf).await? else {
+            return Ok(None);
+        };
+        let (outer, inner) = (End::plain(outside.addresses.clients), End::plain(inside.addresses.clients));
+        Ok(Some(Self {
+            outer,
+            inner,
+            proxy,
+            behind: vec![Box::new(outside), Box::new(inside), Box::new(pki)],
+        }))
+    }
+
+    /// Stock nats-server dials our bus as its users configure it. `None` where it is not installed.
+    ///
+    /// # Errors
+    /// When one does not come up.
+    pub async fn stock_to_bus() -> Result<Option<Self>> {
+        let pki = Pki::new()?;
+        let bus = InternalBus::start(&pki, &BusOptions::default()).await?;
+        let proxy = Proxy::to(bus.leafnodes()?).await?;
+        let conf = dialling_conf(&pki, proxy.address());
+        let Some(outside) = ConfServer::named(Kind::Stock, pki.dir(), "outside", &conf).await? else {
+            return Ok(None);
+        };
+        let outer = End::plain(outside.addresses.clients);
+        let inner = End::tls(bus.addresses.clients, pki.service("orders"), None);
+        Ok(Some(Self { outer, inner, proxy, behind: vec![Box::new(outside), Box::new(bus), Box::new(pki)] }))
+    }
+
+    /// Our gateway dials stock nats-server. `None` where it is not installed.
+    ///
+    /// # Errors
+    /// When one does not come up.
+    pub async fn gateway_to_stock() -> Result<Option<Self>> {
+        let pki = Pki::new()?;
+        let Some(inside) = ConfServer::named(Kind::Stock, pki.dir(), "inside", &accepting_conf(&pki)).await?
+        else {
+            return Ok(None);
+        };
+        let proxy = Proxy::to(inside.addresses.leafnodes.context("no leafnode listener")?).await?;
+        let (gateway, outer) = Self::gateway(&pki, proxy.address()).await?;
+        let inner = End::plain(inside.addresses.clients);
+        Ok(Some(Self {
+            outer,
+            inner,
+            proxy,
+            behind: vec![Box::new(gateway), Box::new(inside), Box::new(pki)],
+        }))
+    }
+
+    /// Our gateway dials our bus.
+    ///
+    /// # Errors
+    /// When one does not come up.
+    pub async fn gateway_to_bus() -> Result<Self> {
+        let pki = Pki::new()?;
+        let bus = InternalBus::start(&pki, &BusOptions::default()).await?;
+        let proxy = Proxy::to(bus.leafnodes()?).await?;
+        let (gateway, outer) = Self::gateway(&pki, proxy.address()).await?;
+        let inner = End::tls(bus.addresses.clients, pki.service("orders"), None);
+        Ok(Self { outer, inner, proxy, behind: vec![Box::new(gateway), Box::new(bus), Box::new(pki)] })
+    }
+
+    async fn gateway(pki: &Pki, leafnodes: SocketAddr) -> Result<(Gateway, End)> {
+        let tokens = Tokens::new(pki.dir())?;
+        let mut gateway = Gateway::start(pki, &tokens, &GatewayOptions::dialling(pki, leafnodes)).await?;
+        gateway.ready().await?;
+        let outer = End::tls(gateway.addresses.clients, pki.outsider(), Some(tokens.good()?));
+        Ok((gateway, outer))
+    }
+
+    /// Keeps something alive as long as the link.
+    #[must_use]
+    pub fn keeping(mut self, part: impl Any + Send) -> Self {
+        self.behind.push(Box::new(part));
+        self
+    }
+}

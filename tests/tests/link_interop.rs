@@ -1,0 +1,237 @@
+//! What has to hold across a leafnode link, whoever made the servers at its ends.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use async_nats::{Client, HeaderMap, RequestErrorKind, Subscriber};
+use futures_util::StreamExt;
+use gatehouse_tests::{Kind, Link, eventually, within};
+use tokio::time::timeout;
+
+/// A subject's probes begin with this; counts leave them out.
+const PROBE: &[u8] = b"probe";
+
+/// Publishes probes until one arrives: the subscription, and every one made before it on that side, is known at the
+/// other end of the link.
+async fn known(publisher: &Client, subject: &str, sub: &mut Subscriber) -> Result<()> {
+    for _ in 0..400 {
+        publisher.publish(subject.to_owned(), PROBE.into()).await?;
+        if let Ok(Some(message)) = timeout(Duration::from_millis(50), sub.next()).await {
+            ensure!(message.payload == PROBE, "another message first");
+            return Ok(());
+        }
+    }
+    bail!("no interest in {subject} at the other end")
+}
+
+/// A round trip to the client's own server, which has then worked on all that was sent before.
+async fn settle(client: &Client) -> Result<()> {
+    match within("a round trip", client.request("peer.nobody.at.all", "".into())).await? {
+        Err(error) if error.kind() == RequestErrorKind::NoResponders => Ok(()),
+        other => bail!("not `no responders`: {other:?}"),
+    }
+}
+
+/// The next payload that is no probe.
+async fn next(sub: &mut Subscriber) -> Result<String> {
+    loop {
+        let message = within("a message", sub.next()).await?.context("the subscription ended")?;
+        if message.payload != PROBE {
+            return Ok(String::from_utf8(message.payload.to_vec())?);
+        }
+    }
+}
+
+/// Publishes `end` and counts every payload until it arrives.
+async fn count_until_end(
+    publisher: &Client,
+    subject: &str,
+    sub: &mut Subscriber,
+) -> Result<BTreeMap<String, usize>> {
+    publisher.publish(subject.to_owned(), "end".into()).await?;
+    let mut counts = BTreeMap::new();
+    loop {
+        let payload = next(sub).await?;
+        if payload == "end" {
+            return Ok(counts);
+        }
+        *counts.entry(payload).or_default() += 1;
+    }
+}
+
+async fn messages_cross_both_ways_once_and_in_order(link: &Link) -> Result<()> {
+    let (outer, inner) = (link.outer.client().await?, link.inner.client().await?);
+    for (from, to, subject) in [(&outer, &inner, "peer.in"), (&inner, &outer, "peer.out")] {
+        let mut sub = to.subscribe(subject).await?;
+        known(from, subject, &mut sub).await?;
+        for i in 0..500 {
+            from.publish(subject, i.to_string().into()).await?;
+        }
+        for i in 0..500 {
+            let got = next(&mut sub).await?;
+            ensure!(got == i.to_string(), "{subject}: {got} in place of {i}");
+        }
+        ensure!(count_until_end(from, subject, &mut sub).await?.is_empty(), "{subject}: more than was sent");
+    }
+    Ok(())
+}
+
+async fn requests_and_headers_cross_both_ways(link: &Link) -> Result<()> {
+    let (outer, inner) = (link.outer.client().await?, link.inner.client().await?);
+    for (asks, answers, subject) in [(&outer, &inner, "peer.ask.in"), (&inner, &outer, "peer.ask.out")] {
+        let mut sub = answers.subscribe(subject).await?;
+        let responder = answers.clone();
+        let serving = tokio::spawn(async move {
+            while let Some(request) = sub.next().await {
+                let (Some(reply), Some(headers)) = (request.reply, request.headers) else { continue };
+                let answer = [b"re:", &*request.payload].concat();
+                responder.publish_with_headers(reply, headers, answer.into()).await?;
+            }
+            anyhow::Ok(())
+        });
+        let ask = |n: usize| async move {
+            let mut headers = HeaderMap::new();
+            headers.insert("N", n.to_string());
+            asks.request_with_headers(subject, headers, n.to_string().into()).await
+        };
+        // Until the interest is known, the answer is `no responders`.
+        eventually("an answer through the link", || async { ask(0).await.ok() }).await?;
+        for n in 1..50 {
+            let answer = ask(n).await.with_context(|| format!("{subject} {n}"))?;
+            ensure!(answer.payload == format!("re:{n}"), "{:?}", answer.payload);
+            let header =
+                answer.headers.as_ref().and_then(|headers| headers.get("N")).map(ToString::to_string);
+            ensure!(header == Some(n.to_string()), "{header:?}");
+        }
+        serving.abort();
+    }
+    Ok(())
+}
+
+async fn requests_nobody_answers_fail_at_once(link: &Link) -> Result<()> {
+    for end in [&link.outer, &link.inner] {
+        let client = end.client().await?;
+        let error = within("an answer", client.request("peer.nobody", "".into()))
+            .await?
+            .err()
+            .context("an answer")?;
+        ensure!(error.kind() == RequestErrorKind::NoResponders, "{error}");
+    }
+    Ok(())
+}
+
+async fn queue_groups_span_the_link(link: &Link) -> Result<()> {
+    let (outer, inner) = (link.outer.client().await?, link.inner.client().await?);
+    let mut inside = inner.queue_subscribe("peer.work", "q".into()).await?;
+    let mut outside = outer.queue_subscribe("peer.work", "q".into()).await?;
+    let (mut seen_inside, mut seen_outside) =
+        (inner.subscribe("peer.mark").await?, outer.subscribe("peer.mark").await?);
+    known(&outer, "peer.mark", &mut seen_inside).await?;
+    known(&inner, "peer.mark", &mut seen_outside).await?;
+    for (side, publisher) in [("out", link.outer.client().await?), ("in", link.inner.client().await?)] {
+        for i in 0..200 {
+            publisher.publish("peer.work", format!("{side}{i}").into()).await?;
+        }
+        publisher.flush().await?;
+    }
+    let mut counts = BTreeMap::<String, usize>::new();
+    while counts.len() < 400 {
+        let message = within("work", async {
+            tokio::select! { one = inside.next() => one, one = outside.next() => one }
+        });
+        let message = message.await.with_context(|| format!("after {}", counts.len()))?.context("ended")?;
+        *counts.entry(String::from_utf8(message.payload.to_vec())?).or_default() += 1;
+    }
+    ensure!(counts.values().all(|count| *count == 1), "a message came twice");
+    Ok(())
+}
+
+async fn a_cut_link_comes_back_with_all_interest_and_nothing_twice(link: &Link) -> Result<()> {
+    let (outer, inner) = (link.outer.client().await?, link.inner.client().await?);
+    let mut sub = inner.subscribe("peer.traffic").await?;
+    known(&outer, "peer.traffic", &mut sub).await?;
+    let gone = inner.subscribe("peer.gone").await?;
+
+    let traffic = link.outer.client().await?;
+    let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
+    let publishing = tokio::spawn(async move {
+        let mut sent = 0;
+        while stopped.try_recv().is_err() {
+            traffic.publish("peer.traffic", format!("t{sent}").into()).await?;
+            sent += 1;
+            tokio::task::yield_now().await;
+            if sent % 50 == 0 {
+                settle(&traffic).await?;
+            }
+        }
+        settle(&traffic).await?;
+        anyhow::Ok(sent)
+    });
+    next(&mut sub).await?;
+    link.proxy.cut();
+    // Made and ended while the link is down: the other side must learn both when it is back.
+    let mut made_inside = Vec::new();
+    for i in 0..50 {
+        made_inside.push(inner.subscribe(format!("peer.new.in.{i}")).await?);
+    }
+    let mut made_outside = Vec::new();
+    for i in 0..50 {
+        made_outside.push(outer.subscribe(format!("peer.new.out.{i}")).await?);
+    }
+    drop(gone);
+    settle(&inner).await?;
+    settle(&outer).await?;
+    link.proxy.restore();
+
+    let (last_in, last_out) = ("peer.new.in.49", "peer.new.out.49");
+    known(&outer, last_in, made_inside.last_mut().context("none")?).await?;
+    known(&inner, last_out, made_outside.last_mut().context("none")?).await?;
+    for i in 0..50 {
+        outer.publish(format!("peer.new.in.{i}"), i.to_string().into()).await?;
+        inner.publish(format!("peer.new.out.{i}"), i.to_string().into()).await?;
+    }
+    for (i, (inside, outside)) in made_inside.iter_mut().zip(&mut made_outside).enumerate() {
+        ensure!(next(inside).await? == i.to_string() && next(outside).await? == i.to_string(), "subject {i}");
+    }
+    let error = outer.request("peer.gone", "".into()).await.err().context("an answer")?;
+    ensure!(error.kind() == RequestErrorKind::NoResponders, "interest of the past: {error}");
+
+    stop.send(()).ok().context("the publisher has ended")?;
+    let sent = within("the publisher", publishing).await???;
+    let counts = count_until_end(&outer, "peer.traffic", &mut sub).await?;
+    let twice: Vec<_> = counts.iter().filter(|(_, count)| **count > 1).collect();
+    ensure!(twice.is_empty(), "twice, of {sent}: {twice:?}");
+    ensure!(counts.contains_key(&format!("t{}", sent - 1)), "the last message of {sent} is missing");
+    Ok(())
+}
+
+macro_rules! on_links {
+    ($($module:ident: $link:expr;)*) => {$(
+        mod $module {
+            use super::*;
+
+            on_links!(@ $link; messages_cross_both_ways_once_and_in_order requests_and_headers_cross_both_ways
+                requests_nobody_answers_fail_at_once queue_groups_span_the_link
+                a_cut_link_comes_back_with_all_interest_and_nothing_twice);
+        }
+    )*};
+    (@ $link:expr; $($name:ident)*) => {$(
+        #[tokio::test]
+        async fn $name() -> Result<()> {
+            match $link {
+                Some(link) => super::$name(&link).await,
+                None => Ok(()),
+            }
+        }
+    )*};
+}
+
+on_links! {
+    stock_to_stock: Link::conf(Kind::Stock, Kind::Stock).await?;
+    stock_to_bus: Link::stock_to_bus().await?;
+    stock_to_bus_from_nats_conf: Link::conf(Kind::Stock, Kind::Ours).await?;
+    bus_from_nats_conf_to_stock: Link::conf(Kind::Ours, Kind::Stock).await?;
+    gateway_to_stock: Link::gateway_to_stock().await?;
+    gateway_to_bus: Some(Link::gateway_to_bus().await?);
+}
