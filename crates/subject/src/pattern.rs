@@ -52,16 +52,20 @@ pub fn matches(pattern: &[u8], subject: &[u8]) -> bool {
 /// Whether every subject that matches `inner` also matches `outer`.
 #[must_use]
 pub fn covers(outer: &[u8], inner: &[u8]) -> bool {
-    let (mut outer, mut inner) = (outer, inner);
-    while outer != b">" {
-        let (want, outer_rest) = split_token(outer);
-        match (outer_rest, strip_covered(want, inner)) {
-            (None, Some(None)) => return true,
-            (Some(o), Some(Some(i))) => (outer, inner) = (o, i),
-            _ => return false,
+    rest_covers(Some(outer), Some(inner))
+}
+
+/// [`covers`] for what is left of two patterns; `None` when nothing is.
+pub(crate) fn rest_covers(mut outer: Option<&[u8]>, mut inner: Option<&[u8]>) -> bool {
+    loop {
+        let (Some(want), Some(text)) = (outer, inner) else { return outer == inner };
+        if want == b">" {
+            return true;
         }
+        let (want, outer_rest) = split_token(want);
+        let Some(inner_rest) = strip_covered(want, text) else { return false };
+        (outer, inner) = (outer_rest, inner_rest);
     }
-    true
 }
 
 /// Takes the first token off `inner` if `want`, a literal or `*`, covers it; what is left after it.
@@ -78,13 +82,17 @@ fn strip_covered<'a>(want: &[u8], inner: &'a [u8]) -> Option<Option<&'a [u8]>> {
 }
 
 /// Takes as many tokens off `inner` as `label` has, if they are covered by it; what is left after
-/// them. `label` is the beginning of a pattern, without `>`.
-pub(crate) fn strip_covered_label<'a>(label: &[u8], inner: &'a [u8]) -> Option<Option<&'a [u8]>> {
-    let mut rest = Some(inner);
-    for want in Tokens::new(label) {
-        rest = strip_covered(want, rest?)?;
+/// them. `label` is part of a pattern, without `>`.
+pub(crate) fn strip_covered_label<'a>(
+    mut label: Option<&[u8]>,
+    mut inner: Option<&'a [u8]>,
+) -> Option<Option<&'a [u8]>> {
+    while let Some(text) = label {
+        let (want, label_rest) = split_token(text);
+        inner = strip_covered(want, inner?)?;
+        label = label_rest;
     }
-    Some(rest)
+    Some(inner)
 }
 
 /// Whether some literal subject matches both `a` and `b`.

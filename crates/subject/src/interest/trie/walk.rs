@@ -4,10 +4,21 @@ use smallvec::SmallVec;
 
 use super::node::{Branch, Node, Place};
 use super::{Entry, Members, Trie};
-use crate::pattern::{self, split_token, strip_covered_label};
+use crate::pattern::{self, split_token};
 
 /// Branches put aside during a lookup without touching the heap.
 const INLINE_BRANCHES: usize = 16;
+
+/// A branch whose first token has been matched already.
+struct Entered<'t, 's, E> {
+    branch: &'t Branch<E>,
+    /// Where in the patterns below the branch its label starts.
+    at: usize,
+    /// Length of the label's first token.
+    token: usize,
+    /// What the rest of the label and all below it are compared with.
+    rest: Option<&'s [u8]>,
+}
 
 /// A branch still to be taken.
 struct Todo<'t, 's, E> {
@@ -34,31 +45,37 @@ impl<E: Entry> Trie<E> {
 
     /// Visits the buckets whose pattern covers `pattern` until `stop` says so; whether it did.
     fn find_covering<'t>(&'t self, pattern: &[u8], mut stop: impl FnMut(&'t Members<E>) -> bool) -> bool {
-        let mut todo: SmallVec<[Todo<'t, '_, E>; INLINE_BRANCHES]> = SmallVec::new();
+        let mut aside: SmallVec<[Entered<'t, '_, E>; INLINE_BRANCHES]> = SmallVec::new();
         let mut here = Some((&self.root, 0, Some(pattern)));
         loop {
+            let mut next = None;
             if let Some((node, at, rest)) = here.take() {
                 let held = if rest.is_some() { &node.gt } else { &node.end };
                 if held.as_ref().is_some_and(&mut stop) {
                     return true;
                 }
-                if let Some(rest) = rest {
-                    todo.extend(node.star.as_ref().map(|branch| Todo { branch, at, rest }));
-                    let place = Place::of(rest, 0, &self.seed);
-                    if matches!(place, Place::Literal { .. }) {
-                        todo.extend(node.branch(&place, at).map(|branch| Todo { branch, at, rest }));
-                    }
+                let place = rest.map_or(Place::End, |rest| Place::of(rest, 0, &self.seed));
+                let rest = rest.and_then(|rest| split_token(rest).1);
+                if let Place::Literal { token, .. } = place {
+                    let branch = node.branch(&place, at);
+                    next = branch.map(|branch| Entered { branch, at, token: token.len(), rest });
+                }
+                if let (Place::Literal { .. } | Place::Star, Some(branch)) = (place, &node.star) {
+                    aside.push(Entered { branch, at, token: 1, rest });
                 }
             }
-            let Some(Todo { branch, at, rest }) = todo.pop() else { return false };
+            let Some(Entered { branch, at, token, rest }) = next.or_else(|| aside.pop()) else {
+                return false;
+            };
+            let label = branch.label(at).get(token + 1..);
             match branch {
                 Branch::Leaf(members) => {
-                    if pattern::covers(branch.label(at), rest) && stop(members) {
+                    if pattern::rest_covers(label, rest) && stop(members) {
                         return true;
                     }
                 }
                 Branch::Node(node) => {
-                    here = strip_covered_label(&node.label, rest)
+                    here = pattern::strip_covered_label(label, rest)
                         .map(|rest| (&**node, at + node.label.len() + 1, rest));
                 }
             }
