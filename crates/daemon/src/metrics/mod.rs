@@ -3,7 +3,7 @@
 //! Parts that count for themselves (atomics on a hot path) are read at each scrape by
 //! [`Metrics::register_sampled`]; everything else takes a counter, gauge or histogram from here and updates it.
 
-mod process;
+pub mod process;
 mod sampled;
 
 use std::collections::BTreeSet;

@@ -22,7 +22,9 @@ pub(super) fn register(registry: &mut Registry) {
     add("process_start_time_seconds", "Start, in seconds since 1970 UTC", SampleKind::Gauge, start_seconds);
 }
 
-fn resident_bytes() -> Option<f64> {
+/// Resident memory of this process, in bytes; `None` where the system does not tell.
+#[must_use]
+pub fn resident_bytes() -> Option<f64> {
     Some(stat_field(24)? * parameter(SysconfVar::PAGE_SIZE)?)
 }
 

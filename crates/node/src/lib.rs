@@ -1,0 +1,10 @@
+//! What both processes do the same way with a broker: configuration sections, certificates that follow their files,
+//! metrics and monitoring documents, links, and the life of the process from readiness to drain.
+
+pub mod leafnodes;
+pub mod metrics;
+pub mod monitoring;
+pub mod ports;
+pub mod process;
+pub mod sections;
+pub mod tls;

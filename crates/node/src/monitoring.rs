@@ -1,0 +1,30 @@
+//! The broker's documents on the admin port, under nats-server's paths.
+
+use std::collections::HashMap;
+
+use broker::Server;
+use daemon::admin::{AdminRoutes, Query};
+use daemon::metrics::process;
+
+/// Mounts `/varz`, `/connz`, `/subsz` and `/leafz`. `fields` adds what only the process knows to `/varz`.
+#[must_use]
+pub fn routes(routes: AdminRoutes, server: &Server, fields: serde_json::Map<String, serde_json::Value>) -> AdminRoutes {
+    let (varz, connz, subsz, leafz) = (server.clone(), server.clone(), server.clone(), server.clone());
+    routes
+        .document("/varz", move |_| {
+            let mut document = varz.varz();
+            if let serde_json::Value::Object(known) = &mut document {
+                known.extend(fields.clone());
+                known.insert("mem".into(), process::resident_bytes().into());
+            }
+            document
+        })
+        .document("/connz", move |query| connz.connz(&parameters(query)))
+        .document("/subsz", move |_| subsz.subsz())
+        .document("/leafz", move |_| leafz.leafz())
+}
+
+fn parameters(query: &Query) -> HashMap<String, String> {
+    let known = ["limit", "offset", "cid", "subs", "auth"];
+    known.into_iter().filter_map(|key| Some((key.to_owned(), query.get(key)?.to_owned()))).collect()
+}
