@@ -7,9 +7,18 @@ pub mod crl;
 mod grant;
 pub mod peer;
 pub mod pem;
+pub mod policy;
 mod rights;
 pub mod rotate;
 pub mod tls;
+pub mod token;
 
-pub use grant::{Grant, Provenance, Quotas};
+pub use grant::{DEFAULT_ACCOUNT, Grant, Provenance, Quotas};
 pub use rights::{Permission, PermissionError, ResponseLimit, Rights};
+
+/// Chooses the cryptography behind token signatures (aws-lc-rs) for the whole process. Idempotent; called
+/// from `main`, and by [`token::TokenVerifier`] for whoever forgot.
+pub fn install_crypto() {
+    // The error case only says that a provider was installed before; then there is nothing to do.
+    let _already = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
+}

@@ -1,0 +1,126 @@
+//! What is known about a peer when it asks to be let in, and how rules name it.
+
+use serde_json::Value;
+
+use crate::peer::{PeerCertificate, PeerIdentity};
+use crate::token::Claims;
+
+/// What was verified about a peer.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Facts<'a> {
+    /// Claims of a verified token.
+    pub claims: Option<&'a Claims>,
+    /// Names in a verified client certificate.
+    pub certificate: Option<&'a CertificateNames>,
+}
+
+/// The names in a verified client certificate.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CertificateNames {
+    /// The name chosen to stand for the peer.
+    pub identity: String,
+    /// URI subject alternative names.
+    pub uris: Vec<String>,
+    /// DNS subject alternative names.
+    pub dns: Vec<String>,
+    /// E-mail subject alternative names.
+    pub emails: Vec<String>,
+    /// The subject's common name.
+    pub cn: Option<String>,
+    /// The issuer's distinguished name, for provenance.
+    pub issuer: String,
+    /// When the certificate ends, in seconds since the Unix epoch, if the grant is to end with it.
+    pub not_after: Option<u64>,
+}
+
+impl CertificateNames {
+    /// The names of a peer's certificate; the grant does not end with it unless `not_after` is set later.
+    #[must_use]
+    pub fn of(certificate: &PeerCertificate, identity: &PeerIdentity) -> Self {
+        Self {
+            identity: identity.value.clone(),
+            uris: certificate.uris.clone(),
+            dns: certificate.dns.clone(),
+            emails: certificate.emails.clone(),
+            cn: certificate.cn.clone(),
+            issuer: certificate.issuer.clone(),
+            not_after: None,
+        }
+    }
+}
+
+/// The name of a fact in a rule: `claims.<path>` or `certificate.<field>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum FactPath {
+    Claim(String),
+    Certificate(Field),
+}
+
+/// Which names of a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Field {
+    Identity,
+    Uri,
+    Dns,
+    Email,
+    Cn,
+}
+
+/// What a fact holds for one peer.
+pub(super) enum Found<'a> {
+    Nothing,
+    Claim(&'a Value),
+    Names(Vec<&'a str>),
+}
+
+impl FactPath {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let problem = || {
+            format!(
+                "`{text}` names no fact; expected claims.<name> or \
+                 certificate.<identity|uri|dns|email|cn>"
+            )
+        };
+        let (kind, name) = text.split_once('.').ok_or_else(problem)?;
+        let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '{' | '}');
+        match (kind, name) {
+            ("claims", name) if !name.is_empty() && !name.contains(odd) => {
+                Ok(Self::Claim(name.to_owned()))
+            }
+            ("certificate", "identity") => Ok(Self::Certificate(Field::Identity)),
+            ("certificate", "uri") => Ok(Self::Certificate(Field::Uri)),
+            ("certificate", "dns") => Ok(Self::Certificate(Field::Dns)),
+            ("certificate", "email") => Ok(Self::Certificate(Field::Email)),
+            ("certificate", "cn") => Ok(Self::Certificate(Field::Cn)),
+            _ => Err(problem()),
+        }
+    }
+
+    pub(super) fn find<'a>(&self, facts: &Facts<'a>) -> Found<'a> {
+        match self {
+            Self::Claim(path) => match facts.claims.and_then(|claims| claims.get(path)) {
+                None | Some(Value::Null) => Found::Nothing,
+                Some(value) => Found::Claim(value),
+            },
+            Self::Certificate(field) => match facts.certificate {
+                None => Found::Nothing,
+                Some(certificate) => Found::Names(field.names(certificate)),
+            },
+        }
+    }
+}
+
+impl Field {
+    fn names(self, certificate: &CertificateNames) -> Vec<&str> {
+        fn texts(list: &[String]) -> Vec<&str> {
+            list.iter().map(String::as_str).collect()
+        }
+        match self {
+            Self::Identity => vec![certificate.identity.as_str()],
+            Self::Uri => texts(&certificate.uris),
+            Self::Dns => texts(&certificate.dns),
+            Self::Email => texts(&certificate.emails),
+            Self::Cn => certificate.cn.as_deref().into_iter().collect(),
+        }
+    }
+}
