@@ -1,5 +1,5 @@
-//! Time and memory of the interest index: insertion, lookup and removal per subscription, for
-//! literal and wildcard patterns.
+//! Time of the interest index: insertion, lookup and removal per subscription, for literal and
+//! wildcard patterns.
 //!
 //! `cargo run --release -p gatehouse-subject --example interest_timing`
 
@@ -31,7 +31,7 @@ impl Entry for Sub {
 }
 
 fn main() {
-    println!("{:34} {:>8} {:>8} {:>8} {:>8} {:>8}", "", "insert", "lookup", "random", "remove", "bytes");
+    println!("{:34} {:>8} {:>8} {:>8} {:>8}", "", "insert", "lookup", "random", "remove");
     measure("literals many.<n>", |n| (format!("many.{n}"), format!("many.{n}")));
     measure("many.<n>.*", |n| (format!("many.{n}.*"), format!("many.{n}.x")));
     measure("many.*.<n>", |n| (format!("many.*.{n}"), format!("many.x.{n}")));
@@ -42,9 +42,8 @@ fn main() {
     measure("one pattern orders.*", |_| ("orders.*".to_owned(), "orders.x".to_owned()));
 }
 
-/// Prints nanoseconds per operation and bytes per subscription (growth of the resident set; what an
-/// earlier run gave back to the allocator but not to the system makes it look smaller). `name` gives the n-th pattern and a
-/// subject it matches. Lookups are made in order of subscription and in no order.
+/// Prints nanoseconds per operation. `name` gives the n-th pattern and a subject it matches. Lookups
+/// are made in order of subscription and in no order.
 fn measure(what: &str, name: impl Fn(u64) -> (String, String)) {
     let subs: Vec<Sub> =
         (0..SUBSCRIPTIONS).map(|n| Sub(Arc::new((n, name(n).0.into_bytes().into())))).collect();
@@ -53,10 +52,8 @@ fn measure(what: &str, name: impl Fn(u64) -> (String, String)) {
     let scattered: Vec<&String> =
         (0..SUBSCRIPTIONS).map(|n| &subjects[(n * 61_803 % SUBSCRIPTIONS) as usize]).collect();
 
-    let before = resident();
     let mut index = Interest::new();
     let insert = timed(|| subs.iter().for_each(|sub| index.insert(sub.clone())));
-    let bytes = resident().saturating_sub(before) as f64 / SUBSCRIPTIONS as f64;
     let mut found = 0;
     let mut look = |subject: &str| {
         index.matches(black_box(subject.as_bytes()), |members| found += members.plain().len());
@@ -65,7 +62,7 @@ fn measure(what: &str, name: impl Fn(u64) -> (String, String)) {
     let random = timed(|| scattered.iter().for_each(|subject| look(subject)));
     black_box(found);
     let remove = timed(|| subs.iter().for_each(|sub| assert!(index.remove(sub), "it was inserted")));
-    println!("{what:34} {insert:8.1} {lookup:8.1} {random:8.1} {remove:8.1} {bytes:8.1}");
+    println!("{what:34} {insert:8.1} {lookup:8.1} {random:8.1} {remove:8.1}");
 }
 
 /// Nanoseconds per subscription.
@@ -73,11 +70,4 @@ fn timed(work: impl FnOnce()) -> f64 {
     let start = Instant::now();
     work();
     start.elapsed().as_nanos() as f64 / SUBSCRIPTIONS as f64
-}
-
-/// Bytes of memory this process occupies; 0 where the system has no `/proc`.
-fn resident() -> u64 {
-    const PAGE: u64 = 4096;
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * PAGE
 }
