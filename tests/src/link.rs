@@ -93,6 +93,7 @@ fn dialling_conf(pki: &Pki, leafnodes: SocketAddr) -> String {
           reconnect: "100ms"
           remotes: [ {{
             url: "tls://{leafnodes}"
+            ignore_discovered_servers: true
             compression: off
             tls {{ cert_file: "{cert}", key_file: "{key}", ca_file: "{ca}" }}
           }} ]

@@ -1,64 +1,11 @@
 //! What has to hold across a leafnode link, whoever made the servers at its ends.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
-use async_nats::{Client, HeaderMap, RequestErrorKind, Subscriber};
+use anyhow::{Context, Result, ensure};
+use async_nats::{HeaderMap, RequestErrorKind};
 use futures_util::StreamExt;
-use gatehouse_tests::{Kind, Link, eventually, within};
-use tokio::time::timeout;
-
-/// A subject's probes begin with this; counts leave them out.
-const PROBE: &[u8] = b"probe";
-
-/// Publishes probes until one arrives: the subscription, and every one made before it on that side, is known at the
-/// other end of the link.
-async fn known(publisher: &Client, subject: &str, sub: &mut Subscriber) -> Result<()> {
-    for _ in 0..400 {
-        publisher.publish(subject.to_owned(), PROBE.into()).await?;
-        if let Ok(Some(message)) = timeout(Duration::from_millis(50), sub.next()).await {
-            ensure!(message.payload == PROBE, "another message first");
-            return Ok(());
-        }
-    }
-    bail!("no interest in {subject} at the other end")
-}
-
-/// A round trip to the client's own server, which has then worked on all that was sent before.
-async fn settle(client: &Client) -> Result<()> {
-    match within("a round trip", client.request("peer.nobody.at.all", "".into())).await? {
-        Err(error) if error.kind() == RequestErrorKind::NoResponders => Ok(()),
-        other => bail!("not `no responders`: {other:?}"),
-    }
-}
-
-/// The next payload that is no probe.
-async fn next(sub: &mut Subscriber) -> Result<String> {
-    loop {
-        let message = within("a message", sub.next()).await?.context("the subscription ended")?;
-        if message.payload != PROBE {
-            return Ok(String::from_utf8(message.payload.to_vec())?);
-        }
-    }
-}
-
-/// Publishes `end` and counts every payload until it arrives.
-async fn count_until_end(
-    publisher: &Client,
-    subject: &str,
-    sub: &mut Subscriber,
-) -> Result<BTreeMap<String, usize>> {
-    publisher.publish(subject.to_owned(), "end".into()).await?;
-    let mut counts = BTreeMap::new();
-    loop {
-        let payload = next(sub).await?;
-        if payload == "end" {
-            return Ok(counts);
-        }
-        *counts.entry(payload).or_default() += 1;
-    }
-}
+use gatehouse_tests::{Kind, Link, count_until_end, eventually, known, next_payload, settle, within};
 
 async fn messages_cross_both_ways_once_and_in_order(link: &Link) -> Result<()> {
     let (outer, inner) = (link.outer.client().await?, link.inner.client().await?);
@@ -69,7 +16,7 @@ async fn messages_cross_both_ways_once_and_in_order(link: &Link) -> Result<()> {
             from.publish(subject, i.to_string().into()).await?;
         }
         for i in 0..500 {
-            let got = next(&mut sub).await?;
+            let got = next_payload(&mut sub).await?;
             ensure!(got == i.to_string(), "{subject}: {got} in place of {i}");
         }
         ensure!(count_until_end(from, subject, &mut sub).await?.is_empty(), "{subject}: more than was sent");
@@ -168,7 +115,7 @@ async fn a_cut_link_comes_back_with_all_interest_and_nothing_twice(link: &Link) 
         settle(&traffic).await?;
         anyhow::Ok(sent)
     });
-    next(&mut sub).await?;
+    next_payload(&mut sub).await?;
     link.proxy.cut();
     // Made and ended while the link is down: the other side must learn both when it is back.
     let mut made_inside = Vec::new();
@@ -192,7 +139,10 @@ async fn a_cut_link_comes_back_with_all_interest_and_nothing_twice(link: &Link) 
         inner.publish(format!("peer.new.out.{i}"), i.to_string().into()).await?;
     }
     for (i, (inside, outside)) in made_inside.iter_mut().zip(&mut made_outside).enumerate() {
-        ensure!(next(inside).await? == i.to_string() && next(outside).await? == i.to_string(), "subject {i}");
+        ensure!(
+            next_payload(inside).await? == i.to_string() && next_payload(outside).await? == i.to_string(),
+            "subject {i}"
+        );
     }
     let error = outer.request("peer.gone", "".into()).await.err().context("an answer")?;
     ensure!(error.kind() == RequestErrorKind::NoResponders, "interest of the past: {error}");
