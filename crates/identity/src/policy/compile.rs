@@ -166,7 +166,10 @@ impl Compiler {
             ("bytes_per_second", quotas.bytes_per_second),
         ];
         for (key, _) in zeros.iter().filter(|(_, limit)| *limit == Some(0)) {
-            self.error(&format!("{place} limits.{key}"), "a limit of 0 lets nobody in; leave the key out for no limit");
+            self.error(
+                &format!("{place} limits.{key}"),
+                "a limit of 0 lets nobody in; leave the key out for no limit",
+            );
         }
         quotas
     }

@@ -156,14 +156,21 @@ mod tests {
     #[test]
     fn globs() {
         for (pattern, text) in [
-            ("*", ""), ("*", "x"), ("a*", "a"), ("a*c", "abbbc"), ("*a*b", "xaxaxb"), ("?", "é"),
-            ("team-*-rw", "team-x-rw-rw"), ("a.b", "a.b"), ("**", "abc"),
+            ("*", ""),
+            ("*", "x"),
+            ("a*", "a"),
+            ("a*c", "abbbc"),
+            ("*a*b", "xaxaxb"),
+            ("?", "é"),
+            ("team-*-rw", "team-x-rw-rw"),
+            ("a.b", "a.b"),
+            ("**", "abc"),
         ] {
             assert!(glob(pattern, text), "{pattern} {text}");
         }
-        for (pattern, text) in [
-            ("", "x"), ("a", "A"), ("a*c", "abcd"), ("?", ""), ("?", "ab"), ("a.b", "axb"), ("*a", "ab"),
-        ] {
+        for (pattern, text) in
+            [("", "x"), ("a", "A"), ("a*c", "abcd"), ("?", ""), ("?", "ab"), ("a.b", "axb"), ("*a", "ab")]
+        {
             assert!(!glob(pattern, text), "{pattern} {text}");
         }
     }
@@ -180,7 +187,8 @@ mod tests {
         assert_eq!(read("true").unwrap(), ConditionConfig::Equals(true.into()));
         assert_eq!(read(r#"{"contains":"x"}"#).unwrap(), ConditionConfig::Contains("x".into()));
         assert_eq!(read(r#"{"glob":"x"}"#).unwrap(), ConditionConfig::Glob("x".into()));
-        for bad in ["{}", r#"{"regex":"x"}"#, r#"{"glob":"x","contains":"y"}"#, "[]", "null", r#"{"glob":1}"#] {
+        for bad in ["{}", r#"{"regex":"x"}"#, r#"{"glob":"x","contains":"y"}"#, "[]", "null", r#"{"glob":1}"#]
+        {
             assert!(read(bad).is_err(), "{bad}");
         }
     }

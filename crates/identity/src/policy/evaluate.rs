@@ -43,15 +43,9 @@ pub struct Evaluation {
 }
 
 /// Evaluates a policy for one peer at `now` (seconds since the Unix epoch).
-pub(super) fn evaluate(
-    roles: &[Role],
-    bindings: &[Binding],
-    facts: &Facts<'_>,
-    now: u64,
-) -> Evaluation {
+pub(super) fn evaluate(roles: &[Role], bindings: &[Binding], facts: &Facts<'_>, now: u64) -> Evaluation {
     let matches = |binding: &Binding| binding.matches(facts);
-    let matched: Vec<usize> =
-        (0..bindings.len()).filter(|index| matches(&bindings[*index])).collect();
+    let matched: Vec<usize> = (0..bindings.len()).filter(|index| matches(&bindings[*index])).collect();
     let mut bound: Vec<usize> = matched.iter().map(|index| bindings[*index].role).collect();
     bound.sort_unstable();
     bound.dedup();
@@ -120,9 +114,10 @@ fn shown(name: &str) -> String {
 
 impl Binding {
     fn matches(&self, facts: &Facts<'_>) -> bool {
-        let issuer = self.issuer.as_deref().is_none_or(|issuer| {
-            facts.claims.and_then(crate::token::Claims::iss) == Some(issuer)
-        });
+        let issuer = self
+            .issuer
+            .as_deref()
+            .is_none_or(|issuer| facts.claims.and_then(crate::token::Claims::iss) == Some(issuer));
         issuer && self.conditions.iter().all(|condition| condition.holds(facts))
     }
 }

@@ -84,9 +84,7 @@ impl FactPath {
         let (kind, name) = text.split_once('.').ok_or_else(problem)?;
         let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '{' | '}');
         match (kind, name) {
-            ("claims", name) if !name.is_empty() && !name.contains(odd) => {
-                Ok(Self::Claim(name.to_owned()))
-            }
+            ("claims", name) if !name.is_empty() && !name.contains(odd) => Ok(Self::Claim(name.to_owned())),
             ("certificate", "identity") => Ok(Self::Certificate(Field::Identity)),
             ("certificate", "uri") => Ok(Self::Certificate(Field::Uri)),
             ("certificate", "dns") => Ok(Self::Certificate(Field::Dns)),

@@ -95,9 +95,7 @@ fn value(path: &FactPath, facts: &Facts<'_>) -> Result<String, &'static str> {
             _ => Err("has several values"),
         },
         Found::Claim(Value::String(text)) => Ok(text.clone()),
-        Found::Claim(Value::Number(number)) if number.is_i64() || number.is_u64() => {
-            Ok(number.to_string())
-        }
+        Found::Claim(Value::Number(number)) if number.is_i64() || number.is_u64() => Ok(number.to_string()),
         Found::Claim(Value::Array(_)) => Err("is a list"),
         Found::Claim(_) => Err("is neither text nor a whole number"),
     }

@@ -144,7 +144,9 @@ mod tests {
 
     #[test]
     fn sizes() {
-        for (text, bytes) in [("0", 0), ("512", 512), ("64 KiB", 65_536), ("1MiB", 1 << 20), ("2 MB", 2_000_000)] {
+        for (text, bytes) in
+            [("0", 0), ("512", 512), ("64 KiB", 65_536), ("1MiB", 1 << 20), ("2 MB", 2_000_000)]
+        {
             assert_eq!(parse_bytes(text), Some(bytes), "{text}");
         }
         for text in ["", "KiB", "-1", "1.5 MiB", "1 kib", "99999999999 TiB", "1 MiB x"] {
@@ -155,15 +157,15 @@ mod tests {
     #[test]
     fn responses() {
         let read = |text: &str| serde_json::from_str::<ResponsesConfig>(text).map(|read| read.0);
-        let limit = |max, ttl: Option<u64>| {
-            Some(ResponseLimit { max, ttl: ttl.map(Duration::from_secs) })
-        };
+        let limit = |max, ttl: Option<u64>| Some(ResponseLimit { max, ttl: ttl.map(Duration::from_secs) });
         assert_eq!(read("false").unwrap(), None);
         assert_eq!(read("true").unwrap(), limit(Some(1), Some(120)));
         assert_eq!(read(r#"{"max":5}"#).unwrap(), limit(Some(5), Some(120)));
         assert_eq!(read(r#"{"max":-1,"ttl":"30s"}"#).unwrap(), limit(None, Some(30)));
         assert_eq!(read(r#"{"ttl":"unlimited"}"#).unwrap(), limit(Some(1), None));
-        for bad in [r#"{"max":0}"#, r#"{"max":-2}"#, r#"{"ttl":"0s"}"#, r#"{"ttl":"soon"}"#, r#"{"x":1}"#, "1"] {
+        for bad in
+            [r#"{"max":0}"#, r#"{"max":-2}"#, r#"{"ttl":"0s"}"#, r#"{"ttl":"soon"}"#, r#"{"x":1}"#, "1"]
+        {
             assert!(read(bad).is_err(), "{bad}");
         }
     }

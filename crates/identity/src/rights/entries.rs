@@ -24,10 +24,7 @@ impl Entry {
         if !queue_valid || parts.next().is_some() {
             return Err(PermissionError::Queue(text.to_owned()));
         }
-        Ok(Self {
-            subject: subject.into(),
-            queue: queue.map(Into::into),
-        })
+        Ok(Self { subject: subject.into(), queue: queue.map(Into::into) })
     }
 
     /// Whether every subject of `pattern` is this entry's.
@@ -48,9 +45,9 @@ impl Entry {
     /// Whether the queue part speaks about the group `name`. A group's name need not be a valid subject, so
     /// equality counts besides matching.
     fn queue_holds(&self, name: &[u8]) -> bool {
-        self.queue.as_deref().is_some_and(|pattern| {
-            pattern.as_bytes() == name || subject::matches(pattern.as_bytes(), name)
-        })
+        self.queue
+            .as_deref()
+            .is_some_and(|pattern| pattern.as_bytes() == name || subject::matches(pattern.as_bytes(), name))
     }
 }
 
@@ -64,13 +61,8 @@ pub(super) struct Entries {
 
 impl Entries {
     pub(super) fn new(all: Vec<Entry>) -> Self {
-        let (queued, plain): (Vec<_>, Vec<_>) =
-            all.iter().cloned().partition(|entry| entry.queue.is_some());
-        Self {
-            plain: plain.iter().map(|entry| entry.subject.as_bytes()).collect(),
-            queued,
-            all,
-        }
+        let (queued, plain): (Vec<_>, Vec<_>) = all.iter().cloned().partition(|entry| entry.queue.is_some());
+        Self { plain: plain.iter().map(|entry| entry.subject.as_bytes()).collect(), queued, all }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -116,12 +108,7 @@ impl Entries {
         self.plain.covers(pattern) || self.deny_queue(queue, |e| e.covers(pattern))
     }
 
-    fn allow(
-        &self,
-        queue: Option<&[u8]>,
-        plain: impl Fn() -> bool,
-        speaks: impl Fn(&Entry) -> bool,
-    ) -> bool {
+    fn allow(&self, queue: Option<&[u8]>, plain: impl Fn() -> bool, speaks: impl Fn(&Entry) -> bool) -> bool {
         if let Some(name) = queue {
             let mut reserved = self.queued.iter().filter(|entry| speaks(entry)).peekable();
             if reserved.peek().is_some() {

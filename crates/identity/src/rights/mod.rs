@@ -48,10 +48,7 @@ pub struct ResponseLimit {
 impl Default for ResponseLimit {
     /// One reply within two minutes, as nats-server has it.
     fn default() -> Self {
-        Self {
-            max: Some(1),
-            ttl: Some(Duration::from_secs(120)),
-        }
+        Self { max: Some(1), ttl: Some(Duration::from_secs(120)) }
     }
 }
 
@@ -71,18 +68,9 @@ impl Rights {
     /// Joins the parts. `responses` widens `publish` for replies; it changes nothing when `publish` allows
     /// everything (a caller that wants "replies only" passes a `publish` that allows nothing).
     #[must_use]
-    pub fn new(
-        publish: Permission,
-        subscribe: Permission,
-        responses: Option<ResponseLimit>,
-    ) -> Self {
+    pub fn new(publish: Permission, subscribe: Permission, responses: Option<ResponseLimit>) -> Self {
         let filters_delivery = subscribe.admitted_may_meet_refused();
-        Self {
-            publish,
-            subscribe,
-            responses,
-            filters_delivery,
-        }
+        Self { publish, subscribe, responses, filters_delivery }
     }
 
     /// Whether a message may be published to `subject`. Replies under [`Rights::responses`] are the

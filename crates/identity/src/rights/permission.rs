@@ -29,29 +29,20 @@ impl Permission {
     /// Allows everything.
     #[must_use]
     pub fn everything() -> Self {
-        Self {
-            allow: None,
-            deny: Arc::default(),
-        }
+        Self { allow: None, deny: Arc::default() }
     }
 
     /// Allows nothing.
     #[must_use]
     pub fn nothing() -> Self {
-        Self {
-            allow: Some(Arc::default()),
-            deny: Arc::default(),
-        }
+        Self { allow: Some(Arc::default()), deny: Arc::default() }
     }
 
     /// A permission to publish; every entry is one subject pattern. `allow: None` allows everything.
     ///
     /// # Errors
     /// The first entry that is not a subject pattern, or that carries a queue part.
-    pub fn for_publish<S: AsRef<str>>(
-        allow: Option<&[S]>,
-        deny: &[S],
-    ) -> Result<Self, PermissionError> {
+    pub fn for_publish<S: AsRef<str>>(allow: Option<&[S]>, deny: &[S]) -> Result<Self, PermissionError> {
         Self::build(allow, deny, |text| {
             let entry = Entry::parse(text)?;
             match entry.queue {
@@ -66,10 +57,7 @@ impl Permission {
     ///
     /// # Errors
     /// The first entry that is neither.
-    pub fn for_subscribe<S: AsRef<str>>(
-        allow: Option<&[S]>,
-        deny: &[S],
-    ) -> Result<Self, PermissionError> {
+    pub fn for_subscribe<S: AsRef<str>>(allow: Option<&[S]>, deny: &[S]) -> Result<Self, PermissionError> {
         Self::build(allow, deny, Entry::parse)
     }
 
@@ -82,10 +70,7 @@ impl Permission {
             let entries = texts.iter().map(|text| parse(text.as_ref()));
             Ok(Arc::new(Entries::new(entries.collect::<Result<_, _>>()?)))
         };
-        Ok(Self {
-            allow: allow.map(parse_all).transpose()?,
-            deny: parse_all(deny)?,
-        })
+        Ok(Self { allow: allow.map(parse_all).transpose()?, deny: parse_all(deny)? })
     }
 
     /// The allow entries as they were written; `None` means everything.
@@ -136,8 +121,6 @@ impl Permission {
             return true;
         }
         let denies = || self.deny.iter();
-        allow
-            .iter()
-            .any(|entry| denies().any(|deny| deny.cuts_into(entry)))
+        allow.iter().any(|entry| denies().any(|deny| deny.cuts_into(entry)))
     }
 }

@@ -68,10 +68,7 @@ impl IssuerConfig {
     /// Checks what needs no file.
     pub(super) fn check(&self) -> Result<(), KeyError> {
         let fail = |problem: &str| {
-            Err(KeyError::Config {
-                issuer: self.issuer.clone(),
-                problem: problem.to_owned(),
-            })
+            Err(KeyError::Config { issuer: self.issuer.clone(), problem: problem.to_owned() })
         };
         if self.issuer.is_empty() {
             return fail("`issuer` must not be empty");
@@ -145,13 +142,11 @@ impl IssuerSettings {
     /// # Errors
     /// An unknown algorithm, or not exactly one key source.
     pub fn into_config(self) -> Result<IssuerConfig, KeyError> {
-        let fail = |problem: String| KeyError::Config {
-            issuer: self.issuer.clone(),
-            problem,
-        };
-        let algorithms = self.algorithms.iter().map(|name| {
-            algorithm(name).ok_or_else(|| fail(format!("unknown algorithm `{name}`")))
-        });
+        let fail = |problem: String| KeyError::Config { issuer: self.issuer.clone(), problem };
+        let algorithms = self
+            .algorithms
+            .iter()
+            .map(|name| algorithm(name).ok_or_else(|| fail(format!("unknown algorithm `{name}`"))));
         let algorithms = algorithms.collect::<Result<Vec<_>, _>>()?;
         let sources = [
             self.jwks_file.clone().map(KeySource::JwksFile),

@@ -59,14 +59,10 @@ impl DevIssuer {
         let path = directory.join(KEY_FILE);
         let pem = Zeroizing::new(fs::read(&path).map_err(MintError::file(&path))?);
         let der = PrivatePkcs8KeyDer::from_pem_slice(&pem).map_err(|_| MintError::Key)?;
-        let pair =
-            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der.secret_pkcs8_der())
-                .map_err(|_| MintError::Key)?;
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der.secret_pkcs8_der())
+            .map_err(|_| MintError::Key)?;
         let (kid, jwks) = public_half(pair.public_key().as_ref()).ok_or(MintError::Key)?;
-        let issuer = Self {
-            directory: directory.to_owned(),
-            key: MintKey::from_pem(&pem)?.with_kid(kid),
-        };
+        let issuer = Self { directory: directory.to_owned(), key: MintKey::from_pem(&pem)?.with_kid(kid) };
         let path = issuer.jwks_path();
         replace(&path, jwks.as_bytes()).map_err(MintError::file(&path))?;
         Ok(issuer)
@@ -77,11 +73,7 @@ impl DevIssuer {
     /// # Errors
     /// As for [`DevIssuer::create`] and [`DevIssuer::load`].
     pub fn load_or_create(directory: &Path) -> Result<Self, MintError> {
-        if directory.join(KEY_FILE).exists() {
-            Self::load(directory)
-        } else {
-            Self::create(directory)
-        }
+        if directory.join(KEY_FILE).exists() { Self::load(directory) } else { Self::create(directory) }
     }
 
     /// The JWK set for the gateway's `jwks_file`.
@@ -125,7 +117,7 @@ fn public_half(point: &[u8]) -> Option<(String, String)> {
     Some((kid, format!("{set:#}\n")))
 }
 
-fn private_key_pem(der: &[u8]) -> Zeroizing<String> {
+pub(super) fn private_key_pem(der: &[u8]) -> Zeroizing<String> {
     let body = Zeroizing::new(STANDARD.encode(der));
     let mut pem = Zeroizing::new(String::with_capacity(body.len() * 2));
     pem.push_str("-----BEGIN PRIVATE KEY-----\n");

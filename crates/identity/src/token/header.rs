@@ -47,12 +47,7 @@ impl<'a> Parts<'a> {
         let header = object(header, "header")?;
         let header = Header::read(&header)?;
         let unverified = Claims::from_map(object(payload, "claim")?);
-        Ok(Self {
-            message: &token[..token.len() - signature.len() - 1],
-            signature,
-            header,
-            unverified,
-        })
+        Ok(Self { message: &token[..token.len() - signature.len() - 1], signature, header, unverified })
     }
 }
 
@@ -69,11 +64,7 @@ impl Header {
             Some(_) => Err(TokenError::Malformed("a header is not text")),
         };
         let algorithm = text("alg")?.and_then(algorithm).ok_or(TokenError::Algorithm)?;
-        Ok(Self {
-            algorithm,
-            kid: text("kid")?.map(str::to_owned),
-            typ: text("typ")?.map(str::to_owned),
-        })
+        Ok(Self { algorithm, kid: text("kid")?.map(str::to_owned), typ: text("typ")?.map(str::to_owned) })
     }
 
     pub(super) fn has_type(&self, allowed: &[String]) -> bool {

@@ -31,11 +31,7 @@ struct Key {
 
 impl KeySet {
     /// The key a token with this header must have been signed with.
-    pub(super) fn find(
-        &self,
-        algorithm: Algorithm,
-        kid: Option<&str>,
-    ) -> Result<&DecodingKey, TokenError> {
+    pub(super) fn find(&self, algorithm: Algorithm, kid: Option<&str>) -> Result<&DecodingKey, TokenError> {
         let keys = self.0.get(&algorithm).map_or(&[][..], Vec::as_slice);
         let named = kid.and_then(|kid| keys.iter().find(|key| key.kid.as_deref() == Some(kid)));
         let only = || match keys {
@@ -81,11 +77,7 @@ impl KeySet {
         Self::index(config, path, keys.collect())
     }
 
-    fn index(
-        config: &IssuerConfig,
-        path: Option<&Path>,
-        keys: Vec<(Jwk, bool)>,
-    ) -> Result<Self, KeyError> {
+    fn index(config: &IssuerConfig, path: Option<&Path>, keys: Vec<(Jwk, bool)>) -> Result<Self, KeyError> {
         let mut set = Self::default();
         for (position, (jwk, _)) in keys.iter().enumerate() {
             let twice = |(other, _): &(Jwk, bool)| jwk.kid.is_some() && other.kid == jwk.kid;
@@ -96,8 +88,7 @@ impl KeySet {
         }
         for (jwk, named_by_issuer) in keys {
             let fits = |algorithm: &&Algorithm| {
-                config.algorithms.contains(algorithm)
-                    && jwk.only.is_none_or(|only| only == **algorithm)
+                config.algorithms.contains(algorithm) && jwk.only.is_none_or(|only| only == **algorithm)
             };
             for algorithm in jwk.key.serves().iter().filter(fits) {
                 set.0.entry(*algorithm).or_default().push(Key {
@@ -124,11 +115,7 @@ impl KeySet {
                 let problem = format!("the secret is shorter than the {least} bytes {algorithm:?} requires");
                 return Err(bad(config, Some(path), problem));
             }
-            let key = Key {
-                kid: None,
-                named_by_issuer: false,
-                decoding: DecodingKey::from_secret(secret),
-            };
+            let key = Key { kid: None, named_by_issuer: false, decoding: DecodingKey::from_secret(secret) };
             set.0.insert(*algorithm, vec![key]);
         }
         Ok(set)
@@ -154,11 +141,7 @@ fn read(config: &IssuerConfig, path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyErr
         }
         Ok(bytes)
     };
-    read().map_err(|source| KeyError::Read {
-        issuer: config.issuer.clone(),
-        path: path.to_owned(),
-        source,
-    })
+    read().map_err(|source| KeyError::Read { issuer: config.issuer.clone(), path: path.to_owned(), source })
 }
 
 /// The one public key, or the key of the one certificate, in a PEM file.
@@ -181,9 +164,5 @@ fn from_pem(bytes: &[u8]) -> Result<PublicKey, String> {
 }
 
 fn bad(config: &IssuerConfig, path: Option<&Path>, problem: String) -> KeyError {
-    KeyError::Key {
-        issuer: config.issuer.clone(),
-        path: path.map(Path::to_owned),
-        problem,
-    }
+    KeyError::Key { issuer: config.issuer.clone(), path: path.map(Path::to_owned), problem }
 }

@@ -27,7 +27,9 @@ pub enum MintError {
         source: std::io::Error,
     },
     /// The private key is in no form that is understood.
-    #[error("expected a PKCS #8 private key in PEM: EC (P-256, P-384), Ed25519, or RSA of at least 2048 bits")]
+    #[error(
+        "expected a PKCS #8 private key in PEM: EC (P-256, P-384), Ed25519, or RSA of at least 2048 bits"
+    )]
     Key,
     /// The secret is too short for HS256.
     #[error("the secret is shorter than 32 bytes")]
@@ -61,18 +63,18 @@ impl MintKey {
     pub fn from_pem(pem: &[u8]) -> Result<Self, MintError> {
         let der = PrivatePkcs8KeyDer::from_pem_slice(pem).map_err(|_| MintError::Key)?;
         let der = der.secret_pkcs8_der();
-        let (algorithm, encoding) =
-            if EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der).is_ok() {
-                (Algorithm::ES256, EncodingKey::from_ec_pem(pem))
-            } else if EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_FIXED_SIGNING, der).is_ok() {
-                (Algorithm::ES384, EncodingKey::from_ec_pem(pem))
-            } else if Ed25519KeyPair::from_pkcs8(der).is_ok() {
-                (Algorithm::EdDSA, EncodingKey::from_ed_pem(pem))
-            } else if RsaKeyPair::from_pkcs8(der).is_ok() {
-                (Algorithm::RS256, EncodingKey::from_rsa_pem(pem))
-            } else {
-                return Err(MintError::Key);
-            };
+        let (algorithm, encoding) = if EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der).is_ok()
+        {
+            (Algorithm::ES256, EncodingKey::from_ec_pem(pem))
+        } else if EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_FIXED_SIGNING, der).is_ok() {
+            (Algorithm::ES384, EncodingKey::from_ec_pem(pem))
+        } else if Ed25519KeyPair::from_pkcs8(der).is_ok() {
+            (Algorithm::EdDSA, EncodingKey::from_ed_pem(pem))
+        } else if RsaKeyPair::from_pkcs8(der).is_ok() {
+            (Algorithm::RS256, EncodingKey::from_rsa_pem(pem))
+        } else {
+            return Err(MintError::Key);
+        };
         let encoding = encoding.map_err(|_| MintError::Key)?;
         Ok(Self { algorithm, kid: None, encoding })
     }
@@ -94,11 +96,7 @@ impl MintKey {
         if secret.len() < hash_length(Algorithm::HS256) {
             return Err(MintError::Secret);
         }
-        Ok(Self {
-            algorithm: Algorithm::HS256,
-            kid: None,
-            encoding: EncodingKey::from_secret(secret),
-        })
+        Ok(Self { algorithm: Algorithm::HS256, kid: None, encoding: EncodingKey::from_secret(secret) })
     }
 
     /// Sets the `kid` that tokens will carry.

@@ -33,9 +33,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 pub use claims::Claims;
-pub use config::{
-    DEFAULT_LEEWAY, DEFAULT_MAX_TOKEN, IssuerConfig, IssuerSettings, KeySource, algorithm,
-};
+pub use config::{DEFAULT_LEEWAY, DEFAULT_MAX_TOKEN, IssuerConfig, IssuerSettings, KeySource, algorithm};
 pub use dev::DevIssuer;
 pub use error::{KeyError, TokenError};
 pub use jsonwebtoken::Algorithm;
@@ -75,10 +73,7 @@ impl TokenVerifier {
             let name = config.issuer.clone();
             let keys = ArcSwap::from_pointee(keys);
             if loaded.insert(name.clone(), Issuer { config, keys }).is_some() {
-                problems.push(KeyError::Config {
-                    issuer: name,
-                    problem: "is configured twice".to_owned(),
-                });
+                problems.push(KeyError::Config { issuer: name, problem: "is configured twice".to_owned() });
             }
         }
         if problems.is_empty() {
@@ -157,10 +152,8 @@ impl TokenVerifier {
     /// # Errors
     /// The issuer is not configured with [`KeySource::Pushed`], or the set is unusable; old keys stay.
     pub fn replace_keys(&self, issuer: &str, jwks: &[u8]) -> Result<(), KeyError> {
-        let refused = |problem: &str| KeyError::Config {
-            issuer: issuer.to_owned(),
-            problem: problem.to_owned(),
-        };
+        let refused =
+            |problem: &str| KeyError::Config { issuer: issuer.to_owned(), problem: problem.to_owned() };
         let found = self.issuers.get(issuer).ok_or_else(|| refused("is not configured"))?;
         if found.config.keys != KeySource::Pushed {
             return Err(refused("takes its keys from files"));

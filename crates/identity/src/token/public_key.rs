@@ -1,8 +1,7 @@
 //! A public key, whatever notation it came in, checked before it is used.
 
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey,
-    VerificationAlgorithm,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey, VerificationAlgorithm,
 };
 use jsonwebtoken::{Algorithm, DecodingKey};
 use x509_parser::oid_registry::{OID_EC_P256, OID_NIST_EC_P384, OID_SIG_ED25519};
@@ -116,11 +115,7 @@ fn strip_zeros(number: &[u8]) -> &[u8] {
     &number[start..]
 }
 
-fn on_curve(
-    algorithm: &'static dyn VerificationAlgorithm,
-    key: &[u8],
-    length: usize,
-) -> Result<(), String> {
+fn on_curve(algorithm: &'static dyn VerificationAlgorithm, key: &[u8], length: usize) -> Result<(), String> {
     // The length is checked too, because compressed points would not do later.
     if key.len() != length || ParsedPublicKey::new(algorithm, key).is_err() {
         return Err("is not a point on its curve".to_owned());
