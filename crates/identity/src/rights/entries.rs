@@ -42,12 +42,21 @@ impl Entry {
         subject::matches(self.subject.as_bytes(), subject)
     }
 
-    /// Whether the queue part speaks about the group `name`. A group's name need not be a valid subject, so
-    /// equality counts besides matching.
-    fn queue_holds(&self, name: &[u8]) -> bool {
-        self.queue
-            .as_deref()
-            .is_some_and(|pattern| pattern.as_bytes() == name || subject::matches(pattern.as_bytes(), name))
+    /// Whether an allow's queue part holds the group `name`. A group's name need not be a valid subject: then
+    /// only equality counts.
+    fn queue_admits(&self, name: &[u8]) -> bool {
+        self.queue.as_deref().is_some_and(|pattern| {
+            let pattern = pattern.as_bytes();
+            pattern == name || (subject::valid_subject(name) && subject::matches(pattern, name))
+        })
+    }
+
+    /// Whether a deny's queue part holds the group `name`. An odd name does not get around a pattern here.
+    fn queue_refuses(&self, name: &[u8]) -> bool {
+        self.queue.as_deref().is_some_and(|pattern| {
+            let pattern = pattern.as_bytes();
+            pattern == name || subject::matches(pattern, name)
+        })
     }
 }
 
@@ -112,7 +121,7 @@ impl Entries {
         if let Some(name) = queue {
             let mut reserved = self.queued.iter().filter(|entry| speaks(entry)).peekable();
             if reserved.peek().is_some() {
-                return reserved.any(|entry| entry.queue_holds(name));
+                return reserved.any(|entry| entry.queue_admits(name));
             }
         }
         plain()
@@ -121,7 +130,7 @@ impl Entries {
     fn deny_queue(&self, queue: Option<&[u8]>, speaks: impl Fn(&Entry) -> bool) -> bool {
         queue.is_some_and(|name| {
             let mut denies = self.queued.iter();
-            denies.any(|entry| speaks(entry) && entry.queue_holds(name))
+            denies.any(|entry| speaks(entry) && entry.queue_refuses(name))
         })
     }
 }
