@@ -11,15 +11,16 @@ pub(crate) const TOKEN: &str = "bench-token-9f27c1";
 /// Options of a server that stands alone.
 pub(crate) fn single(listen: SocketAddr, security: Security, server: &KeyPair, pki: &Pki) -> String {
     let mut text = head(listen, "single");
-    match security {
-        Security::Plain => {}
-        Security::Tls => text += &tls(server, None),
-        Security::TlsToken => {
-            text += &tls(server, None);
-            text += &authorization();
-        }
-        Security::Mtls => text += &tls(server, Some(pki)),
-    }
+    text += &match security {
+        Security::Plain => String::new(),
+        Security::Tls | Security::TlsToken => tls(server, None),
+        Security::Mtls => tls(server, Some(pki)),
+    };
+    text += &match security {
+        Security::TlsToken => authorization(),
+        // Nobody has to log in, but some are silent on purpose: they must not be taken for dead.
+        _ => "authorization { timeout: 60 }\n".to_owned(),
+    };
     text
 }
 
