@@ -27,6 +27,8 @@ pub struct Flags {
     pub config: Option<ConfigFile>,
     /// Unknown and unsupported settings of a nats-server configuration are notices, not errors.
     pub ignore_unsupported: bool,
+    /// Clients and links without TLS may come from other machines.
+    pub allow_remote_plaintext: bool,
     /// `--addr`: address for clients.
     pub host: Option<String>,
     /// `--port`: port for clients.

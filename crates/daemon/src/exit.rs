@@ -43,7 +43,8 @@ impl Failure {
     }
 
     /// What standard error gets: a line per error, an error's causes joined by colons.
-    fn lines(&self) -> Vec<String> {
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
         match self {
             Self::Usage(text) => text.lines().map(str::to_owned).collect(),
             Self::Runtime(error) => vec![chain(error.as_ref())],

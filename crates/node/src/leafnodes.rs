@@ -154,6 +154,7 @@ pub fn dial(
         role,
         crossing,
         grant: Arc::new(Grant::unrestricted(&section.name)),
+        limits: None,
         group,
         backoff_min,
         backoff_max,

@@ -298,6 +298,17 @@ fn split_port(address: &str) -> Option<(String, u16)> {
     (!host.is_empty() && !host.contains(['/', ' ', ':']) || address.starts_with('[')).then(|| (host.to_owned(), port))
 }
 
+/// The key a policy error is about, as the configuration file spells it (`roles[2].publish.allow[0]`).
+#[must_use]
+pub fn policy_key(error: &identity::policy::PolicyError) -> String {
+    let mut parts = error.place.split(' ');
+    let first = parts.next().unwrap_or_default();
+    match parts.next_back() {
+        Some(last) if !last.ends_with('"') => format!("{first}.{last}"),
+        _ => first.to_owned(),
+    }
+}
+
 /// Our end of a link by what dials and what accepts: the gateway is the bus's leaf, whoever dials.
 #[must_use]
 pub fn gateway_role() -> Role {

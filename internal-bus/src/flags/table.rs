@@ -39,6 +39,10 @@ pub(super) const OPTIONS: &[Spec] = &[
         flags.ignore_unsupported = truth(text)?;
         Ok(())
     }),
+    switch(&["allow-remote-plaintext", "allow_remote_plaintext"], |flags, text| {
+        flags.allow_remote_plaintext = truth(text)?;
+        Ok(())
+    }),
     switch(&["h", "help", "help_tls"], |flags, text| act(flags, text, Action::Help)),
     switch(&["v", "version"], |flags, text| act(flags, text, Action::Version)),
     switch(&["t"], |flags, text| act(flags, text, Action::TestConfig)),

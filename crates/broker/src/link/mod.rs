@@ -39,8 +39,9 @@ pub(crate) struct Link {
     /// What may cross; `None` lets everything cross that both ends have rights to.
     pub(crate) crossing: Option<Arc<Crossing>>,
     pub(crate) announced: Mutex<Announced>,
-    /// What the other end lets us send (publish) and announce (subscribe); `None` is everything.
-    pub(crate) allowed: RwLock<Option<Rights>>,
+    /// What may be sent (publish) and announced (subscribe): by our own configuration, and by what the other end
+    /// told us. `None` is everything.
+    pub(crate) allowed: RwLock<[Option<Rights>; 2]>,
     /// Our loop detection subject on this link's account.
     pub(crate) loop_subject: Arc<str>,
 }
@@ -68,11 +69,11 @@ impl Link {
 
     /// Whether the other end lets us send on `subject`.
     pub(crate) fn may_send(&self, subject: &[u8]) -> bool {
-        self.allowed.read().as_ref().is_none_or(|rights| rights.may_publish(subject))
+        self.allowed.read().iter().flatten().all(|rights| rights.may_publish(subject))
     }
 
     /// Whether the other end lets us subscribe to `pattern`.
     pub(crate) fn may_announce(&self, pattern: &[u8]) -> bool {
-        self.allowed.read().as_ref().is_none_or(|rights| rights.may_subscribe(pattern, None))
+        self.allowed.read().iter().flatten().all(|rights| rights.may_subscribe(pattern, None))
     }
 }

@@ -152,7 +152,7 @@ impl LinkSession {
                         subscribe.and_then(Result::ok).unwrap_or_else(Permission::everything),
                         None,
                     );
-                    *self.link.allowed.write() = Some(rights);
+                    self.link.allowed.write()[1] = Some(rights);
                     self.conn.account.invalidate();
                 }
                 if info.connect_info {

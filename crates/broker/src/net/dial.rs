@@ -73,6 +73,8 @@ pub struct RemoteConfig {
     pub crossing: Option<Arc<Crossing>>,
     /// The account here that the link belongs to, and its rights.
     pub grant: Arc<Grant>,
+    /// What we let ourselves send (publish) and ask for (subscribe), whatever the other end allows.
+    pub limits: Option<identity::Rights>,
     /// The links that serve the same routes.
     pub group: Arc<LinkGroup>,
     /// First delay before dialling again; doubled each time.
@@ -268,6 +270,7 @@ fn accept_peer(
         crossing: remote.crossing.clone(),
         group: remote.group.clone(),
         grant: remote.grant.clone(),
+        limits: remote.limits.clone(),
     };
     establish(core, peer, kept, parts, remote.link_hold, false)
 }

@@ -37,6 +37,7 @@ pub(crate) struct LinkParts {
     pub(crate) crossing: Option<Arc<Crossing>>,
     pub(crate) group: Arc<LinkGroup>,
     pub(crate) grant: Arc<Grant>,
+    pub(crate) limits: Option<identity::Rights>,
 }
 
 /// Takes an accepted link through to its task.
@@ -220,6 +221,7 @@ fn parts(
         crossing: purpose.crossing.clone(),
         group: purpose.group.clone(),
         grant,
+        limits: None,
     }
 }
 
@@ -244,7 +246,7 @@ pub(crate) fn establish(
         solicited: parts.solicited,
         crossing: parts.crossing,
         announced: Mutex::new(Announced::new(&core.inboxes)),
-        allowed: RwLock::new(None),
+        allowed: RwLock::new([parts.limits, None]),
         loop_subject: account.loop_subject.clone(),
     });
     tracing::info!(conn = parts.id, address = %parts.address, link = %link.name, identity = %parts.grant.identity, "link established");

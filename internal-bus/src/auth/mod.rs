@@ -1,0 +1,7 @@
+//! Who may log in to the bus: services by certificate, or users as a nats-server configuration lists them.
+
+mod certificates;
+mod users;
+
+pub use certificates::Certificates;
+pub use users::{LeafUsers, Users, UsersError};

@@ -1,0 +1,258 @@
+//! Users as a nats-server configuration lists them: one token, one user, or many with rights of their own.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use broker::{Authenticator, Credentials, Decision, Denied, Login};
+use identity::peer::PeerCertificate;
+use identity::{DEFAULT_ACCOUNT, Grant, Permission, PermissionError, ResponseLimit, Rights};
+use subtle::ConstantTimeEq;
+
+use crate::natsconf::{self, LeafAuthorization, NatsConf, Permissions, Secret, SubjectRules};
+
+/// Why users can't be used as configured.
+#[derive(Debug, thiserror::Error)]
+pub enum UsersError {
+    /// A user's rights hold something that is no subject.
+    #[error("{at}: {source}")]
+    Permission {
+        /// Where the user is defined.
+        at: String,
+        /// What is wrong.
+        source: PermissionError,
+    },
+    /// `no_auth_user` names nobody.
+    #[error("no_auth_user {0:?} is not among the users")]
+    NoSuchUser(String),
+}
+
+struct Entry {
+    password: Option<Secret>,
+    grant: Arc<Grant>,
+}
+
+/// Decides by token, name and password, nkey signature, or certificate (`verify_and_map`).
+#[derive(Default)]
+pub struct Users {
+    token: Option<Secret>,
+    by_name: HashMap<String, Entry>,
+    by_nkey: HashMap<String, Arc<Grant>>,
+    /// Who comes without credentials.
+    fallback: Option<Arc<Grant>>,
+    by_certificate: bool,
+}
+
+impl Users {
+    /// Everybody a configuration lists. Without anybody, all may log in.
+    ///
+    /// # Errors
+    /// Rights that can't be used, or a `no_auth_user` that does not exist.
+    pub fn new(conf: &NatsConf) -> Result<Self, UsersError> {
+        let mut users = Self::default();
+        if let Some(authorization) = &conf.authorization {
+            users.token.clone_from(&authorization.token);
+            if let Some(name) = &authorization.user {
+                let grant = grant(name, DEFAULT_ACCOUNT, authorization.default_permissions.as_ref(), "authorization")?;
+                users.by_name.insert(name.clone(), Entry { password: authorization.password.clone(), grant });
+            }
+            users.add(&authorization.users, DEFAULT_ACCOUNT)?;
+        }
+        for account in &conf.accounts {
+            users.add(&account.users, &account.name)?;
+        }
+        users.by_certificate = conf.tls.as_ref().is_some_and(|tls| tls.verify_and_map);
+        if let Some(name) = &conf.no_auth_user {
+            let known = users.by_name.get(name).map(|entry| entry.grant.clone()).or_else(|| users.by_nkey.get(name).cloned());
+            users.fallback = Some(known.ok_or_else(|| UsersError::NoSuchUser(name.clone()))?);
+        } else if users.nobody() {
+            users.fallback = Some(Arc::new(Grant::unrestricted("anonymous")));
+        }
+        Ok(users)
+    }
+
+    fn nobody(&self) -> bool {
+        self.token.is_none() && self.by_name.is_empty() && self.by_nkey.is_empty()
+    }
+
+    fn add(&mut self, users: &[natsconf::User], account: &str) -> Result<(), UsersError> {
+        for user in users {
+            let grant = grant(user.login.id(), account, user.permissions.as_ref(), &user.at.to_string())?;
+            match &user.login {
+                natsconf::Login::Name { name, password } => {
+                    self.by_name.insert(name.clone(), Entry { password: password.clone(), grant });
+                }
+                natsconf::Login::Nkey(key) => {
+                    self.by_nkey.insert(key.clone(), grant);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn decide(&self, login: Login<'_>) -> Result<Arc<Grant>, Denied> {
+        let Credentials::Client(options) = login.credentials else {
+            return Err(Denied::new("wrong_port", "a leafnode on the client port"));
+        };
+        if self.by_certificate
+            && let Some(found) = self.by_certificate(&login)?
+        {
+            return Ok(found);
+        }
+        if let (Some(key), Some(signature)) = (&options.nkey, &options.sig) {
+            let grant = self.by_nkey.get(key).ok_or_else(|| Denied::new("unknown_user", "nkey is not configured"))?;
+            return if signed(key, login.nonce, signature) {
+                Ok(grant.clone())
+            } else {
+                Err(Denied::new("signature", "the nonce is not signed by this nkey"))
+            };
+        }
+        let given = options.auth_token.as_deref().or(options.pass.as_deref());
+        if let Some(token) = &self.token {
+            let given = given.or(options.user.as_deref()).unwrap_or_default();
+            return if matches(token, given).await {
+                Ok(Arc::new(Grant::unrestricted("token")))
+            } else {
+                Err(Denied::new("token", "wrong token"))
+            };
+        }
+        match (&options.user, &self.fallback) {
+            (Some(name), _) if self.by_name.contains_key(name) => self.by_password(name, given.unwrap_or_default()).await,
+            (None, Some(fallback)) => Ok(fallback.clone()),
+            (Some(_), Some(fallback)) if self.nobody() => Ok(fallback.clone()),
+            (Some(_), _) => Err(Denied::new("unknown_user", "user is not configured")),
+            (None, None) => Err(Denied::new("no_credentials", "nothing presented")),
+        }
+    }
+
+    async fn by_password(&self, name: &str, given: &str) -> Result<Arc<Grant>, Denied> {
+        let wrong = || Denied::new("password", format!("wrong password for {name:?}"));
+        let entry = self.by_name.get(name).ok_or_else(wrong)?;
+        let password = entry.password.as_ref().ok_or_else(wrong)?;
+        if matches(password, given).await { Ok(entry.grant.clone()) } else { Err(wrong()) }
+    }
+
+    /// The user a certificate names, by e-mail, DNS name or common name.
+    fn by_certificate(&self, login: &Login<'_>) -> Result<Option<Arc<Grant>>, Denied> {
+        let Some(leaf) = login.certificates.first() else { return Ok(None) };
+        let certificate = PeerCertificate::from_der(leaf)
+            .map_err(|error| Denied::new("certificate", format!("unreadable certificate: {error}")))?;
+        let common = certificate.cn.iter().flat_map(|cn| [format!("CN={cn}"), cn.clone()]);
+        let names = certificate.emails.iter().chain(&certificate.dns).cloned().chain(common);
+        Ok(names.into_iter().find_map(|name| self.by_name.get(&name)).map(|entry| entry.grant.clone()))
+    }
+}
+
+impl Authenticator for Users {
+    fn required(&self) -> bool {
+        !self.nobody()
+    }
+
+    fn authenticate<'a>(&'a self, login: Login<'a>) -> Decision<'a> {
+        Box::pin(self.decide(login))
+    }
+}
+
+/// Compares in constant time, or with bcrypt on a thread where it may take its time.
+async fn matches(secret: &Secret, given: &str) -> bool {
+    if !secret.is_bcrypt_hash() {
+        return bool::from(secret.expose().as_bytes().ct_eq(given.as_bytes()));
+    }
+    let (hash, given) = (secret.expose().to_owned(), given.to_owned());
+    tokio::task::spawn_blocking(move || bcrypt::verify(given, &hash).unwrap_or(false)).await.unwrap_or(false)
+}
+
+fn signed(key: &str, nonce: &str, signature: &str) -> bool {
+    let Ok(signature) = BASE64_URL_SAFE_NO_PAD.decode(signature.trim_end_matches('=')) else { return false };
+    nkeys::KeyPair::from_public_key(key).is_ok_and(|key| key.verify(nonce.as_bytes(), &signature).is_ok())
+}
+
+fn grant(name: &str, account: &str, permissions: Option<&Permissions>, at: &str) -> Result<Arc<Grant>, UsersError> {
+    let mut grant = Grant::unrestricted(name);
+    grant.account = account.into();
+    if let Some(permissions) = permissions {
+        grant.rights = rights(permissions)
+            .map_err(|source| UsersError::Permission { at: at.to_owned(), source })?;
+    }
+    Ok(Arc::new(grant))
+}
+
+fn rights(permissions: &Permissions) -> Result<Rights, PermissionError> {
+    let lists = |rules: &SubjectRules| (rules.allow.clone(), rules.deny.clone());
+    let publish = match permissions.publish.as_ref().map(lists) {
+        Some((allow, deny)) => Permission::for_publish(allow.as_deref(), &deny)?,
+        None => Permission::everything(),
+    };
+    let subscribe = match permissions.subscribe.as_ref().map(lists) {
+        Some((allow, deny)) => Permission::for_subscribe(allow.as_deref(), &deny)?,
+        None => Permission::everything(),
+    };
+    let responses = permissions.allow_responses.map(|responses| ResponseLimit {
+        max: responses.max.map(|max| u32::try_from(max).unwrap_or(u32::MAX)),
+        ttl: responses.expires,
+    });
+    Ok(Rights::new(publish, subscribe, responses))
+}
+
+/// Decides about links as the `authorization` of a `leafnodes` block says.
+#[derive(Debug)]
+pub struct LeafUsers {
+    /// `None`: TLS alone decides, or nothing does.
+    authorization: Option<LeafAuthorization>,
+    tls: bool,
+}
+
+impl LeafUsers {
+    /// `tls` says that links have shown a verified certificate.
+    #[must_use]
+    pub fn new(authorization: Option<LeafAuthorization>, tls: bool) -> Self {
+        Self { authorization, tls }
+    }
+
+    async fn decide(&self, login: Login<'_>) -> Result<Arc<Grant>, Denied> {
+        let Credentials::Leafnode(connect) = login.credentials else {
+            return Err(Denied::new("wrong_port", "a client on the leafnode port"));
+        };
+        let grant = |name: &str, account: Option<&String>| {
+            let mut grant = Grant::unrestricted(name);
+            grant.account = account.map_or(DEFAULT_ACCOUNT, String::as_str).into();
+            Arc::new(grant)
+        };
+        let Some(authorization) = &self.authorization else {
+            return if self.tls && login.certificates.is_empty() {
+                Err(Denied::new("no_certificate", "the link showed no certificate"))
+            } else {
+                Ok(grant("leafnode", None))
+            };
+        };
+        let name = connect.user.as_deref().unwrap_or_default();
+        let given = connect.pass.as_deref().unwrap_or_default();
+        let single = authorization.user.as_ref().map(|user| (user, &authorization.password, &authorization.account));
+        let listed = authorization.users.iter().map(|user| (&user.name, &user.password, &user.account));
+        for (user, password, account) in single.into_iter().chain(listed) {
+            if user == name {
+                let right = match password {
+                    Some(password) => matches(password, given).await,
+                    None => given.is_empty(),
+                };
+                return if right {
+                    Ok(grant(name, account.as_ref()))
+                } else {
+                    Err(Denied::new("password", format!("wrong password for leafnode user {name:?}")))
+                };
+            }
+        }
+        Err(Denied::new("unknown_user", "leafnode user is not configured"))
+    }
+}
+
+impl Authenticator for LeafUsers {
+    fn required(&self) -> bool {
+        self.authorization.is_some()
+    }
+
+    fn authenticate<'a>(&'a self, login: Login<'a>) -> Decision<'a> {
+        Box::pin(self.decide(login))
+    }
+}

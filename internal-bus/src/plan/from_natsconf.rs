@@ -1,0 +1,276 @@
+//! From a nats-server configuration, with the command line on top, to a plan.
+
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::{Drain, RemoteUrl, Role, TlsStart};
+use daemon::telemetry::{LogConfig, LogFilter, LogFormat};
+use identity::tls::{CertifiedFile, ClientAuth, ClientTls, ServerTls};
+use identity::{DEFAULT_ACCOUNT, Permission, Rights};
+use node::process::Ending;
+
+use super::{ListenerPlan, Plan, RemotePlan, TlsPlan};
+use crate::auth::{LeafUsers, Users, UsersError};
+use crate::natsconf::{HandshakeFirst, LeafRemote, Leafnodes, Limit, NatsConf, Port, Secret, Tls, TlsVersion};
+
+/// nats-server's port for clients.
+const CLIENT_PORT: u16 = 4222;
+
+/// Why a configuration that reads well can't be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// Users or their rights.
+    #[error(transparent)]
+    Users(#[from] UsersError),
+    /// A host that is no address and has none.
+    #[error("host {0:?} has no address: {1}")]
+    Host(String, std::io::Error),
+    /// No TLS, and not only this machine.
+    #[error("{0} would be listened on without TLS: give a tls block, a loopback address, or --allow-remote-plaintext")]
+    RemotePlaintext(SocketAddr),
+    /// A `tls` block without certificate.
+    #[error("{0}: tls needs cert_file and key_file")]
+    NoCertificate(&'static str),
+    /// A `tls` block that verifies without saying by which CA.
+    #[error("{0}: tls needs ca_file to verify the other end")]
+    NoCa(&'static str),
+    /// Streams are asked for.
+    #[error("jetstream: streams are not supported by this version; --ignore-unsupported starts without them")]
+    JetStream,
+    /// A link's deny lists.
+    #[error("{0}: {1}")]
+    Deny(String, identity::PermissionError),
+    /// Log level text.
+    #[error("log level: {0}")]
+    Log(String),
+}
+
+/// Makes a plan. `remote_plaintext` lets other machines connect without TLS; `ignore_unsupported` starts without
+/// what this version lacks.
+///
+/// # Errors
+/// See [`PlanError`].
+pub fn from_natsconf(conf: &NatsConf, remote_plaintext: bool, ignore_unsupported: bool) -> Result<Plan, PlanError> {
+    let mut notices = Vec::new();
+    if conf.jetstream.as_ref().is_some_and(|jetstream| jetstream.enabled) {
+        if !ignore_unsupported {
+            return Err(PlanError::JetStream);
+        }
+        notices.push("streams (jetstream) are not supported by this version and stay off".to_owned());
+    }
+    let tls = conf.tls.as_ref().map(|tls| listener_tls("tls", tls, conf.allow_non_tls == Some(true))).transpose()?;
+    let in_clear = tls.as_ref().is_none_or(|tls| tls.optional);
+    let address = address(conf.host.as_deref(), conf.port, CLIENT_PORT, in_clear, remote_plaintext, &mut notices)?;
+    let users = Users::new(conf)?;
+    let leafnodes = conf.leafnodes.as_ref().filter(|leafnodes| leafnodes.port.is_some());
+    let leafnodes =
+        leafnodes.map(|section| leaf_listener(section, remote_plaintext, &mut notices)).transpose()?;
+    let remotes = conf.leafnodes.iter().flat_map(|section| &section.remotes).filter(|remote| !remote.disabled);
+    let remotes =
+        remotes.map(|remote| self::remote(remote, conf.leafnodes.as_ref())).collect::<Result<Vec<_>, _>>()?;
+    Ok(Plan {
+        name: conf.server_name.clone().unwrap_or_default(),
+        limits: limits(conf),
+        clients: ListenerPlan {
+            address,
+            tls,
+            authenticator: Arc::new(users),
+            advertise: conf.client_advertise.clone(),
+        },
+        leafnodes,
+        remotes,
+        admin: admin(conf)?,
+        log: log(conf)?,
+        pid_file: conf.pid_file.clone(),
+        ports_file: conf.ports_file_dir.as_ref().map(ports_file),
+        ending: ending(conf),
+        notices,
+    })
+}
+
+/// Where to listen. Without a host and without TLS it is loopback: nats-server would take every address.
+fn address(
+    host: Option<&str>,
+    port: Option<Port>,
+    default_port: u16,
+    in_clear: bool,
+    remote_plaintext: bool,
+    notices: &mut Vec<String>,
+) -> Result<SocketAddr, PlanError> {
+    let port = match port {
+        Some(Port::Any) => 0,
+        Some(Port::Number(port)) => port,
+        None => default_port,
+    };
+    let guarded = in_clear && !remote_plaintext;
+    let Some(host) = host else {
+        if guarded {
+            notices.push("without TLS only 127.0.0.1 is listened on; --allow-remote-plaintext lifts that".to_owned());
+            return Ok(SocketAddr::new(IpAddr::from([127, 0, 0, 1]), port));
+        }
+        return Ok(SocketAddr::new(IpAddr::from([0, 0, 0, 0]), port));
+    };
+    let address = resolve(host, port)?;
+    if guarded && !address.ip().is_loopback() {
+        return Err(PlanError::RemotePlaintext(address));
+    }
+    Ok(address)
+}
+
+fn resolve(host: &str, port: u16) -> Result<SocketAddr, PlanError> {
+    let error = |error| PlanError::Host(host.to_owned(), error);
+    let found = (host, port).to_socket_addrs().map_err(error)?.next();
+    found.ok_or_else(|| error(std::io::ErrorKind::NotFound.into()))
+}
+
+fn listener_tls(place: &'static str, tls: &Tls, optional: bool) -> Result<TlsPlan, PlanError> {
+    let certificates: Vec<CertifiedFile> =
+        tls.certificates.iter().map(|pair| CertifiedFile::new(pair.cert_file.clone(), pair.key_file.clone())).collect();
+    if certificates.is_empty() {
+        return Err(PlanError::NoCertificate(place));
+    }
+    let verify = tls.verify || tls.verify_and_map;
+    let client_auth = match (&tls.ca_file, verify) {
+        (Some(roots), true) => ClientAuth::Required { roots: roots.clone() },
+        (None, true) => return Err(PlanError::NoCa(place)),
+        (_, false) => ClientAuth::None,
+    };
+    let start = match tls.handshake_first {
+        HandshakeFirst::Never => TlsStart::AfterInfo,
+        HandshakeFirst::Always => TlsStart::First,
+        HandshakeFirst::WithFallback(patience) => TlsStart::Auto(patience),
+    };
+    let server = ServerTls { certificates, client_auth, min_version: version(tls), ..ServerTls::default() };
+    Ok(TlsPlan { server, start, optional, verify })
+}
+
+fn version(tls: &Tls) -> identity::tls::TlsVersion {
+    match tls.min_version {
+        Some(TlsVersion::V1_3) => identity::tls::TlsVersion::Tls13,
+        Some(TlsVersion::V1_2) | None => identity::tls::TlsVersion::Tls12,
+    }
+}
+
+fn leaf_listener(section: &Leafnodes, remote_plaintext: bool, notices: &mut Vec<String>) -> Result<ListenerPlan, PlanError> {
+    let tls = section.tls.as_ref().map(|tls| listener_tls("leafnodes.tls", tls, false)).transpose()?;
+    let (host, port) = (section.host.as_deref(), section.port);
+    let address =
+        address(host, port, crate::natsconf::DEFAULT_LEAF_PORT, tls.is_none(), remote_plaintext, notices)?;
+    let verified = tls.as_ref().is_some_and(|tls| tls.verify);
+    Ok(ListenerPlan {
+        address,
+        tls,
+        authenticator: Arc::new(LeafUsers::new(section.authorization.clone(), verified)),
+        advertise: section.advertise.clone(),
+    })
+}
+
+fn remote(remote: &LeafRemote, section: Option<&Leafnodes>) -> Result<RemotePlan, PlanError> {
+    let tls = match &remote.tls {
+        Some(tls) => {
+            let pair = tls.certificates.first();
+            let root_ca_path = tls.ca_file.clone().ok_or(PlanError::NoCa("leafnodes.remotes.tls"))?;
+            let certificate = pair.map(|pair| CertifiedFile::new(pair.cert_file.clone(), pair.key_file.clone()));
+            Some(ClientTls { root_ca_path, certificate, min_version: version(tls), ..ClientTls::default() })
+        }
+        None => None,
+    };
+    let first = remote.tls.as_ref().is_some_and(|tls| tls.handshake_first == HandshakeFirst::Always);
+    let expose = |secret: &Secret| secret.expose().to_owned();
+    let urls: Vec<RemoteUrl> = remote
+        .urls
+        .iter()
+        .map(|url| RemoteUrl {
+            host: url.host.clone(),
+            port: url.port,
+            tls: url.tls,
+            user: url.user.as_ref().map(expose),
+            password: url.password.as_ref().map(expose),
+        })
+        .collect();
+    let every = section.and_then(|section| section.reconnect_interval).unwrap_or(Duration::from_secs(1));
+    Ok(RemotePlan {
+        name: urls.first().map(|url| format!("{}:{}", url.host, url.port)).unwrap_or_default(),
+        urls,
+        tls,
+        server_name: None,
+        handshake_first: first,
+        role: if remote.hub { Role::Hub } else { Role::Spoke },
+        account: remote.account.clone().unwrap_or_else(|| DEFAULT_ACCOUNT.to_owned()),
+        limits: denied(remote)?,
+        backoff: (every.min(Duration::from_secs(1)), every),
+    })
+}
+
+/// What the remote's deny lists leave.
+fn denied(remote: &LeafRemote) -> Result<Option<Rights>, PlanError> {
+    if remote.deny_imports.is_empty() && remote.deny_exports.is_empty() {
+        return Ok(None);
+    }
+    let error = |error| PlanError::Deny(remote.at.to_string(), error);
+    let publish = Permission::for_publish(None, &remote.deny_exports).map_err(error)?;
+    let subscribe = Permission::for_subscribe(None, &remote.deny_imports).map_err(error)?;
+    Ok(Some(Rights::new(publish, subscribe, None)))
+}
+
+fn limits(conf: &NatsConf) -> broker::Limits {
+    let default = broker::Limits::default();
+    let bytes = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
+    let many = |limit: Option<Limit>, unlimited: usize, default: usize| match limit {
+        Some(Limit::Unlimited) => unlimited,
+        Some(Limit::AtMost(limit)) => bytes(limit),
+        None => default,
+    };
+    let authorization = conf.authorization.as_ref().and_then(|authorization| authorization.timeout);
+    let control = conf.max_control_line.map_or(default.max_control_line, |line| line as usize);
+    broker::Limits {
+        max_control_line: control,
+        max_connect_line: default.max_connect_line.max(control),
+        max_payload: conf.max_payload.map_or(default.max_payload, |payload| payload as usize),
+        max_pending: conf.max_pending.map_or(default.max_pending, bytes),
+        max_connections: many(conf.max_connections, usize::MAX, default.max_connections),
+        max_subscriptions: many(conf.max_subscriptions, 0, default.max_subscriptions),
+        ping_interval: conf.ping_interval.unwrap_or(default.ping_interval),
+        ping_max: conf.ping_max.unwrap_or(default.ping_max),
+        write_deadline: conf.write_deadline.unwrap_or(default.write_deadline),
+        tls_timeout: conf.tls.as_ref().and_then(|tls| tls.timeout).unwrap_or(default.tls_timeout),
+        auth_timeout: authorization.unwrap_or(default.auth_timeout),
+        ..default
+    }
+}
+
+fn admin(conf: &NatsConf) -> Result<Option<SocketAddr>, PlanError> {
+    let Some(port) = conf.http_port else { return Ok(None) };
+    let port = match port {
+        Port::Any => 0,
+        Port::Number(port) => port,
+    };
+    // The monitoring port has no login: loopback unless a host is named for it.
+    resolve(conf.http_host.as_deref().unwrap_or("127.0.0.1"), port).map(Some)
+}
+
+fn log(conf: &NatsConf) -> Result<LogConfig, PlanError> {
+    let level = match (conf.trace, conf.debug) {
+        (Some(true), _) => "trace",
+        (_, Some(true)) => "debug",
+        _ => "info",
+    };
+    let level: LogFilter = level.parse().map_err(|error: daemon::telemetry::FilterError| PlanError::Log(error.to_string()))?;
+    Ok(LogConfig { format: LogFormat::Nats, level, file: conf.log_file.clone() })
+}
+
+/// As nats-server names it: by the program's own name and the process id.
+fn ports_file(folder: &PathBuf) -> PathBuf {
+    let program = std::env::args_os().next().map(PathBuf::from);
+    let program = program.as_ref().and_then(|path| path.file_name()).map_or("internal-bus".into(), |name| name.to_string_lossy());
+    folder.join(format!("{program}_{}.ports", std::process::id()))
+}
+
+fn ending(conf: &NatsConf) -> Ending {
+    let default = Ending::default();
+    let grace = conf.lame_duck_grace_period.unwrap_or(default.lame_duck.grace);
+    let spread = conf.lame_duck_duration.map_or(default.lame_duck.spread, |whole| whole.saturating_sub(grace));
+    Ending { lame_duck: Drain { grace, spread, ..default.lame_duck }, ..default }
+}

@@ -1,0 +1,90 @@
+//! What the process is to do, whichever language its configuration was written in.
+
+mod from_natsconf;
+mod from_toml;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::{Authenticator, RemoteUrl, Role, TlsStart};
+use daemon::telemetry::LogConfig;
+use identity::Rights;
+use identity::tls::{ClientTls, ServerTls};
+use node::process::Ending;
+
+pub use from_natsconf::from_natsconf;
+pub use from_toml::from_toml;
+
+/// A listener to open.
+pub struct ListenerPlan {
+    /// Where.
+    pub address: SocketAddr,
+    /// TLS, if any.
+    pub tls: Option<TlsPlan>,
+    /// Who decides about logins.
+    pub authenticator: Arc<dyn Authenticator>,
+    /// Host and port to tell clients instead of the address.
+    pub advertise: Option<String>,
+}
+
+/// TLS of a listener.
+pub struct TlsPlan {
+    /// The files.
+    pub server: ServerTls,
+    /// When the handshake begins.
+    pub start: TlsStart,
+    /// Clients may do without.
+    pub optional: bool,
+    /// Client certificates are demanded.
+    pub verify: bool,
+}
+
+/// A link to dial.
+pub struct RemotePlan {
+    /// Its name in logs.
+    pub name: String,
+    /// Where to dial.
+    pub urls: Vec<RemoteUrl>,
+    /// TLS, if any.
+    pub tls: Option<ClientTls>,
+    /// The name the other end's certificate must carry.
+    pub server_name: Option<String>,
+    /// TLS begins before INFO.
+    pub handshake_first: bool,
+    /// Our end.
+    pub role: Role,
+    /// The account it belongs to here.
+    pub account: String,
+    /// What may be sent and asked for.
+    pub limits: Option<Rights>,
+    /// First and longest delay before dialling again.
+    pub backoff: (Duration, Duration),
+}
+
+/// Everything the process is to do.
+pub struct Plan {
+    /// The server's name; its id when empty.
+    pub name: String,
+    /// Every bound of the broker.
+    pub limits: broker::Limits,
+    /// For clients.
+    pub clients: ListenerPlan,
+    /// For links.
+    pub leafnodes: Option<ListenerPlan>,
+    /// Links to dial.
+    pub remotes: Vec<RemotePlan>,
+    /// The admin port.
+    pub admin: Option<SocketAddr>,
+    /// Logging.
+    pub log: LogConfig,
+    /// Where to write the process id.
+    pub pid_file: Option<PathBuf>,
+    /// Where to write the ports.
+    pub ports_file: Option<PathBuf>,
+    /// How the process ends.
+    pub ending: Ending,
+    /// What the operator should know, for the log.
+    pub notices: Vec<String>,
+}
