@@ -56,7 +56,7 @@ pub use proxy::Proxy;
 pub use raw::{Raw, RawMessage};
 pub use scene::Scene;
 pub use skip::{long_run, skip};
-pub use tls::{ClientTls, client_config};
+pub use tls::{ClientTls, client_config, first_certificate, peer_certificate};
 pub use tokens::{Claims, Tokens};
 pub use traffic::{count_until_end, known, next_payload, settle};
 pub use wait::{DEADLINE, eventually, within};

@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
@@ -57,15 +58,8 @@ impl Raw {
     /// # Errors
     /// When there is no INFO, or the handshake fails.
     pub async fn tls(address: SocketAddr, config: Arc<ClientConfig>, name: &str) -> Result<(Self, Value)> {
-        let mut stream = tcp(address).await?;
-        // Byte by byte, so that nothing beyond the line is read.
-        let mut line = Vec::new();
-        while !line.ends_with(b"\r\n") {
-            line.push(within("INFO", stream.read_u8()).await??);
-        }
-        let info = String::from_utf8(line)?;
-        let info = serde_json::from_str(info.strip_prefix("INFO ").context("not an INFO line")?)?;
-        Ok((Self::handshake(stream, config, name).await?, info))
+        let (stream, info) = info_then_tls(address, config, name).await?;
+        Ok((Self::over(stream), info))
     }
 
     /// Does the TLS handshake before anything is read.
@@ -73,13 +67,7 @@ impl Raw {
     /// # Errors
     /// When the handshake fails.
     pub async fn tls_first(address: SocketAddr, config: Arc<ClientConfig>, name: &str) -> Result<Self> {
-        Self::handshake(tcp(address).await?, config, name).await
-    }
-
-    async fn handshake(stream: TcpStream, config: Arc<ClientConfig>, name: &str) -> Result<Self> {
-        let name = ServerName::try_from(name.to_owned())?;
-        let tls = within("the TLS handshake", TlsConnector::from(config).connect(name, stream)).await??;
-        Ok(Self::over(tls))
+        Ok(Self::over(handshake(tcp(address).await?, config, name).await?))
     }
 
     fn over(stream: impl Stream + 'static) -> Self {
@@ -223,4 +211,26 @@ async fn tcp(address: SocketAddr) -> Result<TcpStream> {
         within("a connection", TcpStream::connect(address)).await?.with_context(|| address.to_string())?;
     stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+async fn handshake(stream: TcpStream, config: Arc<ClientConfig>, name: &str) -> Result<TlsStream<TcpStream>> {
+    let name = ServerName::try_from(name.to_owned())?;
+    Ok(within("the TLS handshake", TlsConnector::from(config).connect(name, stream)).await??)
+}
+
+/// Reads INFO in clear, then does the TLS handshake.
+pub(crate) async fn info_then_tls(
+    address: SocketAddr,
+    config: Arc<ClientConfig>,
+    name: &str,
+) -> Result<(TlsStream<TcpStream>, Value)> {
+    let mut stream = tcp(address).await?;
+    // Byte by byte, so that nothing beyond the line is read.
+    let mut line = Vec::new();
+    while !line.ends_with(b"\r\n") {
+        line.push(within("INFO", stream.read_u8()).await??);
+    }
+    let info = String::from_utf8(line)?;
+    let info = serde_json::from_str(info.strip_prefix("INFO ").context("not an INFO line")?)?;
+    Ok((handshake(stream, config, name).await?, info))
 }

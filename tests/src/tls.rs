@@ -1,9 +1,10 @@
 //! The client's side of TLS.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -82,4 +83,22 @@ pub fn client_config(
         }
     };
     Ok(Arc::new(config))
+}
+
+/// The certificate a server shows (DER): INFO is read in clear first, as clients do.
+///
+/// # Errors
+/// When there is no INFO, or the handshake fails.
+pub async fn peer_certificate(address: SocketAddr, config: Arc<ClientConfig>, name: &str) -> Result<Vec<u8>> {
+    let (stream, _) = crate::raw::info_then_tls(address, config, name).await?;
+    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    Ok(shown.context("no certificate was shown")?.to_vec())
+}
+
+/// The first certificate of a PEM file (DER).
+///
+/// # Errors
+/// When there is none.
+pub fn first_certificate(file: &Path) -> Result<Vec<u8>> {
+    Ok(CertificateDer::from_pem_file(file)?.to_vec())
 }
