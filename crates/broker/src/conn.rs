@@ -252,6 +252,16 @@ impl Conn {
         }
     }
 
+    /// Writes a last line: behind what is queued, or, when that was given up, for what it is worth.
+    pub(crate) fn last_words(&self, line: &[u8]) {
+        match self.outbox.append(0, |out| out.extend_from_slice(line)) {
+            Appended::Closed => {
+                let _ = self.pipe.try_write(line).and_then(|_| self.pipe.try_flush()).is_ok();
+            }
+            _ => self.flush(),
+        }
+    }
+
     pub(crate) fn send(&self, block: &[u8], messages: usize) -> Appended {
         self.outbox.send(&*self.pipe, block, messages)
     }

@@ -42,7 +42,7 @@ impl Drop for Counted {
 pub(crate) async fn enter(core: Arc<Core>, listener: Arc<Listener>, stream: TcpStream, address: SocketAddr, over: bool) {
     let mut counted = Counted(core.clone(), true);
     let id = core.next_id();
-    let until = Instant::now() + core.limits.auth_timeout;
+    let until = Instant::now() + patience(&core, &listener);
     let nonce = crate::inbox::random_token(16);
     let first = match greet(&core, &listener, &stream, id, address, &nonce, over, until).await {
         Ok(first) => first,
@@ -57,6 +57,13 @@ pub(crate) async fn enter(core: Arc<Core>, listener: Arc<Listener>, stream: TcpS
         }
         Err(refused) => report(&core, id, address, &refused),
     }
+}
+
+/// How long a client may take until it is logged in. Where it has nothing to prove, it may be silent as long as it
+/// likes.
+fn patience(core: &Core, listener: &Listener) -> Duration {
+    let nothing_to_prove = listener.config.tls.is_none() && !listener.config.authenticator.required();
+    if nothing_to_prove { Duration::from_secs(365 * 86_400) } else { core.limits.auth_timeout }
 }
 
 pub(crate) fn report(core: &Core, id: u64, address: SocketAddr, refused: &Refused) {
@@ -93,7 +100,13 @@ async fn greet(
     if over {
         return Err(Refused::new(CloseReason::MaximumConnections, "too many connections"));
     }
-    greeting::first_byte(stream, until).await
+    let first = greeting::first_byte(stream, until).await;
+    if first.as_ref().is_err_and(|refused| refused.reason == CloseReason::AuthenticationTimeout) {
+        let mut line = Vec::new();
+        wire::encode::error_line(&mut line, wire::text::AUTHENTICATION_TIMEOUT);
+        greeting::write_fresh(stream, &line).map_err(greeting::lost)?;
+    }
+    first
 }
 
 /// What a client is told first.
@@ -151,14 +164,18 @@ async fn log_in(
         _ => greeting::plain(stream),
     };
     let required = listener.config.authenticator.required();
-    let options = read_connect(&core, &mut peer, until, required).await?;
+    let (options, said) = read_connect(&core, &mut peer, until, required).await?;
     let login =
         Login { credentials: Credentials::Client(&options), certificates: &peer.certificates, address, nonce: &nonce };
     let decision = tokio::time::timeout_at(until, listener.config.authenticator.authenticate(login)).await;
     match decision {
         Ok(Ok(grant)) => {
             core.counters.logins.add(1);
-            Ok(establish(&core, &listener, peer, id, address, &options, grant))
+            let task = establish(&core, &listener, peer, id, address, &options, grant);
+            if said && options.verbose {
+                task.conn().send_now(|out| out.extend_from_slice(b"+OK\r\n"));
+            }
+            Ok(task)
         }
         Ok(Err(denied)) => {
             core.counters.denied(denied.reason);
@@ -186,37 +203,38 @@ pub(crate) async fn refuse(peer: &Greeted, text: &str, until: Instant) {
     }
 }
 
-/// Reads the client's CONNECT. Where no login is required, a client may begin with anything else.
+/// Reads the client's CONNECT. Where no login is required, a client may begin with anything else; `false` says that
+/// it did.
 async fn read_connect(
     core: &Core,
     peer: &mut Greeted,
     until: Instant,
     required: bool,
-) -> Result<ConnectOptions, Refused> {
+) -> Result<(ConnectOptions, bool), Refused> {
     let limits = wire::Limits { max_control_line: core.limits.max_connect_line, max_payload: core.limits.max_payload };
     let outcome = peer
         .read_until(until, core.limits.max_connect_line + 2, |bytes| match wire::client::parse(bytes, &limits) {
             Ok(Step::Frame(Op::Connect(json), used)) => match ConnectOptions::parse(json) {
-                Ok(options) => Ok(Some((Ok(options), used))),
+                Ok(options) => Ok(Some((Ok((options, true)), used))),
                 Err(error) => Ok(Some((Err(error.client_text()), used))),
             },
             Ok(Step::Frame(..)) if required => Ok(Some((Err(wire::text::AUTHORIZATION_VIOLATION), 0))),
-            Ok(Step::Frame(..)) => Ok(Some((Ok(ConnectOptions::default()), 0))),
+            Ok(Step::Frame(..)) => Ok(Some((Ok((ConnectOptions::default(), false)), 0))),
             // A message longer than what is kept before login: the session reads on.
             Ok(Step::Incomplete(need)) if need > core.limits.max_connect_line && !required => {
-                Ok(Some((Ok(ConnectOptions::default()), 0)))
+                Ok(Some((Ok((ConnectOptions::default(), false)), 0)))
             }
             Ok(Step::Incomplete(_)) => Ok(None),
             Err(error) => Ok(Some((Err(error.client_text()), 0))),
         })
         .await;
     match outcome {
-        Ok(Ok(options)) => {
+        Ok(Ok((options, said))) => {
             if options.no_responders && !options.headers {
                 refuse(peer, wire::text::NO_RESPONDERS_REQUIRES_HEADERS, until).await;
                 return Err(Refused::new(CloseReason::ProtocolViolation, "no_responders without headers"));
             }
-            Ok(options)
+            Ok((options, said))
         }
         Ok(Err(text)) => {
             refuse(peer, text, until).await;
@@ -268,9 +286,6 @@ fn establish(
         max_pending_replies: core.limits.max_pending_replies,
     }));
     core.register(&conn);
-    if options.verbose && !peer.kept.starts_with(b"CONNECT") {
-        conn.send_now(|out| out.extend_from_slice(b"+OK\r\n"));
-    }
     let session = Session::Client(Box::new(ClientSession::new(core.clone(), conn)));
     Task::new(core.clone(), session, peer.reader, peer.tls, peer.kept, listener.config.link_hold)
 }

@@ -2,12 +2,14 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::net::Shutdown;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::Sleep;
@@ -28,6 +30,9 @@ const REST_AFTER: Duration = Duration::from_secs(3);
 const LINK_PING: Duration = Duration::from_secs(15);
 /// How long a closing connection may take to be told why.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long, and how much, a closing connection reads on.
+const LINGER: Duration = Duration::from_millis(250);
+const LINGER_BYTES: usize = 4 * 1024 * 1024;
 /// The most a frame of its own buffer grows by in one read.
 const GROW: usize = 256 * 1024;
 
@@ -99,7 +104,7 @@ impl Task {
         }
     }
 
-    fn conn(&self) -> &Arc<Conn> {
+    pub(crate) fn conn(&self) -> &Arc<Conn> {
         self.session.conn()
     }
 
@@ -404,20 +409,46 @@ impl Task {
     async fn say_goodbye(&mut self, reason: CloseReason) {
         let conn = self.conn().clone();
         if let Some(text) = last_words(reason) {
-            conn.send_now(|out| wire::encode::error_line(out, text));
+            let mut line = Vec::new();
+            wire::encode::error_line(&mut line, text);
+            conn.last_words(&line);
         }
         let deadline = tokio::time::Instant::now() + LAST_WORDS;
-        while reason != CloseReason::ClientClosed && !conn.outbox.is_idle() {
+        while reason != CloseReason::ClientClosed && !conn.outbox.is_idle() && tokio::time::Instant::now() < deadline {
             match tokio::time::timeout_at(deadline, self.socket.as_ref().writable()).await {
                 Ok(Ok(())) => conn.unblock(),
                 _ => break,
             }
-            if tokio::time::Instant::now() >= deadline {
-                break;
-            }
+            tokio::task::yield_now().await;
         }
         if let Some(tls) = &self.tls {
             tls.close();
+        }
+        if reason != CloseReason::ClientClosed {
+            self.linger().await;
+        }
+    }
+
+    /// Reads on for a moment after the last word: a socket closed with unread bytes in it would be reset, and the
+    /// peer would not get to read why.
+    async fn linger(&mut self) {
+        if SockRef::from(self.socket.as_ref()).shutdown(Shutdown::Write).is_err() {
+            return;
+        }
+        let deadline = tokio::time::Instant::now() + LINGER;
+        let mut discarded = 0;
+        let mut chunk = [0; 4096];
+        while discarded < LINGER_BYTES {
+            match tokio::time::timeout_at(deadline, self.socket.readable()).await {
+                Ok(Ok(())) => {}
+                _ => return,
+            }
+            match self.socket.try_read(&mut chunk) {
+                Ok(0) => return,
+                Ok(read) => discarded += read,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return,
+            }
         }
     }
 }
@@ -436,6 +467,8 @@ impl Drop for Task {
         if conn.is_client() {
             self.core.clients.fetch_sub(1, Ordering::Relaxed);
         }
+        // Others may hold on to what was shared for a while; the peer is to see the end now.
+        let _ = SockRef::from(self.socket.as_ref()).shutdown(Shutdown::Both).is_ok();
         self.session.going();
         self.core.retire(&conn, reason);
         let lost = conn.outbox.dropped();
