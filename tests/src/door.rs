@@ -24,6 +24,8 @@ pub struct Door {
     pub url: String,
     /// Its TLS files, unless the door is open to plain connections.
     pub tls: Option<ClientTls>,
+    /// Its user and password.
+    pub user: Option<(String, String)>,
     /// Its token.
     pub token: Option<String>,
     /// Between the client and the door.
@@ -61,7 +63,7 @@ impl Door {
         let Some(server) = ConfServer::start(kind, pki.dir(), &conf).await? else { return Ok(None) };
         let mut door = Self::to(server.addresses.clients, "nats", None).await?;
         merge(&mut door.options, &json!({ "user": "u", "password": "p" }));
-        door.url = door.url.replace("://", "://u:p@");
+        door.user = Some(("u".to_owned(), "p".to_owned()));
         Ok(Some(door.keeping(server).keeping(pki)))
     }
 
@@ -80,7 +82,7 @@ impl Door {
         let Some(server) = ConfServer::start(kind, pki.dir(), &conf).await? else { return Ok(None) };
         let mut door = Self::to(server.addresses.clients, "tls", Some(pki.service("orders"))).await?;
         merge(&mut door.options, &json!({ "user": "u", "password": "p" }));
-        door.url = door.url.replace("://", "://u:p@");
+        door.user = Some(("u".to_owned(), "p".to_owned()));
         Ok(Some(door.keeping(server).keeping(pki)))
     }
 
@@ -120,7 +122,7 @@ impl Door {
         if let Some(tls) = &tls {
             merge(&mut options, &tls.peer_options());
         }
-        Ok(Self { options, url, tls, token: None, proxy, behind: Vec::new() })
+        Ok(Self { options, url, tls, user: None, token: None, proxy, behind: Vec::new() })
     }
 
     fn keeping(mut self, part: impl Any + Send) -> Self {
@@ -139,9 +141,10 @@ impl Door {
     /// Options of async-nats for this door.
     pub fn async_nats(&self) -> async_nats::ConnectOptions {
         let options = self.tls.as_ref().map_or_else(async_nats::ConnectOptions::new, ClientTls::async_nats);
-        match &self.token {
-            Some(token) => options.token(token.clone()),
-            None => options,
+        match (&self.token, &self.user) {
+            (Some(token), _) => options.token(token.clone()),
+            (None, Some((user, password))) => options.user_and_password(user.clone(), password.clone()),
+            (None, None) => options,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::address::Addresses;
 use crate::http::http_get;
@@ -28,9 +29,21 @@ pub struct ConfServer {
     pub process: Process,
     /// Where it listens.
     pub addresses: Addresses,
+    /// Its directory, if it has one of its own; dropped after the process, whose log lies there.
+    _dir: Option<TempDir>,
 }
 
 impl ConfServer {
+    /// As [`ConfServer::start`], in a directory of its own, listening for clients on a free port.
+    ///
+    /// # Errors
+    /// When it does not come up; its log is in the error.
+    pub async fn fresh(kind: Kind, conf: &str) -> Result<Option<Self>> {
+        let dir = TempDir::with_prefix("gatehouse-test-")?;
+        let server = Self::start(kind, dir.path(), &format!("listen: \"127.0.0.1:-1\"\n{conf}")).await?;
+        Ok(server.map(|server| Self { _dir: Some(dir), ..server }))
+    }
+
     /// Starts a server with `conf` in `dir`, and waits until it listens. `None`, counted as a skip, where stock
     /// nats-server is not installed.
     ///
@@ -58,7 +71,7 @@ impl ConfServer {
         let builder = ProcessBuilder::new(program, dir.join(format!("{name}.log"))).arg("-c").arg(&file);
         let mut process = builder.current_dir(dir).spawn()?;
         let addresses = process.wait_log("a listening server", Addresses::from_log).await?;
-        Ok(Some(Self { process, addresses }))
+        Ok(Some(Self { process, addresses, _dir: None }))
     }
 
     /// URL for clients in clear.

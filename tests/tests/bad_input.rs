@@ -2,7 +2,6 @@
 
 use anyhow::{Result, ensure};
 use gatehouse_tests::{ConfServer, Kind, Pki, Raw, Scene, eventually, long_run, on_both};
-use tempfile::tempdir;
 
 const QUIET: &str = r#"{"verbose":false,"headers":true}"#;
 
@@ -66,9 +65,7 @@ const PIECES: [&str; 16] = [
 ];
 
 async fn junk_ends_its_own_connection_only(kind: Kind) -> Result<()> {
-    let dir = tempdir()?;
-    let conf = "listen: \"127.0.0.1:-1\"\n";
-    let Some(server) = ConfServer::start(kind, dir.path(), conf).await? else { return Ok(()) };
+    let Some(server) = ConfServer::fresh(kind, "").await? else { return Ok(()) };
     let mut witness = Raw::logged_in(server.addresses.clients, QUIET).await?;
     let seeds = if long_run() { 3000 } else { 300 };
     for seed in 1..=seeds {
@@ -96,9 +93,7 @@ async fn junk_ends_its_own_connection_only(kind: Kind) -> Result<()> {
 }
 
 async fn frames_cut_anywhere_harm_nobody(kind: Kind) -> Result<()> {
-    let dir = tempdir()?;
-    let conf = "listen: \"127.0.0.1:-1\"\n";
-    let Some(server) = ConfServer::start(kind, dir.path(), conf).await? else { return Ok(()) };
+    let Some(server) = ConfServer::fresh(kind, "").await? else { return Ok(()) };
     let mut sub = Raw::logged_in(server.addresses.clients, QUIET).await?;
     sub.send("SUB a 1\r\n").await?;
     sub.fence().await?;
@@ -114,9 +109,7 @@ async fn frames_cut_anywhere_harm_nobody(kind: Kind) -> Result<()> {
 }
 
 async fn a_control_line_of_a_mebibyte_is_refused(kind: Kind) -> Result<()> {
-    let dir = tempdir()?;
-    let conf = "listen: \"127.0.0.1:-1\"\n";
-    let Some(server) = ConfServer::start(kind, dir.path(), conf).await? else { return Ok(()) };
+    let Some(server) = ConfServer::fresh(kind, "").await? else { return Ok(()) };
     still_serves(&server).await?;
     let before = server.process.resident_bytes()?;
     for operation in ["PUB ", "SUB ", "CONNECT ", "", "HPUB "] {
@@ -137,9 +130,8 @@ async fn a_control_line_of_a_mebibyte_is_refused(kind: Kind) -> Result<()> {
 }
 
 async fn silent_and_dripping_peers_are_sent_away(kind: Kind) -> Result<()> {
-    let dir = tempdir()?;
-    let conf = "listen: \"127.0.0.1:-1\"\nauthorization { token: t, timeout: 1 }\n";
-    let Some(server) = ConfServer::start(kind, dir.path(), conf).await? else { return Ok(()) };
+    let conf = "authorization { token: t, timeout: 1 }\n";
+    let Some(server) = ConfServer::fresh(kind, conf).await? else { return Ok(()) };
     let before = server.process.resident_bytes()?;
     let mut silent = Vec::new();
     for _ in 0..100 {

@@ -2,9 +2,7 @@
 
 use anyhow::{Result, ensure};
 use gatehouse_tests::{ConfServer, Kind, Raw, eventually, on_both, within};
-use tempfile::{TempDir, tempdir};
 
-const LISTEN: &str = "listen: \"127.0.0.1:-1\"\n";
 const QUIET: &str = r#"{"verbose":false,"pedantic":false}"#;
 
 on_both! {
@@ -20,14 +18,8 @@ on_both! {
     lame_duck_tells_clients_and_then_closes
 }
 
-async fn start(kind: Kind, conf: &str) -> Result<Option<(ConfServer, TempDir)>> {
-    let dir = tempdir()?;
-    let server = ConfServer::start(kind, dir.path(), &format!("{LISTEN}{conf}")).await?;
-    Ok(server.map(|server| (server, dir)))
-}
-
 async fn a_payload_over_the_limit_ends_the_connection(kind: Kind) -> Result<()> {
-    let Some((server, _dir)) = start(kind, "max_payload: 100\n").await? else { return Ok(()) };
+    let Some(server) = ConfServer::fresh(kind, "max_payload: 100\n").await? else { return Ok(()) };
     let mut raw = Raw::logged_in(server.addresses.clients, r#"{"verbose":false,"headers":true}"#).await?;
     raw.send(format!("SUB a 1\r\nPUB a 100\r\n{}\r\n", "x".repeat(100))).await?;
     ensure!(raw.message().await?.payload.len() == 100);
@@ -43,7 +35,7 @@ async fn a_payload_over_the_limit_ends_the_connection(kind: Kind) -> Result<()> 
 }
 
 async fn a_control_line_over_the_limit_ends_the_connection(kind: Kind) -> Result<()> {
-    let Some((server, _dir)) = start(kind, "max_control_line: 512\n").await? else { return Ok(()) };
+    let Some(server) = ConfServer::fresh(kind, "max_control_line: 512\n").await? else { return Ok(()) };
     let mut raw = Raw::logged_in(server.addresses.clients, QUIET).await?;
     raw.send(format!("SUB {} 1\r\n", "a".repeat(400))).await?;
     raw.fence().await?;
@@ -59,7 +51,7 @@ async fn a_control_line_over_the_limit_ends_the_connection(kind: Kind) -> Result
 }
 
 async fn sizes_that_are_no_sizes_end_the_connection(kind: Kind) -> Result<()> {
-    let Some((server, _dir)) = start(kind, "").await? else { return Ok(()) };
+    let Some(server) = ConfServer::fresh(kind, "").await? else { return Ok(()) };
     let options = r#"{"verbose":false,"headers":true}"#;
     for bad in
         ["PUB a x\r\n", "PUB a -1\r\n", "PUB a\r\n", "PUB a 99999999999999999999\r\n", "HPUB a 5 3\r\n"]
@@ -73,7 +65,7 @@ async fn sizes_that_are_no_sizes_end_the_connection(kind: Kind) -> Result<()> {
 }
 
 async fn connections_over_the_limit_are_refused_with_a_reason(kind: Kind) -> Result<()> {
-    let Some((server, _dir)) = start(kind, "max_connections: 2\n").await? else { return Ok(()) };
+    let Some(server) = ConfServer::fresh(kind, "max_connections: 2\n").await? else { return Ok(()) };
     let first = Raw::logged_in(server.addresses.clients, QUIET).await?;
     let mut second = Raw::logged_in(server.addresses.clients, QUIET).await?;
     let mut third = Raw::connect(server.addresses.clients).await?;
@@ -87,7 +79,7 @@ async fn connections_over_the_limit_are_refused_with_a_reason(kind: Kind) -> Res
 }
 
 async fn subscriptions_over_the_limit_are_refused(kind: Kind) -> Result<()> {
-    let Some((server, _dir)) = start(kind, "max_subscriptions: 2\n").await? else { return Ok(()) };
+    let Some(server) = ConfServer::fresh(kind, "max_subscriptions: 2\n").await? else { return Ok(()) };
     let mut raw = Raw::logged_in(server.addresses.clients, QUIET).await?;
     raw.send("SUB a 1\r\nSUB b 2\r\nSUB c 3\r\n").await?;
     raw.expect_start("-ERR 'maximum subscriptions exceeded'").await?;
@@ -98,7 +90,7 @@ async fn subscriptions_over_the_limit_are_refused(kind: Kind) -> Result<()> {
 
 async fn silence_before_the_login_ends_in_an_authentication_timeout(kind: Kind) -> Result<()> {
     let conf = "authorization { token: secret, timeout: 0.3 }\n";
-    let Some((server, _dir)) = start(kind, conf).await? else { return Ok(()) };
+    let Some(server) = ConfServer::fresh(kind, conf).await? else { return Ok(()) };
     let mut raw = Raw::connect(server.addresses.clients).await?;
     raw.info().await?;
     let said = raw.closed().await?;
@@ -107,7 +99,7 @@ async fn silence_before_the_login_ends_in_an_authentication_timeout(kind: Kind) 
 }
 
 async fn a_client_that_answers_no_ping_is_stale(kind: Kind) -> Result<()> {
-    let Some((server, _dir)) = start(kind, "ping_interval: \"200ms\"\nping_max: 1\n").await? else {
+    let Some(server) = ConfServer::fresh(kind, "ping_interval: \"200ms\"\nping_max: 1\n").await? else {
         return Ok(());
     };
     let mut raw = Raw::logged_in(server.addresses.clients, QUIET).await?;
@@ -117,7 +109,7 @@ async fn a_client_that_answers_no_ping_is_stale(kind: Kind) -> Result<()> {
 }
 
 async fn a_client_that_answers_pings_stays(kind: Kind) -> Result<()> {
-    let Some((server, _dir)) = start(kind, "ping_interval: \"100ms\"\nping_max: 1\n").await? else {
+    let Some(server) = ConfServer::fresh(kind, "ping_interval: \"100ms\"\nping_max: 1\n").await? else {
         return Ok(());
     };
     let mut raw = Raw::logged_in(server.addresses.clients, QUIET).await?;
@@ -129,8 +121,8 @@ async fn a_client_that_answers_pings_stays(kind: Kind) -> Result<()> {
 }
 
 async fn a_slow_reader_is_cut_and_delays_nobody(kind: Kind) -> Result<()> {
-    let conf = "max_pending: 1048576\nwrite_deadline: \"1s\"\n";
-    let Some((server, _dir)) = start(kind, conf).await? else { return Ok(()) };
+    let conf = "debug: true\nmax_pending: 1048576\nwrite_deadline: \"1s\"\n";
+    let Some(server) = ConfServer::fresh(kind, conf).await? else { return Ok(()) };
     let mut slow = Raw::logged_in(server.addresses.clients, QUIET).await?;
     slow.send("SUB a 1\r\n").await?;
     slow.fence().await?;
@@ -165,7 +157,7 @@ async fn a_slow_reader_is_cut_and_delays_nobody(kind: Kind) -> Result<()> {
 
 async fn lame_duck_tells_clients_and_then_closes(kind: Kind) -> Result<()> {
     let conf = "lame_duck_duration: \"30s\"\nlame_duck_grace_period: \"100ms\"\n";
-    let Some((mut server, _dir)) = start(kind, conf).await? else { return Ok(()) };
+    let Some(mut server) = ConfServer::fresh(kind, conf).await? else { return Ok(()) };
     let mut raw = Raw::connect(server.addresses.clients).await?;
     raw.info().await?;
     raw.login(r#"{"verbose":false,"protocol":1}"#).await?;

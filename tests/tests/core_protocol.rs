@@ -2,9 +2,7 @@
 
 use anyhow::{Result, ensure};
 use gatehouse_tests::{ConfServer, Kind, Raw, on_both};
-use tempfile::{TempDir, tempdir};
 
-const LISTEN: &str = "listen: \"127.0.0.1:-1\"\n";
 /// Options of a quiet client.
 const QUIET: &str = r#"{"verbose":false,"pedantic":false}"#;
 
@@ -28,22 +26,16 @@ on_both! {
     payload_without_its_end_ends_the_connection
 }
 
-async fn start(kind: Kind, conf: &str) -> Result<Option<(ConfServer, TempDir)>> {
-    let dir = tempdir()?;
-    let server = ConfServer::start(kind, dir.path(), &format!("{LISTEN}{conf}")).await?;
-    Ok(server.map(|server| (server, dir)))
-}
-
 /// Starts a server and logs in `N` quiet clients. Ends the test where the server is not installed.
 macro_rules! clients {
     ($kind:expr, $conf:expr, $server:ident, [$($client:ident),*]) => {
-        let Some(($server, _dir)) = start($kind, $conf).await? else { return Ok(()) };
+        let Some($server) = ConfServer::fresh($kind, $conf).await? else { return Ok(()) };
         $(let mut $client = Raw::logged_in($server.addresses.clients, QUIET).await?;)*
     };
 }
 
 async fn info_says_what_clients_need(kind: Kind) -> Result<()> {
-    let Some((server, _dir)) = start(kind, "server_name: here\nmax_payload: 4096\n").await? else {
+    let Some(server) = ConfServer::fresh(kind, "server_name: here\nmax_payload: 4096\n").await? else {
         return Ok(());
     };
     let info = Raw::connect(server.addresses.clients).await?.info().await?;
@@ -60,7 +52,7 @@ async fn info_says_what_clients_need(kind: Kind) -> Result<()> {
 }
 
 async fn verbose_connections_get_an_ok_for_each_operation(kind: Kind) -> Result<()> {
-    let Some((server, _dir)) = start(kind, "").await? else { return Ok(()) };
+    let Some(server) = ConfServer::fresh(kind, "").await? else { return Ok(()) };
     let mut raw = Raw::connect(server.addresses.clients).await?;
     raw.info().await?;
     raw.send("CONNECT {\"verbose\":true}\r\n").await?;
@@ -101,7 +93,7 @@ async fn spelling_of_operations_is_lenient(kind: Kind) -> Result<()> {
 }
 
 async fn frames_may_be_split_anywhere(kind: Kind) -> Result<()> {
-    let Some((server, _dir)) = start(kind, "").await? else { return Ok(()) };
+    let Some(server) = ConfServer::fresh(kind, "").await? else { return Ok(()) };
     let mut raw = Raw::logged_in(server.addresses.clients, WITH_HEADERS).await?;
     let frames = "SUB a.* 1\r\nPUB a.b 4\r\nx\r\ny\r\nHPUB a.c r 18 20\r\nNATS/1.0\r\nA: b\r\n\r\nab\r\n";
     for at in 1..frames.len() {
@@ -144,7 +136,7 @@ async fn wildcards_and_bad_subjects(kind: Kind) -> Result<()> {
 }
 
 async fn pedantic_connections_are_told_of_bad_publish_subjects(kind: Kind) -> Result<()> {
-    let Some((server, _dir)) = start(kind, "").await? else { return Ok(()) };
+    let Some(server) = ConfServer::fresh(kind, "").await? else { return Ok(()) };
     let mut raw = Raw::logged_in(server.addresses.clients, r#"{"verbose":false,"pedantic":true}"#).await?;
     raw.send("PUB a.* 2\r\nhi\r\n").await?;
     raw.expect_start("-ERR 'Invalid Publish Subject'").await?;
@@ -189,7 +181,7 @@ async fn no_echo_spares_the_publisher(kind: Kind) -> Result<()> {
 const WITH_HEADERS: &str = r#"{"verbose":false,"headers":true,"no_responders":true}"#;
 
 async fn headers_are_delivered_as_sent(kind: Kind) -> Result<()> {
-    let Some((server, _dir)) = start(kind, "").await? else { return Ok(()) };
+    let Some(server) = ConfServer::fresh(kind, "").await? else { return Ok(()) };
     let mut raw = Raw::logged_in(server.addresses.clients, WITH_HEADERS).await?;
     let head = "NATS/1.0\r\nKey:  value \r\nkey: other\r\nKey: again\r\nEmpty:\r\n\r\n";
     let total = head.len() + 2;
@@ -204,7 +196,7 @@ async fn headers_are_delivered_as_sent(kind: Kind) -> Result<()> {
 }
 
 async fn subscribers_without_headers_get_the_payload_only(kind: Kind) -> Result<()> {
-    let Some((server, _dir)) = start(kind, "").await? else { return Ok(()) };
+    let Some(server) = ConfServer::fresh(kind, "").await? else { return Ok(()) };
     let mut publisher = Raw::logged_in(server.addresses.clients, WITH_HEADERS).await?;
     let mut old = Raw::logged_in(server.addresses.clients, r#"{"verbose":false,"headers":false}"#).await?;
     old.send("SUB a 1\r\n").await?;
@@ -215,7 +207,7 @@ async fn subscribers_without_headers_get_the_payload_only(kind: Kind) -> Result<
 }
 
 async fn requests_without_responders_get_a_503(kind: Kind) -> Result<()> {
-    let Some((server, _dir)) = start(kind, "").await? else { return Ok(()) };
+    let Some(server) = ConfServer::fresh(kind, "").await? else { return Ok(()) };
     let mut raw = Raw::logged_in(server.addresses.clients, WITH_HEADERS).await?;
     raw.send("SUB in.* 9\r\nPUB nobody in.1 1\r\nx\r\n").await?;
     let message = raw.message().await?;
@@ -260,7 +252,7 @@ async fn payloads_may_hold_anything(kind: Kind) -> Result<()> {
 }
 
 async fn unknown_operations_end_the_connection(kind: Kind) -> Result<()> {
-    let Some((server, _dir)) = start(kind, "").await? else { return Ok(()) };
+    let Some(server) = ConfServer::fresh(kind, "").await? else { return Ok(()) };
     for junk in ["HELLO\r\n", "GET / HTTP/1.1\r\n", "PUBLISH a 1\r\nx\r\n", "SUBa 1\r\n"] {
         let mut raw = Raw::logged_in(server.addresses.clients, QUIET).await?;
         raw.send(junk).await?;

@@ -2,7 +2,10 @@
 
 use anyhow::{Context, Result, ensure};
 use async_nats::ConnectErrorKind;
-use gatehouse_tests::{Claims, ClientTls, Raw, Scene, Tokens, client_config, eventually, known, within};
+use gatehouse_tests::{
+    Claims, Client, ClientTls, Raw, ResultExt, Scene, Tokens, client_config, eventually, known,
+    run_scenarios, within,
+};
 use serde_json::json;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 
@@ -23,11 +26,12 @@ async fn a_token_may_travel_in_each_field_that_clients_have() -> Result<()> {
     ] {
         scene.raw().await?.login(&options).await.with_context(|| options.replace(&token, "TOKEN"))?;
     }
-    // As the user part of the URL, which some tools offer only.
-    let url = format!("tls://{token}@{}", scene.gateway.addresses.clients);
-    let client = scene.pki.outsider().async_nats().connect(url).await?;
-    client.publish("peer.x", "".into()).await?;
-    client.flush().await?;
+    // As the user part of the URL, where some tools offer nothing else.
+    let mut options = scene.pki.outsider().peer_options();
+    options["url"] = json!(format!("tls://{token}@{}", scene.gateway.addresses.clients));
+    for client in [Client::Python, Client::Go].into_iter().filter(|client| client.installed_or_skip()) {
+        run_scenarios(client, &options, &["connect"], |_| ()).await?.all_pass()?;
+    }
     ensure!(!scene.gateway.process.log().contains(&token), "the token is in the log");
     Ok(())
 }
