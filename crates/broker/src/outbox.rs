@@ -369,3 +369,6 @@ fn write_out(pipe: &dyn Pipe, bytes: &[u8]) -> (usize, io::Result<()>) {
     }
     (at, pipe.try_flush())
 }
+
+#[cfg(test)]
+mod tests;
