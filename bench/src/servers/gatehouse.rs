@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::pki::{BUS, GATEWAY, Pki};
+use super::pki::{BUS, GATEWAY, ISSUER_KEY, Pki};
 
 /// Issuer of the publisher's token.
 const ISSUER: &str = "https://bench.example";
@@ -83,7 +83,7 @@ port = {admin}
         port = listen.port(),
         link = link.port(),
         admin = admin.port(),
-        issuer_key = pki.issuer().cert.display(),
+        issuer_key = pki.pair(ISSUER_KEY).cert.display(),
         cert = pair.cert.display(),
         key = pair.key.display(),
         ca = pki.ca().display(),
@@ -96,8 +96,9 @@ pub(crate) fn mint_token(gateway: &Path, dir: &Path, pki: &Pki) -> Result<String
         .current_dir(dir)
         .arg("token")
         .arg("--key")
-        .arg(pki.issuer().key)
-        .args(["--issuer", ISSUER, "--audience", AUDIENCE, "--subject", "bench"])
+        .arg(pki.pair(ISSUER_KEY).key)
+        // The gateway knows a key from a PEM file by the file's name.
+        .args(["--kid", ISSUER_KEY, "--issuer", ISSUER, "--aud", AUDIENCE, "--sub", "bench"])
         .output()
         .with_context(|| format!("starting {}", gateway.display()))?;
     let token = String::from_utf8_lossy(&output.stdout).trim().to_owned();

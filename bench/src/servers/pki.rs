@@ -17,6 +17,8 @@ pub(crate) const BUS: &str = "internal-bus";
 pub(crate) const GATEWAY: &str = "event-gateway";
 /// Service whose certificate the load connections show.
 const SERVICE: &str = certs_dev::SERVICES[0];
+/// Key pair that signs tokens; any will do.
+pub(crate) const ISSUER_KEY: &str = certs_dev::SERVICES[1];
 
 /// A directory of certificates; it goes away with this value.
 pub(crate) struct Pki {
@@ -48,11 +50,6 @@ impl Pki {
     /// Certificate and key of `name`.
     pub(crate) fn pair(&self, name: &str) -> KeyPair {
         KeyPair { cert: self.path(&format!("{name}.crt")), key: self.path(&format!("{name}.key")) }
-    }
-
-    /// Key that signs tokens: any key pair will do.
-    pub(crate) fn issuer(&self) -> KeyPair {
-        self.pair(certs_dev::SERVICES[1])
     }
 
     fn path(&self, file: &str) -> PathBuf {
