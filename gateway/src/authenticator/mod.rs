@@ -1,0 +1,155 @@
+//! Who may come in from outside: bearer tokens, client certificates, and the health check.
+//!
+//! A client that presents a token stands or falls with it; a certificate it shows as well only adds facts. Without a
+//! token, a verified certificate may be enough, if the policy binds a role to it. What the client is told is little;
+//! the log has the reason, never the token.
+
+mod presented;
+#[cfg(test)]
+mod tests;
+
+use std::future::ready;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use broker::{Authenticator, Credentials, Decision, Denied, Login};
+use identity::peer::{IdentitySource, PeerCertificate};
+use identity::policy::{CertificateNames, Facts, Policy};
+use identity::token::{Claims, TokenError, TokenVerifier};
+use identity::{Grant, Permission, PermissionError, Rights};
+
+use crate::config::HEALTH_SUBJECTS;
+use crate::health::HealthCredential;
+
+/// Name of the health check in logs and monitoring.
+pub const HEALTH_IDENTITY: &str = "health-check";
+
+/// Decides about logins at the outside door.
+pub struct GatewayAuthenticator {
+    verifier: TokenVerifier,
+    policy: Policy,
+    identity_order: Vec<IdentitySource>,
+    health: HealthCredential,
+    health_grant: Arc<Grant>,
+    /// Seconds since the Unix epoch.
+    now: fn() -> u64,
+}
+
+impl std::fmt::Debug for GatewayAuthenticator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GatewayAuthenticator").field("verifier", &self.verifier).finish_non_exhaustive()
+    }
+}
+
+impl GatewayAuthenticator {
+    /// Puts the parts together. `identity_order` says which name of a certificate is the client's.
+    ///
+    /// # Errors
+    /// Never in practice: the health check's rights are written in this source.
+    pub fn new(
+        verifier: TokenVerifier,
+        policy: Policy,
+        identity_order: Vec<IdentitySource>,
+        health: HealthCredential,
+    ) -> Result<Self, PermissionError> {
+        let health_grant = Arc::new(health_grant()?);
+        Ok(Self { verifier, policy, identity_order, health, health_grant, now: unix_now })
+    }
+
+    /// Reads the issuers' key files again; an issuer whose files are unusable keeps its keys. Returns what was wrong.
+    pub fn reload_keys(&self) -> Vec<String> {
+        let problems = self.verifier.reload().err().unwrap_or_default();
+        problems.iter().map(ToString::to_string).collect()
+    }
+
+    fn decide(&self, login: &Login<'_>) -> Result<Arc<Grant>, Denied> {
+        let Credentials::Client(options) = login.credentials else {
+            return Err(Denied::new("wrong_port", "a leafnode on the clients' port"));
+        };
+        let token = presented::token(options);
+        if token.is_some_and(|token| self.health.is(token)) {
+            return Ok(Arc::clone(&self.health_grant));
+        }
+        let now = (self.now)();
+        let certificate = self.certificate(login)?;
+        let claims = token.map(|token| self.verifier.verify(token, now)).transpose().map_err(refused_token)?;
+        if claims.is_none() && certificate.is_none() {
+            return Err(Denied::new("no_credentials", "neither a token nor a certificate was presented"));
+        }
+        let facts = Facts { claims: claims.as_ref(), certificate: certificate.as_ref() };
+        let evaluation = self.policy.evaluate(&facts, now);
+        for (role, problem) in &evaluation.refused {
+            tracing::warn!(address = %login.address, %role, %problem, "role not given");
+        }
+        let mut grant = evaluation.grant.map_err(|denied| refused_by_policy(&denied, claims.as_ref()))?;
+        grant.isolate_inbox = true;
+        tell(login, &grant);
+        Ok(Arc::new(grant))
+    }
+
+    /// The names in the certificate that the handshake has verified, if one was shown.
+    fn certificate(&self, login: &Login<'_>) -> Result<Option<CertificateNames>, Denied> {
+        let Some(leaf) = login.certificates.first() else { return Ok(None) };
+        let denied = |error: identity::peer::PeerError| Denied::new("certificate", error.to_string());
+        let certificate = PeerCertificate::from_der(leaf).map_err(denied)?;
+        let identity = certificate.identity(&self.identity_order).map_err(denied)?;
+        let mut names = CertificateNames::of(&certificate, &identity);
+        names.not_after = u64::try_from(certificate.not_after).ok();
+        Ok(Some(names))
+    }
+}
+
+impl Authenticator for GatewayAuthenticator {
+    fn required(&self) -> bool {
+        true
+    }
+
+    fn authenticate<'a>(&'a self, login: Login<'a>) -> Decision<'a> {
+        // Some tens of microseconds, in the connection's own task: no reason to go elsewhere with it.
+        Box::pin(async move { ready(self.decide(&login)).await })
+    }
+}
+
+fn refused_token(error: TokenError) -> Denied {
+    let denied = Denied::new(error.reason(), error.to_string());
+    match error {
+        // Clients come back with a new token after this text; after the other one they give up.
+        TokenError::Expired => Denied { text: wire::text::USER_AUTHENTICATION_EXPIRED, ..denied },
+        _ => denied,
+    }
+}
+
+fn refused_by_policy(denied: &identity::policy::Denied, claims: Option<&Claims>) -> Denied {
+    let issuer = claims.and_then(Claims::iss).map(|issuer| format!(" (token of {issuer})"));
+    Denied::new(denied.reason(), format!("{}{}", denied.detail, issuer.unwrap_or_default()))
+}
+
+/// The line an auditor looks for.
+fn tell(login: &Login<'_>, grant: &Grant) {
+    let roles = grant.roles.join(",");
+    let issuer = grant.provenance.as_ref().map(|provenance| provenance.issuer.as_ref()).unwrap_or_default();
+    tracing::info!(
+        target: "audit",
+        address = %login.address,
+        identity = %grant.identity,
+        issuer,
+        roles,
+        expires_at = grant.expires_at,
+        certificate = !login.certificates.is_empty(),
+        "login accepted"
+    );
+}
+
+fn health_grant() -> Result<Grant, PermissionError> {
+    let subjects = [HEALTH_SUBJECTS];
+    let publish = Permission::for_publish(Some(&subjects), &[])?;
+    let subscribe = Permission::for_subscribe(Some(&subjects), &[])?;
+    let mut grant = Grant::unrestricted(HEALTH_IDENTITY);
+    grant.rights = Rights::new(publish, subscribe, None);
+    grant.isolate_inbox = true;
+    Ok(grant)
+}
+
+fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,177 @@
+//! What types can't say about a configuration: each finding with the key it is about.
+
+use std::collections::HashSet;
+
+use broker::{Crossing, CrossingError, RouteRule};
+use daemon::config::{KeyPath, Problems};
+use identity::policy::{Policy, PolicyError};
+use identity::tls::HostPattern;
+use node::sections::parse_url;
+
+use super::{CertificateMode, Config};
+
+/// What a CONNECT line holds besides the token, at most, in bytes.
+const CONNECT_OVERHEAD: usize = 1024;
+
+/// Reports everything wrong with the text of `config`.
+pub(super) fn check(config: &Config, problems: &mut Problems<'_>) {
+    service(config, problems);
+    frontend(config, problems);
+    client_certificates(config, problems);
+    issuers(config, problems);
+    policy(config, problems);
+    routes(config, problems);
+    link(config, problems);
+}
+
+fn service(config: &Config, problems: &mut Problems<'_>) {
+    let service = &config.service;
+    if service.disable_frontend_tls && !service.host.is_loopback() && !service.allow_remote_plaintext {
+        let message = "without TLS only a loopback address is listened on (host = \"127.0.0.1\"); a proxy on another \
+                       machine needs `allow_remote_plaintext = true`";
+        problems.at("service.disable_frontend_tls", message);
+    }
+    let token = service.max_token_bytes.as_usize();
+    let line = config.limits.to_broker().max_connect_line;
+    if token == 0 {
+        problems.at("service.max_token_bytes", "expected more than 0 bytes");
+    } else if token.saturating_add(CONNECT_OVERHEAD) > line {
+        let message = format!(
+            "expected at most {} bytes: a token travels in a CONNECT line (limits.max_connect_line, {line} bytes)",
+            line.saturating_sub(CONNECT_OVERHEAD)
+        );
+        problems.at("service.max_token_bytes", message);
+    }
+    if service.health_check_cert_path.is_some() != service.health_check_key_path.is_some() {
+        let key = if service.health_check_cert_path.is_some() { "cert" } else { "key" };
+        let message = "`health_check_cert_path` and `health_check_key_path` go together";
+        problems.at(format!("service.health_check_{key}_path"), message);
+    }
+}
+
+fn frontend(config: &Config, problems: &mut Problems<'_>) {
+    if config.frontend_tls.is_empty() && !config.service.disable_frontend_tls {
+        let message = "at least one is needed; behind a proxy that ends TLS: `disable_frontend_tls = true` in [service]";
+        problems.at("frontend_tls", message);
+    }
+    for (index, tls) in config.frontend_tls.iter().enumerate() {
+        if let Some(name) = &tls.server_name
+            && let Err(error) = name.parse::<HostPattern>()
+        {
+            problems.at(KeyPath::root().key("frontend_tls").index(index).key("server_name"), error.to_string());
+        }
+    }
+}
+
+fn client_certificates(config: &Config, problems: &mut Problems<'_>) {
+    let clients = &config.client_certificates;
+    if clients.identity.is_empty() {
+        problems.at("client_certificates.identity", "expected at least one of `uri`, `dns`, `email`, `cn`");
+    }
+    if clients.mode == CertificateMode::None {
+        return;
+    }
+    if clients.ca_path.is_none() {
+        problems.at("client_certificates.ca_path", "needed to verify the certificates of clients");
+    }
+    if config.service.disable_frontend_tls {
+        let message = "without TLS there are no client certificates: expected `none`";
+        problems.at("client_certificates.mode", message);
+    }
+}
+
+fn issuers(config: &Config, problems: &mut Problems<'_>) {
+    let mut known = HashSet::new();
+    for (index, issuer) in config.issuers.iter().enumerate() {
+        let at = KeyPath::root().key("issuers").index(index);
+        if !known.insert(&issuer.issuer) {
+            problems.at(at.clone().key("issuer"), "this issuer is configured twice");
+        }
+        issuer.check(&at, problems);
+    }
+}
+
+fn policy(config: &Config, problems: &mut Problems<'_>) {
+    for PolicyError { place, problem } in Policy::compile(&config.policy()).err().unwrap_or_default() {
+        problems.at(key_of(&place), problem);
+    }
+}
+
+/// The key in a policy error's place, such as `roles[2] "partner" publish.allow[0]`.
+fn key_of(place: &str) -> String {
+    let Some((table, rest)) = place.split_once(']') else { return place.to_owned() };
+    // The role's name may hold anything, quotes included: what counts follows the last one.
+    let key = rest.rsplit('"').next().unwrap_or_default().trim();
+    format!("{table}].{key}")
+}
+
+fn routes(config: &Config, problems: &mut Problems<'_>) {
+    for (index, route) in config.routes.iter().enumerate() {
+        let Err(errors) = Crossing::compile(&[RouteRule::from(route)]) else { continue };
+        let at = KeyPath::root().key("routes").index(index);
+        for error in errors {
+            match error {
+                CrossingError::Pattern(_) => {
+                    problems.at(at.clone().key("subject"), "expected a subject pattern such as `orders.*.created` or `orders.>`");
+                }
+                CrossingError::Mapping { reason, .. } => problems.at(at.clone().key("to"), reason),
+                CrossingError::NotReversible { .. } => problems.at(
+                    at.clone().key("to"),
+                    "a route in both directions must be reversible: use every wildcard of `subject` exactly once",
+                ),
+            }
+        }
+    }
+}
+
+fn link(config: &Config, problems: &mut Problems<'_>) {
+    let link = &config.link;
+    match (&link.listen, link.urls.is_empty()) {
+        (None, true) => problems.at("link", "expected `urls` to dial, or `listen` to wait for the bus to dial"),
+        (Some(_), false) => problems.at("link.listen", "goes instead of `urls`, not with it"),
+        (Some(listen), true) => {
+            if listen.peers.is_empty() && !listen.plaintext {
+                problems.at("link.listen.peers", "expected the certificate names that may link");
+            }
+            if listen.tls.is_none() && link.tls.is_none() && !listen.plaintext {
+                problems.at("link.listen", "needs `tls` here or in [link]");
+            }
+            if listen.plaintext && !listen.host.is_loopback() && !config.service.allow_remote_plaintext {
+                problems.at("link.listen.plaintext", "without TLS only a loopback address is listened on");
+            }
+        }
+        (None, false) => {}
+    }
+    for (index, url) in link.urls.iter().enumerate() {
+        let at = || KeyPath::root().key("link").key("urls").index(index);
+        match parse_url(url) {
+            Ok(url) if url.tls && link.tls.is_none() => {
+                problems.at(at(), "a tls:// URL needs `tls` with certificate, key and CA in [link]");
+            }
+            Ok(_) => {}
+            Err(error) => problems.at(at(), error.to_string()),
+        }
+    }
+    let (min, max) = link.backoff();
+    if min.is_zero() || min > max {
+        problems.at("link.backoff_min", "expected more than no time, and at most `backoff_max`");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::key_of;
+
+    #[test]
+    fn places_of_the_policy_become_keys() {
+        for (place, key) in [
+            ("roles[2] \"partner\" publish.allow[0]", "roles[2].publish.allow[0]"),
+            ("roles[2] \"a \"b\" c\" limits.payload", "roles[2].limits.payload"),
+            ("roles[0] \"\"", "roles[0]."),
+            ("bindings[3]", "bindings[3]."),
+            ("bindings[3] when", "bindings[3].when"),
+        ] {
+            assert_eq!(key_of(place), key, "{place}");
+        }
+    }
+}

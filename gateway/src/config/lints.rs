@@ -1,0 +1,38 @@
+//! What is allowed to be written but probably not meant.
+
+use identity::policy::Policy;
+use node::sections::parse_url;
+
+use super::{CertificateMode, Config};
+
+/// Findings about a configuration without errors, one line each.
+pub(super) fn lints(config: &Config) -> Vec<String> {
+    let mut found = Vec::new();
+    if config.service.disable_frontend_tls {
+        found.push("clients connect in clear: meant for use behind a proxy that ends TLS (disable_frontend_tls)".into());
+        if !config.frontend_tls.is_empty() {
+            found.push("[[frontend_tls]] has no effect while disable_frontend_tls is set".into());
+        }
+    }
+    if config.issuers.is_empty() && config.client_certificates.mode == CertificateMode::None {
+        found.push("neither [[issuers]] nor [client_certificates]: nobody but the health check gets in".into());
+    }
+    if config.bindings.is_empty() {
+        found.push("no [[bindings]]: nobody has any rights".into());
+    }
+    if config.routes.is_empty() {
+        found.push("no [[routes]]: nothing crosses the link".into());
+    }
+    for route in config.routes.iter().filter(|route| subject::covers(route.subject.as_bytes(), b">")) {
+        found.push(format!("the route `{}` lets everything cross", route.subject));
+    }
+    let clear = |url: &String| parse_url(url).is_ok_and(|url| !url.tls) && config.link.tls.is_none();
+    if config.link.urls.iter().any(clear) || config.link.listen.as_ref().is_some_and(|listen| listen.plaintext) {
+        found.push("the link is not encrypted, and the other end not verified".into());
+    }
+    if let Ok(policy) = Policy::compile(&config.policy()) {
+        let issuers: Vec<&str> = config.issuers.iter().map(|issuer| issuer.issuer.as_str()).collect();
+        found.extend(policy.lints_with_issuers(&issuers).iter().map(ToString::to_string));
+    }
+    found
+}

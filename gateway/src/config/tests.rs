@@ -1,0 +1,1 @@
+//! Every mistake and where it is reported.

@@ -1,0 +1,221 @@
+//! The running gateway: a broker with a door for clients, a link to the bus, and nothing crossing but by route.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use broker::{
+    Authenticator, Crossing, CrossingError, LeafPurpose, LinkGroup, ListenerConfig, ListenerTls, LocalError,
+    Purpose, Server, ServerConfig,
+};
+use daemon::metrics::Metrics;
+use daemon::readiness::Readiness;
+use identity::policy::{Policy, PolicyError};
+use identity::tls::TlsError;
+use identity::token::{KeyError, TokenVerifier};
+use identity::{Grant, PermissionError};
+use node::leafnodes::LinkError;
+use node::sections::gateway_role;
+use node::tls::Reloads;
+use tokio::task::JoinSet;
+
+use crate::authenticator::GatewayAuthenticator;
+use crate::config::{Config, Issuer};
+use crate::health::{self, CredentialError, CredentialFile, HealthCredential};
+use crate::probe::{Probe, ProbeState};
+
+/// Why a gateway can't be started. Most of it is found by checking the configuration first.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// Routes that make no sense.
+    #[error("{}", join(.0))]
+    Routes(Vec<CrossingError>),
+    /// Roles or bindings that make no sense.
+    #[error("{}", join(.0))]
+    Policy(Vec<PolicyError>),
+    /// Keys of issuers that can't be used.
+    #[error("{}", join(.0))]
+    Keys(Vec<KeyError>),
+    /// Certificates of the door that can't be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The link can't be set up.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The port for clients can't be opened.
+    #[error("client port {address}: {source}")]
+    Listen {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The health check's credential can't be written.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
+    /// The subjects of the health check are wrong: a mistake in this program.
+    #[error("health check: {0}")]
+    Health(#[from] LocalError),
+    /// The rights of the health check are wrong: a mistake in this program.
+    #[error("health check: {0}")]
+    HealthRights(#[from] PermissionError),
+}
+
+fn join<E: ToString>(errors: &[E]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// What a gateway needs from the process around it.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// Where it says whether it is ready.
+    pub readiness: Readiness,
+    /// Where its figures go.
+    pub metrics: Metrics,
+    /// What follows its certificates.
+    pub reloads: Reloads,
+}
+
+/// A running gateway; dropping it ends its probe and its answers, not its connections (see [`Server::drain`]).
+#[derive(Debug)]
+pub struct Gateway {
+    /// The broker inside.
+    pub server: Server,
+    /// Where clients connect.
+    pub clients: SocketAddr,
+    /// Where the bus connects, where it is the one to dial.
+    pub leafnodes: Option<SocketAddr>,
+    /// What the probe has found out.
+    pub probe: Arc<ProbeState>,
+    authenticator: Arc<GatewayAuthenticator>,
+    _tasks: JoinSet<()>,
+}
+
+impl Gateway {
+    /// Starts a gateway: link first, clients last. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// [`GatewayError`].
+    pub fn start(config: &Config, around: &Surroundings) -> Result<Self, GatewayError> {
+        let credential = HealthCredential::generate();
+        let authenticator = Arc::new(authenticator(config, credential.clone())?);
+        let crossing = Arc::new(Crossing::compile(&config.route_rules()).map_err(GatewayError::Routes)?);
+        let server = Server::new(ServerConfig {
+            name: config.service.name.clone(),
+            cluster: None,
+            limits: config.limits.to_broker(),
+        });
+        node::metrics::register(&around.metrics, &server, &around.reloads);
+        let group = server.link_group(identity::DEFAULT_ACCOUNT, Some(&crossing));
+        let probe = Probe::new(&group, &around.readiness, &around.metrics);
+        let state = probe.state();
+        let mut tasks = JoinSet::new();
+        answer_health_checks(&server, &state, &mut tasks);
+        let leafnodes = open_link(config, &server, &around.reloads, crossing, &group)?;
+        let local = server.local_client("probe", Arc::new(Grant::unrestricted("probe")));
+        tasks.spawn(probe.run(local));
+        let clients = open_door(config, &server, &around.reloads, Arc::clone(&authenticator) as _)?;
+        credentials_file(config, &credential, clients).write(&config.service.health_check_credentials_file)?;
+        Ok(Self { server, clients, leafnodes, probe: state, authenticator, _tasks: tasks })
+    }
+
+    /// Reads the issuers' keys again (SIGHUP); those that can't be used stay as they are, and the log says so.
+    pub fn reload_keys(&self) {
+        let problems = self.authenticator.reload_keys();
+        for problem in &problems {
+            tracing::error!(%problem, "issuer keys refused, the old ones stay in use");
+        }
+        if problems.is_empty() {
+            tracing::info!("issuer keys reloaded");
+        }
+    }
+}
+
+fn authenticator(config: &Config, credential: HealthCredential) -> Result<GatewayAuthenticator, GatewayError> {
+    let issuers = config.issuers.iter().filter_map(Issuer::to_verifier).collect();
+    let verifier = TokenVerifier::new(issuers).map_err(GatewayError::Keys)?;
+    let verifier = verifier.with_max_token(config.service.max_token_bytes.as_usize());
+    let policy = Policy::compile(&config.policy()).map_err(GatewayError::Policy)?;
+    let order = config.client_certificates.identity.clone();
+    Ok(GatewayAuthenticator::new(verifier, policy, order, credential)?)
+}
+
+fn answer_health_checks(server: &Server, state: &Arc<ProbeState>, tasks: &mut JoinSet<()>) {
+    let client = server.local_client("health-check", Arc::new(Grant::unrestricted("health-check")));
+    let state = Arc::clone(state);
+    tasks.spawn(async move {
+        if let Err(error) = health::answer(client, state).await {
+            tracing::error!(%error, "health checks are not answered");
+        }
+    });
+}
+
+/// Dials the bus, or waits for it to dial; in this case the answer is the address it dials.
+fn open_link(
+    config: &Config,
+    server: &Server,
+    reloads: &Reloads,
+    crossing: Arc<Crossing>,
+    group: &Arc<LinkGroup>,
+) -> Result<Option<SocketAddr>, GatewayError> {
+    let link = &config.link;
+    let Some(section) = &link.listen else {
+        node::leafnodes::dial(server, reloads, link, gateway_role(), Some(crossing), Arc::clone(group))?;
+        return Ok(None);
+    };
+    let purpose = LeafPurpose { role: gateway_role(), crossing: Some(crossing), group: Arc::clone(group) };
+    let local = node::leafnodes::listen(server, reloads, section, link.tls.as_ref(), purpose, link.hold())?;
+    tracing::info!("Listening for leafnode connections on {local}");
+    Ok(Some(local))
+}
+
+fn open_door(
+    config: &Config,
+    server: &Server,
+    reloads: &Reloads,
+    authenticator: Arc<dyn Authenticator>,
+) -> Result<SocketAddr, GatewayError> {
+    let tls = match config.server_tls() {
+        Some(tls) => Some(ListenerTls {
+            verify: tls.client_auth != identity::tls::ClientAuth::None,
+            source: reloads.server("clients", tls)?,
+            start: config.service.handshake_first.into(),
+            optional: false,
+        }),
+        None => None,
+    };
+    let address = config.address();
+    let listener = ListenerConfig {
+        address,
+        purpose: Purpose::Clients,
+        tls,
+        authenticator,
+        link_hold: config.link.hold(),
+        advertise: None,
+        connect_urls: config.service.connect_urls.clone(),
+    };
+    let local = server.listen(listener).map_err(|source| GatewayError::Listen { address, source })?;
+    tracing::info!("Listening for client connections on {local}");
+    Ok(local)
+}
+
+/// What the health check needs to come in by the same door as everybody.
+fn credentials_file(config: &Config, credential: &HealthCredential, clients: SocketAddr) -> CredentialFile {
+    let service = &config.service;
+    let certificates = match service.disable_frontend_tls {
+        true => Vec::new(),
+        // Whoever runs the check may be in another folder.
+        false => config.frontend_tls.iter().map(|tls| absolute(&tls.cert_path)).collect(),
+    };
+    let mut file = CredentialFile::new(credential, clients, certificates);
+    file.handshake_first = broker::TlsStart::from(service.handshake_first) == broker::TlsStart::First;
+    file.client_certificate = match (&service.health_check_cert_path, &service.health_check_key_path) {
+        (Some(cert), Some(key)) => Some((absolute(cert), absolute(key))),
+        _ => None,
+    };
+    file
+}
+
+fn absolute(path: &std::path::Path) -> std::path::PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}

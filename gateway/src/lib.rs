@@ -1,0 +1,19 @@
+//! The outside door: lets clients in by bearer token and certificate, and events through to the bus by named routes.
+//!
+//! [`Gateway`] is the running thing, made from a [`config::Config`]; [`cli`] is the program around it.
+
+pub mod authenticator;
+pub mod check_config;
+pub mod cli;
+pub mod client;
+pub mod config;
+pub mod gateway;
+pub mod health;
+mod output;
+pub mod probe;
+mod process;
+pub mod token_cmd;
+pub mod up;
+
+pub use cli::{Cli, run};
+pub use gateway::{Gateway, GatewayError};

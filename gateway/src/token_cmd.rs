@@ -1,0 +1,197 @@
+//! `event-gateway token`: mints a token for development.
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+use daemon::config::{ConfigErrors, Period};
+use identity::token::DevIssuer;
+use identity::token::mint::{MintError, MintKey, mint};
+use serde_json::{Map, Value, json};
+
+use crate::config::{Config, Depth, load};
+use crate::output::say;
+use crate::up::DEFAULT_DIR;
+
+/// Arguments of `token`.
+#[derive(Debug, Clone, Args)]
+pub struct Token {
+    /// Who the token is about: its claim `sub`.
+    #[arg(long = "sub", alias = "subject", value_name = "NAME")]
+    pub sub: String,
+    /// A gateway's configuration: the token is for its first issuer whose key lies here, too.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["dir", "key"])]
+    pub config: Option<PathBuf>,
+    /// A directory made by `event-gateway up`, or one for a new development issuer.
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DIR)]
+    pub dir: PathBuf,
+    /// A private key to sign with (PKCS #8, PEM), instead of a development issuer's.
+    #[arg(long, value_name = "FILE", requires = "issuer", requires = "audience", conflicts_with = "dir")]
+    pub key: Option<PathBuf>,
+    /// The claim `iss`; as configured unless given.
+    #[arg(long, alias = "iss", value_name = "ISSUER")]
+    pub issuer: Option<String>,
+    /// The claim `aud`. Repeatable; as configured unless given.
+    #[arg(long = "aud", alias = "audience", value_name = "AUDIENCE")]
+    pub audience: Vec<String>,
+    /// Another claim, as NAME=VALUE; a value that is JSON (true, 7, ["a"]) counts as such. Repeatable.
+    #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim)]
+    pub claims: Vec<(String, Value)>,
+    /// How long the token is valid.
+    #[arg(long, value_name = "TIME", default_value = "1h")]
+    pub expires: Period,
+    /// The header `kid`; the key's own unless given.
+    #[arg(long, value_name = "KID")]
+    pub kid: Option<String>,
+}
+
+/// Issuer name of the development issuer in a directory without a configuration.
+pub const DEV_ISSUER: &str = "https://issuer.gatehouse.dev";
+
+/// Audience of its tokens.
+pub const DEV_AUDIENCE: &str = "events";
+
+/// Name of the configuration in a directory made by `up`.
+pub const CONFIG_FILE: &str = "gateway.toml";
+
+/// Folder of the development issuer in a directory made by `up`.
+pub const ISSUER_FOLDER: &str = "issuer";
+
+/// Why no token was made. Never holds key material.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenCommandError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    /// The key can't be used.
+    #[error(transparent)]
+    Mint(#[from] MintError),
+    /// The configuration knows no issuer of ours.
+    #[error(
+        "{}: no issuer with a `jwks_file` next to its private key; make one with `event-gateway token --dir DIR`",
+        .0.display()
+    )]
+    NoIssuer(PathBuf),
+    /// Standard output failed.
+    #[error("standard output: {0}")]
+    Output(#[from] std::io::Error),
+}
+
+/// A key, and what its tokens say by default.
+struct Source {
+    key: MintKey,
+    issuer: String,
+    audience: Vec<String>,
+}
+
+/// Prints a token, and nothing else.
+///
+/// # Errors
+/// [`TokenCommandError`].
+pub fn run(args: &Token) -> Result<(), TokenCommandError> {
+    say(&make(args)?)?;
+    Ok(())
+}
+
+/// Makes the token the arguments describe.
+///
+/// # Errors
+/// [`TokenCommandError`].
+pub fn make(args: &Token) -> Result<String, TokenCommandError> {
+    let mut source = source(args)?;
+    if let Some(kid) = &args.kid {
+        source.key = source.key.with_kid(kid);
+    }
+    let issuer = args.issuer.clone().unwrap_or(source.issuer);
+    let audience = if args.audience.is_empty() { source.audience } else { args.audience.clone() };
+    let claims = claims(&args.sub, &issuer, &audience, args.expires, &args.claims);
+    Ok(mint(&source.key, &claims)?)
+}
+
+/// The registered claims with `more` on top.
+pub(crate) fn claims(
+    sub: &str,
+    issuer: &str,
+    audience: &[String],
+    expires: Period,
+    more: &[(String, Value)],
+) -> Map<String, Value> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let audience = match audience {
+        [only] => json!(only),
+        several => json!(several),
+    };
+    let mut claims = Map::new();
+    let registered = [
+        ("iss", json!(issuer)),
+        ("aud", audience),
+        ("sub", json!(sub)),
+        ("iat", json!(now)),
+        ("exp", json!(now.saturating_add(expires.duration().as_secs()))),
+    ];
+    claims.extend(registered.map(|(name, value)| (name.to_owned(), value)));
+    claims.extend(more.iter().cloned());
+    claims
+}
+
+fn source(args: &Token) -> Result<Source, TokenCommandError> {
+    if let Some(path) = &args.key {
+        let key = MintKey::from_pem_file(path)?;
+        return Ok(Source { key, issuer: String::new(), audience: Vec::new() });
+    }
+    if let Some(path) = &args.config {
+        return of_config(path);
+    }
+    let config = args.dir.join(CONFIG_FILE);
+    if config.exists() {
+        return of_config(&config);
+    }
+    let issuer = DevIssuer::load_or_create(&args.dir.join(ISSUER_FOLDER))?;
+    Ok(Source { key: key_of(&issuer)?, issuer: DEV_ISSUER.to_owned(), audience: vec![DEV_AUDIENCE.to_owned()] })
+}
+
+/// The first configured issuer whose JWK set was made by a development issuer.
+fn of_config(path: &Path) -> Result<Source, TokenCommandError> {
+    let config: Config = load(path, Depth::Text)?.config;
+    for issuer in &config.issuers {
+        let Some(folder) = issuer.jwks_file.as_deref().and_then(Path::parent) else { continue };
+        if let Ok(found) = DevIssuer::load(folder) {
+            let key = key_of(&found)?;
+            return Ok(Source { key, issuer: issuer.issuer.clone(), audience: issuer.audience.clone() });
+        }
+    }
+    Err(TokenCommandError::NoIssuer(path.to_owned()))
+}
+
+/// The issuer's key as one of our own.
+fn key_of(issuer: &DevIssuer) -> Result<MintKey, MintError> {
+    let key = MintKey::from_pem_file(&issuer.key_path())?;
+    Ok(match issuer.key().kid() {
+        Some(kid) => key.with_kid(kid),
+        None => key,
+    })
+}
+
+/// `NAME=VALUE` of the command line.
+fn claim(text: &str) -> Result<(String, Value), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    if name.is_empty() {
+        return Err("expected a name before the `=`".to_owned());
+    }
+    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
+    Ok((name.to_owned(), value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_claims() {
+        assert_eq!(claim("tenant=acme").unwrap(), ("tenant".into(), json!("acme")));
+        assert_eq!(claim("groups=[\"a\",\"b\"]").unwrap(), ("groups".into(), json!(["a", "b"])));
+        assert_eq!(claim("admin=true").unwrap(), ("admin".into(), json!(true)));
+        assert_eq!(claim("a=b=c").unwrap(), ("a".into(), json!("b=c")));
+        assert!(claim("tenant").is_err() && claim("=x").is_err());
+    }
+}
