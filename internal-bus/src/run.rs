@@ -5,7 +5,9 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use broker::{DialTls, LeafPurpose, ListenerConfig, ListenerTls, Purpose, RemoteConfig, Role, Server, ServerConfig};
+use broker::{
+    DialTls, LeafPurpose, ListenerConfig, ListenerTls, Purpose, RemoteConfig, Role, Server, ServerConfig,
+};
 use daemon::admin::{AdminHandle, AdminRoutes, AdminServer};
 use daemon::exit::Failure;
 use daemon::metrics::Metrics;
@@ -54,7 +56,9 @@ fn signal(request: &SignalRequest) -> Result<(), Failure> {
         ControlSignal::Reopen => "reopen",
     };
     let Some(receiver) = &request.receiver else {
-        return Err(Failure::usage(format!("--signal {name} needs the process: --signal {name}=PID or a pid file")));
+        return Err(Failure::usage(format!(
+            "--signal {name} needs the process: --signal {name}=PID or a pid file"
+        )));
     };
     daemon::pid::run_signal_command(&format!("{name}={receiver}")).map_err(Failure::runtime)
 }
@@ -163,7 +167,8 @@ fn admin(
     let Some(address) = plan.admin else { return Ok(None) };
     let metrics = Metrics::new("internal-bus", broker::VERSION);
     node::metrics::register(&metrics, server, reloads);
-    let routes = node::monitoring::routes(AdminRoutes::new(metrics, readiness), server, serde_json::Map::new());
+    let routes =
+        node::monitoring::routes(AdminRoutes::new(metrics, readiness), server, serde_json::Map::new());
     let handle = AdminServer::bind(address, routes).map_err(Failure::runtime)?;
     tracing::info!("Starting http monitor on {}", handle.local_addr());
     ports.monitoring.push(format!("http://{}", handle.local_addr()));
@@ -199,11 +204,18 @@ fn listen(
     server.listen(config).map_err(|error| Failure::runtime(format!("can't listen on {address}: {error}")))
 }
 
-fn remotes(plan: &Plan, server: &Server, reloads: &Reloads, group: &Arc<broker::LinkGroup>) -> Result<(), Failure> {
+fn remotes(
+    plan: &Plan,
+    server: &Server,
+    reloads: &Reloads,
+    group: &Arc<broker::LinkGroup>,
+) -> Result<(), Failure> {
     for remote in &plan.remotes {
         let tls = match &remote.tls {
             Some(tls) => Some(DialTls {
-                source: reloads.client(&remote.name, tls.clone()).map_err(|error| Failure::usage(error.to_string()))?,
+                source: reloads
+                    .client(&remote.name, tls.clone())
+                    .map_err(|error| Failure::usage(error.to_string()))?,
                 server_name: remote.server_name.clone(),
                 first: remote.handshake_first,
             }),

@@ -50,7 +50,8 @@ impl Budget {
 
     /// Whether publishers are to be held back.
     pub(crate) fn is_over(&self) -> bool {
-        self.bytes.load(Ordering::Relaxed) > self.max_bytes || self.messages.load(Ordering::SeqCst) > self.max_messages
+        self.bytes.load(Ordering::Relaxed) > self.max_bytes
+            || self.messages.load(Ordering::SeqCst) > self.max_messages
     }
 
     /// True when there is room; otherwise `waker` is called once there may be.

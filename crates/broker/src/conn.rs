@@ -286,7 +286,9 @@ impl Conn {
 
     /// Whether an answer may be owed over a link, or is a right of its own: then replies are noted.
     pub(crate) fn tracks_replies(&self, origin: &Self) -> bool {
-        self.is_client() && (origin.link().is_some_and(|link| link.is_filtered()) || self.grant().rights.responses().is_some())
+        self.is_client()
+            && (origin.link().is_some_and(|link| link.is_filtered())
+                || self.grant().rights.responses().is_some())
     }
 
     pub(crate) fn count_in(&self, messages: u64, bytes: u64) {
@@ -324,7 +326,9 @@ impl SubTable {
     pub(crate) fn insert(&mut self, sub: Sub) -> Option<Sub> {
         let hash = hash_key(sub.tag());
         match self.table.entry(hash, |known| known.tag() == sub.tag(), |known| hash_key(known.tag())) {
-            hashbrown::hash_table::Entry::Occupied(mut entry) => Some(std::mem::replace(entry.get_mut(), sub)),
+            hashbrown::hash_table::Entry::Occupied(mut entry) => {
+                Some(std::mem::replace(entry.get_mut(), sub))
+            }
             hashbrown::hash_table::Entry::Vacant(entry) => {
                 entry.insert(sub);
                 None

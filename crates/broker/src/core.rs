@@ -109,7 +109,12 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(limits: Limits, server_name: String, server_id: String, cluster: Option<String>) -> Self {
+    pub(crate) fn new(
+        limits: Limits,
+        server_name: String,
+        server_id: String,
+        cluster: Option<String>,
+    ) -> Self {
         let budget = Arc::new(Budget::new(limits.max_queued_bytes, limits.max_queued_messages));
         Self {
             limits,

@@ -124,7 +124,8 @@ impl LocalClient {
         }
         self.next_sid += 1;
         let sid = self.next_sid.to_string();
-        let sub = Sub(Arc::new(Subscription::new(self.conn.clone(), pattern.as_bytes(), queue, sid.as_bytes())));
+        let sub =
+            Sub(Arc::new(Subscription::new(self.conn.clone(), pattern.as_bytes(), queue, sid.as_bytes())));
         self.conn.subs.lock().insert(sub.clone());
         self.conn.account.subscribe(&sub);
         Ok(())

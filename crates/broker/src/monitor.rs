@@ -128,16 +128,23 @@ impl Server {
     /// `/connz`, with `limit`, `offset`, `cid`, `subs` and `auth` as nats-server understands them.
     #[must_use]
     pub fn connz(&self, query: &HashMap<String, String>) -> Value {
-        let number = |key: &str, default: usize| query.get(key).and_then(|value| value.parse().ok()).unwrap_or(default);
+        let number = |key: &str, default: usize| {
+            query.get(key).and_then(|value| value.parse().ok()).unwrap_or(default)
+        };
         let (offset, limit) = (number("offset", 0), number("limit", 1024));
-        let flag = |key: &str| query.get(key).is_some_and(|value| !matches!(value.as_str(), "" | "0" | "false"));
+        let flag =
+            |key: &str| query.get(key).is_some_and(|value| !matches!(value.as_str(), "" | "0" | "false"));
         let wanted: Option<u64> = query.get("cid").and_then(|id| id.parse().ok());
         let mut conns = self.core.conns();
         conns.retain(|conn| conn.is_client() && wanted.is_none_or(|id| conn.id == id));
         conns.sort_by_key(|conn| conn.id);
         let total = conns.len();
-        let page: Vec<Value> =
-            conns.iter().skip(offset).take(limit).map(|conn| describe(conn, flag("subs"), flag("auth"))).collect();
+        let page: Vec<Value> = conns
+            .iter()
+            .skip(offset)
+            .take(limit)
+            .map(|conn| describe(conn, flag("subs"), flag("auth")))
+            .collect();
         json!({
             "server_id": self.core.server_id,
             "now": timestamp(SystemTime::now()),
@@ -231,8 +238,12 @@ fn describe(conn: &Conn, subs: bool, auth: bool) -> Value {
             fields.insert("authorized_user".into(), json!(&*conn.grant().identity));
         }
         if subs {
-            let list: Vec<String> =
-                conn.subs.lock().iter().map(|sub| String::from_utf8_lossy(sub.subject()).into_owned()).collect();
+            let list: Vec<String> = conn
+                .subs
+                .lock()
+                .iter()
+                .map(|sub| String::from_utf8_lossy(sub.subject()).into_owned())
+                .collect();
             fields.insert("subscriptions_list".into(), json!(list));
         }
         fields.retain(|_, value| !value.is_null());
@@ -283,6 +294,9 @@ mod tests {
         assert_eq!(civil(0), (1970, 1, 1));
         assert_eq!(civil(19_782), (2024, 2, 29));
         assert_eq!(civil(20_778), (2026, 11, 21));
-        assert_eq!(timestamp(SystemTime::UNIX_EPOCH + Duration::from_secs(86_399)), "1970-01-01T23:59:59.000000Z");
+        assert_eq!(
+            timestamp(SystemTime::UNIX_EPOCH + Duration::from_secs(86_399)),
+            "1970-01-01T23:59:59.000000Z"
+        );
     }
 }

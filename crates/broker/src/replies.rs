@@ -46,7 +46,13 @@ impl Replies {
     }
 
     /// Notes that `reply` was delivered with a message from `origin`.
-    pub(crate) fn note(&mut self, reply: &[u8], origin: Weak<Conn>, limit: Option<ResponseLimit>, now: Instant) {
+    pub(crate) fn note(
+        &mut self,
+        reply: &[u8],
+        origin: Weak<Conn>,
+        limit: Option<ResponseLimit>,
+        now: Instant,
+    ) {
         let max = self.max;
         let table = self.table.get_or_insert_with(Box::default);
         table.forget_old(now, max);

@@ -59,7 +59,11 @@ pub struct Drain {
 
 impl Default for Drain {
     fn default() -> Self {
-        Self { grace: Duration::from_millis(100), spread: Duration::from_secs(1), deadline: Duration::from_secs(5) }
+        Self {
+            grace: Duration::from_millis(100),
+            spread: Duration::from_secs(1),
+            deadline: Duration::from_secs(5),
+        }
     }
 }
 
@@ -130,7 +134,8 @@ impl Server {
             return 0;
         }
         self.stop_accepting.send_replace(true);
-        let (links, clients): (Vec<_>, Vec<_>) = self.core.conns().into_iter().partition(|conn| conn.link().is_some());
+        let (links, clients): (Vec<_>, Vec<_>) =
+            self.core.conns().into_iter().partition(|conn| conn.link().is_some());
         self.tell_lame_duck(&clients);
         tokio::time::sleep(how.grace).await;
         let clients: Vec<_> = clients.into_iter().filter(|conn| conn.is_client()).collect();

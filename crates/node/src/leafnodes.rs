@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{
-    Authenticator, Credentials, Crossing, Decision, Denied, DialTls, LeafPurpose, LinkGroup, ListenerConfig, ListenerTls,
-    Login, Purpose, RemoteConfig, Role, Server, TlsStart,
+    Authenticator, Credentials, Crossing, Decision, Denied, DialTls, LeafPurpose, LinkGroup, ListenerConfig,
+    ListenerTls, Login, Purpose, RemoteConfig, Role, Server, TlsStart,
 };
 use identity::Grant;
 use identity::peer::PeerCertificate;
@@ -73,7 +73,10 @@ impl PeerNames {
             .map_err(|error| Denied::new("certificate", format!("unreadable certificate: {error}")))?;
         if !certificate.bears_any(&self.names) {
             let names: Vec<&str> = certificate.names().collect();
-            return Err(Denied::new("peer_name", format!("certificate of {names:?} is not among the configured peers")));
+            return Err(Denied::new(
+                "peer_name",
+                format!("certificate of {names:?} is not among the configured peers"),
+            ));
         }
         let name = self.names.iter().find(|name| certificate.names().any(|known| known == name.as_str()));
         Ok(grant(name.map_or("leafnode", String::as_str)))

@@ -13,13 +13,21 @@ type Figure = (&'static str, &'static str, SampleKind, fn(&Totals) -> f64);
 const TOTALS: [Figure; 9] = [
     ("connections", "Client connections.", SampleKind::Gauge, |totals| totals.clients as f64),
     ("links", "Links that are established.", SampleKind::Gauge, |totals| totals.links as f64),
-    ("subscriptions", "Subscriptions, links' included.", SampleKind::Gauge, |totals| totals.subscriptions as f64),
+    ("subscriptions", "Subscriptions, links' included.", SampleKind::Gauge, |totals| {
+        totals.subscriptions as f64
+    }),
     ("in_messages", "Messages read.", SampleKind::Counter, |totals| totals.in_messages as f64),
     ("in_bytes", "Payload bytes read.", SampleKind::Counter, |totals| totals.in_bytes as f64),
-    ("out_messages", "Messages queued for delivery.", SampleKind::Counter, |totals| totals.out_messages as f64),
+    ("out_messages", "Messages queued for delivery.", SampleKind::Counter, |totals| {
+        totals.out_messages as f64
+    }),
     ("out_bytes", "Bytes queued for delivery.", SampleKind::Counter, |totals| totals.out_bytes as f64),
-    ("pending_bytes", "Bytes queued and not yet written.", SampleKind::Gauge, |totals| totals.pending_bytes as f64),
-    ("pending_messages", "Messages queued and not yet written.", SampleKind::Gauge, |totals| totals.pending_messages as f64),
+    ("pending_bytes", "Bytes queued and not yet written.", SampleKind::Gauge, |totals| {
+        totals.pending_bytes as f64
+    }),
+    ("pending_messages", "Messages queued and not yet written.", SampleKind::Gauge, |totals| {
+        totals.pending_messages as f64
+    }),
 ];
 
 /// Registers everything a broker and its certificates have to tell.
@@ -44,43 +52,88 @@ fn register_counters(metrics: &Metrics, server: &Server) {
         ("connections_accepted", "Connections accepted.", |counters| counters.accepted.get()),
         ("auth_success", "Logins that succeeded.", |counters| counters.logins.get()),
         ("publish_denied", "Publishes refused for want of rights.", |counters| counters.publish_denied.get()),
-        ("subscribe_denied", "Subscriptions refused for want of rights.", |counters| counters.subscribe_denied.get()),
-        ("link_filtered", "Messages from a link that no route names.", |counters| counters.link_filtered.get()),
+        ("subscribe_denied", "Subscriptions refused for want of rights.", |counters| {
+            counters.subscribe_denied.get()
+        }),
+        ("link_filtered", "Messages from a link that no route names.", |counters| {
+            counters.link_filtered.get()
+        }),
         ("link_held", "Publishers held back because a link was down.", |counters| counters.link_held.get()),
-        ("link_refused", "Requests refused because a link stayed down.", |counters| counters.link_refused.get()),
-        ("overload_held", "Publishers held back because too much was queued.", |counters| counters.overload_held.get()),
+        ("link_refused", "Requests refused because a link stayed down.", |counters| {
+            counters.link_refused.get()
+        }),
+        ("overload_held", "Publishers held back because too much was queued.", |counters| {
+            counters.overload_held.get()
+        }),
     ];
     for (name, help, counter) in COUNTERS {
         let server = server.clone();
         metrics.register_value(name, help, SampleKind::Counter, move || counter(server.counters()) as f64);
     }
     let closed = server.clone();
-    metrics.register_sampled("connections_closed", "Connections ended, by reason.", SampleKind::Counter, &["reason"], move || {
-        let count = |reason: CloseReason| (vec![reason.name().to_owned()], closed.counters().closed_for(reason) as f64);
-        CloseReason::ALL.into_iter().map(count).collect()
-    });
+    metrics.register_sampled(
+        "connections_closed",
+        "Connections ended, by reason.",
+        SampleKind::Counter,
+        &["reason"],
+        move || {
+            let count = |reason: CloseReason| {
+                (vec![reason.name().to_owned()], closed.counters().closed_for(reason) as f64)
+            };
+            CloseReason::ALL.into_iter().map(count).collect()
+        },
+    );
     let slow = server.clone();
-    metrics.register_value("slow_consumers", "Connections cut because they read too slowly.", SampleKind::Counter, move || {
-        let counters = slow.counters();
-        (counters.closed_for(CloseReason::SlowConsumer) + counters.closed_for(CloseReason::WriteDeadline)) as f64
-    });
+    metrics.register_value(
+        "slow_consumers",
+        "Connections cut because they read too slowly.",
+        SampleKind::Counter,
+        move || {
+            let counters = slow.counters();
+            (counters.closed_for(CloseReason::SlowConsumer) + counters.closed_for(CloseReason::WriteDeadline))
+                as f64
+        },
+    );
     let denied = server.clone();
-    metrics.register_sampled("auth_failures", "Logins refused, by reason.", SampleKind::Counter, &["reason"], move || {
-        denied.counters().denied_by_reason().into_iter().map(|(reason, count)| (vec![reason.to_owned()], count as f64)).collect()
-    });
+    metrics.register_sampled(
+        "auth_failures",
+        "Logins refused, by reason.",
+        SampleKind::Counter,
+        &["reason"],
+        move || {
+            denied
+                .counters()
+                .denied_by_reason()
+                .into_iter()
+                .map(|(reason, count)| (vec![reason.to_owned()], count as f64))
+                .collect()
+        },
+    );
 }
 
 #[allow(clippy::cast_precision_loss)]
 fn register_links(metrics: &Metrics, server: &Server) {
     let rtt = server.clone();
-    metrics.register_sampled("link_rtt_seconds", "Last measured round trip of a link.", SampleKind::Gauge, &["link"], move || {
-        let known = |link: broker::LinkState| Some((vec![link.name], link.rtt?.as_secs_f64()));
-        rtt.links().into_iter().filter_map(known).collect()
-    });
+    metrics.register_sampled(
+        "link_rtt_seconds",
+        "Last measured round trip of a link.",
+        SampleKind::Gauge,
+        &["link"],
+        move || {
+            let known = |link: broker::LinkState| Some((vec![link.name], link.rtt?.as_secs_f64()));
+            rtt.links().into_iter().filter_map(known).collect()
+        },
+    );
     let pending = server.clone();
-    metrics.register_sampled("link_pending_bytes", "Bytes waiting for a link.", SampleKind::Gauge, &["link"], move || {
-        pending.links().into_iter().map(|link| (vec![link.name], link.pending_bytes as f64)).collect()
-    });
+    metrics.register_sampled(
+        "link_pending_bytes",
+        "Bytes waiting for a link.",
+        SampleKind::Gauge,
+        &["link"],
+        move || {
+            pending.links().into_iter().map(|link| (vec![link.name], link.pending_bytes as f64)).collect()
+        },
+    );
 }
 
 #[allow(clippy::cast_precision_loss)]

@@ -8,7 +8,11 @@ use daemon::metrics::process;
 
 /// Mounts `/varz`, `/connz`, `/subsz` and `/leafz`. `fields` adds what only the process knows to `/varz`.
 #[must_use]
-pub fn routes(routes: AdminRoutes, server: &Server, fields: serde_json::Map<String, serde_json::Value>) -> AdminRoutes {
+pub fn routes(
+    routes: AdminRoutes,
+    server: &Server,
+    fields: serde_json::Map<String, serde_json::Value>,
+) -> AdminRoutes {
     let (varz, connz, subsz, leafz) = (server.clone(), server.clone(), server.clone(), server.clone());
     routes
         .document("/varz", move |_| {

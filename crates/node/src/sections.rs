@@ -258,7 +258,9 @@ impl Leafnodes {
 
 /// Why a link's URL is not one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no link URL: expected tls://host:port or nats-leaf://host:port, with user:password@ before the host if needed")]
+#[error(
+    "{0:?} is no link URL: expected tls://host:port or nats-leaf://host:port, with user:password@ before the host if needed"
+)]
 pub struct UrlError(String);
 
 /// Reads a link's URL. The port defaults to 7422.
@@ -274,12 +276,14 @@ pub fn parse_url(url: &str) -> Result<RemoteUrl, UrlError> {
         _ => return Err(error()),
     };
     let rest = rest.strip_suffix('/').unwrap_or(rest);
-    let (login, address) = rest.rsplit_once('@').map_or((None, rest), |(login, address)| (Some(login), address));
+    let (login, address) =
+        rest.rsplit_once('@').map_or((None, rest), |(login, address)| (Some(login), address));
     let (host, port) = split_port(address).ok_or_else(error)?;
-    let (user, password) = match login.map(|login| login.split_once(':').map_or((login, None), |(u, p)| (u, Some(p)))) {
-        Some((user, password)) => (Some(user.to_owned()), password.map(str::to_owned)),
-        None => (None, None),
-    };
+    let (user, password) =
+        match login.map(|login| login.split_once(':').map_or((login, None), |(u, p)| (u, Some(p)))) {
+            Some((user, password)) => (Some(user.to_owned()), password.map(str::to_owned)),
+            None => (None, None),
+        };
     Ok(RemoteUrl { host, port, tls, user, password })
 }
 
@@ -295,7 +299,8 @@ fn split_port(address: &str) -> Option<(String, u16)> {
         },
     };
     let port = port.map_or(Some(leafnode_port()), |port| port.parse().ok())?;
-    (!host.is_empty() && !host.contains(['/', ' ', ':']) || address.starts_with('[')).then(|| (host.to_owned(), port))
+    (!host.is_empty() && !host.contains(['/', ' ', ':']) || address.starts_with('['))
+        .then(|| (host.to_owned(), port))
 }
 
 /// The key a policy error is about, as the configuration file spells it (`roles[2].publish.allow[0]`).
@@ -324,7 +329,10 @@ mod tests {
         let url = parse_url("tls://bus.internal:7422").unwrap();
         assert_eq!((url.host.as_str(), url.port, url.tls), ("bus.internal", 7422, true));
         let url = parse_url("nats-leaf://u:p@[::1]:1").unwrap();
-        assert_eq!((url.host.as_str(), url.port, url.user.as_deref(), url.password.as_deref()), ("::1", 1, Some("u"), Some("p")));
+        assert_eq!(
+            (url.host.as_str(), url.port, url.user.as_deref(), url.password.as_deref()),
+            ("::1", 1, Some("u"), Some("p"))
+        );
         assert_eq!(parse_url("tls://host").unwrap().port, 7422);
         for bad in ["bus:7422", "http://x", "tls://", "tls://h:x", "tls://a b:1"] {
             assert!(parse_url(bad).is_err(), "{bad}");

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use identity::rotate::{Material, Outcome, Rotating, WatchOptions, watch_files};
-use identity::tls::{CertificateExpiry, CertifiedFile, ClientAuth, ClientTls, ServerTls, TlsError, TlsWarning};
+use identity::tls::{
+    CertificateExpiry, CertifiedFile, ClientAuth, ClientTls, ServerTls, TlsError, TlsWarning,
+};
 use tokio::sync::watch;
 use tokio_rustls::rustls;
 
@@ -60,7 +62,11 @@ impl Reloads {
     ///
     /// # Errors
     /// As [`Reloads::server`].
-    pub fn client(&self, name: &str, tls: ClientTls) -> Result<watch::Receiver<Arc<rustls::ClientConfig>>, TlsError> {
+    pub fn client(
+        &self,
+        name: &str,
+        tls: ClientTls,
+    ) -> Result<watch::Receiver<Arc<rustls::ClientConfig>>, TlsError> {
         self.follow(name, tls, |loaded| loaded.config.clone(), |loaded| &loaded.warnings)
     }
 
@@ -110,7 +116,8 @@ impl Reloads {
                 Box::pin(async move {
                     // An error says that the sender is gone, which ends it as well.
                     let stopped = async move { drop(stop.wait_for(|stop| *stop).await) };
-                    watch_files(rotating, WatchOptions::default(), stopped, move |outcome| publish(&outcome)).await;
+                    watch_files(rotating, WatchOptions::default(), stopped, move |outcome| publish(&outcome))
+                        .await;
                 })
             }),
         };
@@ -132,7 +139,11 @@ impl Reloads {
     /// Looks at all files now (SIGHUP). `true` when nothing was refused.
     #[must_use]
     pub fn reload_all(&self) -> bool {
-        self.entries().iter().map(|entry| (entry.check)()).filter(|outcome| matches!(outcome, Outcome::Refused(_))).count()
+        self.entries()
+            .iter()
+            .map(|entry| (entry.check)())
+            .filter(|outcome| matches!(outcome, Outcome::Refused(_)))
+            .count()
             == 0
     }
 
@@ -142,7 +153,10 @@ impl Reloads {
         let entries = self.entries();
         let of = |entry: &Entry| {
             let name = entry.name.clone();
-            (entry.expiries)().into_iter().map(move |expiry| (name.clone(), expiry.cert_path, expiry.not_after)).collect::<Vec<_>>()
+            (entry.expiries)()
+                .into_iter()
+                .map(move |expiry| (name.clone(), expiry.cert_path, expiry.not_after))
+                .collect::<Vec<_>>()
         };
         entries.iter().flat_map(of).collect()
     }

@@ -38,9 +38,9 @@ impl Certificates {
         };
         let certificate = PeerCertificate::from_der(leaf)
             .map_err(|error| Denied::new("certificate", format!("unreadable certificate: {error}")))?;
-        let peer = certificate
-            .identity(&self.order)
-            .map_err(|error| Denied::new("certificate", format!("no identity in the certificate: {error}")))?;
+        let peer = certificate.identity(&self.order).map_err(|error| {
+            Denied::new("certificate", format!("no identity in the certificate: {error}"))
+        })?;
         let mut grant = if self.policy.is_empty() {
             Grant::unrestricted(&peer.value)
         } else {

@@ -54,7 +54,12 @@ impl Users {
         if let Some(authorization) = &conf.authorization {
             users.token.clone_from(&authorization.token);
             if let Some(name) = &authorization.user {
-                let grant = grant(name, DEFAULT_ACCOUNT, authorization.default_permissions.as_ref(), "authorization")?;
+                let grant = grant(
+                    name,
+                    DEFAULT_ACCOUNT,
+                    authorization.default_permissions.as_ref(),
+                    "authorization",
+                )?;
                 users.by_name.insert(name.clone(), Entry { password: authorization.password.clone(), grant });
             }
             users.add(&authorization.users, DEFAULT_ACCOUNT)?;
@@ -64,7 +69,11 @@ impl Users {
         }
         users.by_certificate = conf.tls.as_ref().is_some_and(|tls| tls.verify_and_map);
         if let Some(name) = &conf.no_auth_user {
-            let known = users.by_name.get(name).map(|entry| entry.grant.clone()).or_else(|| users.by_nkey.get(name).cloned());
+            let known = users
+                .by_name
+                .get(name)
+                .map(|entry| entry.grant.clone())
+                .or_else(|| users.by_nkey.get(name).cloned());
             users.fallback = Some(known.ok_or_else(|| UsersError::NoSuchUser(name.clone()))?);
         } else if users.nobody() {
             users.fallback = Some(Arc::new(Grant::unrestricted("anonymous")));
@@ -101,7 +110,8 @@ impl Users {
             return Ok(found);
         }
         if let (Some(key), Some(signature)) = (&options.nkey, &options.sig) {
-            let grant = self.by_nkey.get(key).ok_or_else(|| Denied::new("unknown_user", "nkey is not configured"))?;
+            let grant =
+                self.by_nkey.get(key).ok_or_else(|| Denied::new("unknown_user", "nkey is not configured"))?;
             return if signed(key, login.nonce, signature) {
                 Ok(grant.clone())
             } else {
@@ -118,7 +128,9 @@ impl Users {
             };
         }
         match (&options.user, &self.fallback) {
-            (Some(name), _) if self.by_name.contains_key(name) => self.by_password(name, given.unwrap_or_default()).await,
+            (Some(name), _) if self.by_name.contains_key(name) => {
+                self.by_password(name, given.unwrap_or_default()).await
+            }
             (None, Some(fallback)) => Ok(fallback.clone()),
             (Some(_), Some(fallback)) if self.nobody() => Ok(fallback.clone()),
             (Some(_), _) => Err(Denied::new("unknown_user", "user is not configured")),
@@ -168,12 +180,17 @@ fn signed(key: &str, nonce: &str, signature: &str) -> bool {
     nkeys::KeyPair::from_public_key(key).is_ok_and(|key| key.verify(nonce.as_bytes(), &signature).is_ok())
 }
 
-fn grant(name: &str, account: &str, permissions: Option<&Permissions>, at: &str) -> Result<Arc<Grant>, UsersError> {
+fn grant(
+    name: &str,
+    account: &str,
+    permissions: Option<&Permissions>,
+    at: &str,
+) -> Result<Arc<Grant>, UsersError> {
     let mut grant = Grant::unrestricted(name);
     grant.account = account.into();
     if let Some(permissions) = permissions {
-        grant.rights = rights(permissions)
-            .map_err(|source| UsersError::Permission { at: at.to_owned(), source })?;
+        grant.rights =
+            rights(permissions).map_err(|source| UsersError::Permission { at: at.to_owned(), source })?;
     }
     Ok(Arc::new(grant))
 }
@@ -228,7 +245,8 @@ impl LeafUsers {
         };
         let name = connect.user.as_deref().unwrap_or_default();
         let given = connect.pass.as_deref().unwrap_or_default();
-        let single = authorization.user.as_ref().map(|user| (user, &authorization.password, &authorization.account));
+        let single =
+            authorization.user.as_ref().map(|user| (user, &authorization.password, &authorization.account));
         let listed = authorization.users.iter().map(|user| (&user.name, &user.password, &user.account));
         for (user, password, account) in single.into_iter().chain(listed) {
             if user == name {

@@ -13,7 +13,9 @@ use node::process::Ending;
 
 use super::{ListenerPlan, Plan, RemotePlan, TlsPlan};
 use crate::auth::{LeafUsers, Users, UsersError};
-use crate::natsconf::{HandshakeFirst, LeafRemote, Leafnodes, Limit, NatsConf, Port, Secret, Tls, TlsVersion};
+use crate::natsconf::{
+    HandshakeFirst, LeafRemote, Leafnodes, Limit, NatsConf, Port, Secret, Tls, TlsVersion,
+};
 
 /// nats-server's port for clients.
 const CLIENT_PORT: u16 = 4222;
@@ -28,7 +30,9 @@ pub enum PlanError {
     #[error("host {0:?} has no address: {1}")]
     Host(String, std::io::Error),
     /// No TLS, and not only this machine.
-    #[error("{0} would be listened on without TLS: give a tls block, a loopback address, or --allow-remote-plaintext")]
+    #[error(
+        "{0} would be listened on without TLS: give a tls block, a loopback address, or --allow-remote-plaintext"
+    )]
     RemotePlaintext(SocketAddr),
     /// A `tls` block without certificate.
     #[error("{0}: tls needs cert_file and key_file")]
@@ -52,7 +56,11 @@ pub enum PlanError {
 ///
 /// # Errors
 /// See [`PlanError`].
-pub fn from_natsconf(conf: &NatsConf, remote_plaintext: bool, ignore_unsupported: bool) -> Result<Plan, PlanError> {
+pub fn from_natsconf(
+    conf: &NatsConf,
+    remote_plaintext: bool,
+    ignore_unsupported: bool,
+) -> Result<Plan, PlanError> {
     let mut notices = Vec::new();
     if conf.jetstream.as_ref().is_some_and(|jetstream| jetstream.enabled) {
         if !ignore_unsupported {
@@ -60,14 +68,20 @@ pub fn from_natsconf(conf: &NatsConf, remote_plaintext: bool, ignore_unsupported
         }
         notices.push("streams (jetstream) are not supported by this version and stay off".to_owned());
     }
-    let tls = conf.tls.as_ref().map(|tls| listener_tls("tls", tls, conf.allow_non_tls == Some(true))).transpose()?;
+    let tls = conf
+        .tls
+        .as_ref()
+        .map(|tls| listener_tls("tls", tls, conf.allow_non_tls == Some(true)))
+        .transpose()?;
     let in_clear = tls.as_ref().is_none_or(|tls| tls.optional);
-    let address = address(conf.host.as_deref(), conf.port, CLIENT_PORT, in_clear, remote_plaintext, &mut notices)?;
+    let address =
+        address(conf.host.as_deref(), conf.port, CLIENT_PORT, in_clear, remote_plaintext, &mut notices)?;
     let users = Users::new(conf)?;
     let leafnodes = conf.leafnodes.as_ref().filter(|leafnodes| leafnodes.port.is_some());
     let leafnodes =
         leafnodes.map(|section| leaf_listener(section, remote_plaintext, &mut notices)).transpose()?;
-    let remotes = conf.leafnodes.iter().flat_map(|section| &section.remotes).filter(|remote| !remote.disabled);
+    let remotes =
+        conf.leafnodes.iter().flat_map(|section| &section.remotes).filter(|remote| !remote.disabled);
     let remotes =
         remotes.map(|remote| self::remote(remote, conf.leafnodes.as_ref())).collect::<Result<Vec<_>, _>>()?;
     Ok(Plan {
@@ -107,7 +121,9 @@ fn address(
     let guarded = in_clear && !remote_plaintext;
     let Some(host) = host else {
         if guarded {
-            notices.push("without TLS only 127.0.0.1 is listened on; --allow-remote-plaintext lifts that".to_owned());
+            notices.push(
+                "without TLS only 127.0.0.1 is listened on; --allow-remote-plaintext lifts that".to_owned(),
+            );
             return Ok(SocketAddr::new(IpAddr::from([127, 0, 0, 1]), port));
         }
         return Ok(SocketAddr::new(IpAddr::from([0, 0, 0, 0]), port));
@@ -126,8 +142,11 @@ fn resolve(host: &str, port: u16) -> Result<SocketAddr, PlanError> {
 }
 
 fn listener_tls(place: &'static str, tls: &Tls, optional: bool) -> Result<TlsPlan, PlanError> {
-    let certificates: Vec<CertifiedFile> =
-        tls.certificates.iter().map(|pair| CertifiedFile::new(pair.cert_file.clone(), pair.key_file.clone())).collect();
+    let certificates: Vec<CertifiedFile> = tls
+        .certificates
+        .iter()
+        .map(|pair| CertifiedFile::new(pair.cert_file.clone(), pair.key_file.clone()))
+        .collect();
     if certificates.is_empty() {
         return Err(PlanError::NoCertificate(place));
     }
@@ -153,7 +172,11 @@ fn version(tls: &Tls) -> identity::tls::TlsVersion {
     }
 }
 
-fn leaf_listener(section: &Leafnodes, remote_plaintext: bool, notices: &mut Vec<String>) -> Result<ListenerPlan, PlanError> {
+fn leaf_listener(
+    section: &Leafnodes,
+    remote_plaintext: bool,
+    notices: &mut Vec<String>,
+) -> Result<ListenerPlan, PlanError> {
     let tls = section.tls.as_ref().map(|tls| listener_tls("leafnodes.tls", tls, false)).transpose()?;
     let (host, port) = (section.host.as_deref(), section.port);
     let address =
@@ -172,7 +195,8 @@ fn remote(remote: &LeafRemote, section: Option<&Leafnodes>) -> Result<RemotePlan
         Some(tls) => {
             let pair = tls.certificates.first();
             let root_ca_path = tls.ca_file.clone().ok_or(PlanError::NoCa("leafnodes.remotes.tls"))?;
-            let certificate = pair.map(|pair| CertifiedFile::new(pair.cert_file.clone(), pair.key_file.clone()));
+            let certificate =
+                pair.map(|pair| CertifiedFile::new(pair.cert_file.clone(), pair.key_file.clone()));
             Some(ClientTls { root_ca_path, certificate, min_version: version(tls), ..ClientTls::default() })
         }
         None => None,
@@ -257,20 +281,25 @@ fn log(conf: &NatsConf) -> Result<LogConfig, PlanError> {
         (_, Some(true)) => "debug",
         _ => "info",
     };
-    let level: LogFilter = level.parse().map_err(|error: daemon::telemetry::FilterError| PlanError::Log(error.to_string()))?;
+    let level: LogFilter =
+        level.parse().map_err(|error: daemon::telemetry::FilterError| PlanError::Log(error.to_string()))?;
     Ok(LogConfig { format: LogFormat::Nats, level, file: conf.log_file.clone() })
 }
 
 /// As nats-server names it: by the program's own name and the process id.
 fn ports_file(folder: &PathBuf) -> PathBuf {
     let program = std::env::args_os().next().map(PathBuf::from);
-    let program = program.as_ref().and_then(|path| path.file_name()).map_or("internal-bus".into(), |name| name.to_string_lossy());
+    let program = program
+        .as_ref()
+        .and_then(|path| path.file_name())
+        .map_or("internal-bus".into(), |name| name.to_string_lossy());
     folder.join(format!("{program}_{}.ports", std::process::id()))
 }
 
 fn ending(conf: &NatsConf) -> Ending {
     let default = Ending::default();
     let grace = conf.lame_duck_grace_period.unwrap_or(default.lame_duck.grace);
-    let spread = conf.lame_duck_duration.map_or(default.lame_duck.spread, |whole| whole.saturating_sub(grace));
+    let spread =
+        conf.lame_duck_duration.map_or(default.lame_duck.spread, |whole| whole.saturating_sub(grace));
     Ending { lame_duck: Drain { grace, spread, ..default.lame_duck }, ..default }
 }

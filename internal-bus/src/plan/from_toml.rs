@@ -39,7 +39,10 @@ fn make(path: &Path, config: &Config, problems: &mut Problems<'_>) -> Option<Pla
         problems.at("tls", "missing: expected cert_path, key_path and root_ca_path (or, for tests, `plaintext = true` in [service])");
     }
     if remote_plaintext && !service.allow_remote_plaintext {
-        problems.at("service.host", "without TLS only a loopback address is listened on, unless `allow_remote_plaintext = true`");
+        problems.at(
+            "service.host",
+            "without TLS only a loopback address is listened on, unless `allow_remote_plaintext = true`",
+        );
     }
     let policy = PolicyConfig { roles: config.roles.clone(), bindings: config.bindings.clone() };
     let policy = match Policy::compile(&policy) {
@@ -62,7 +65,8 @@ fn make(path: &Path, config: &Config, problems: &mut Problems<'_>) -> Option<Pla
     limits.max_connections = service.listener_limit;
     limits.max_queued_messages = service.event_limit;
     let tls = config.tls.as_ref().map(|tls| files(path, tls));
-    let order = config.tls.as_ref().map_or(IdentitySource::DEFAULT_ORDER.to_vec(), |tls| tls.identity.clone());
+    let order =
+        config.tls.as_ref().map_or(IdentitySource::DEFAULT_ORDER.to_vec(), |tls| tls.identity.clone());
     let (leafnodes, remotes) = match &config.leafnodes {
         Some(section) => (leafnodes(path, section, tls.as_ref(), problems), remotes(path, section, problems)),
         None => (None, Vec::new()),
@@ -161,7 +165,9 @@ fn remote(config: &Path, at: usize, link: &Link, problems: &mut Problems<'_>) ->
     for (number, url) in link.urls.iter().enumerate() {
         match parse_url(url) {
             Ok(url) => urls.push(url),
-            Err(error) => problems.at(format!("leafnodes.remotes[{at}].urls[{number}]").as_str(), error.to_string()),
+            Err(error) => {
+                problems.at(format!("leafnodes.remotes[{at}].urls[{number}]").as_str(), error.to_string())
+            }
         }
     }
     if link.urls.is_empty() {

@@ -44,7 +44,9 @@ pub enum CrossingError {
         reason: String,
     },
     /// A route in both directions must be reversible.
-    #[error("route {subject:?} to {to:?} leads both ways, but the mapping can't be reversed: use every wildcard exactly once")]
+    #[error(
+        "route {subject:?} to {to:?} leads both ways, but the mapping can't be reversed: use every wildcard exactly once"
+    )]
     NotReversible {
         /// The route's subject.
         subject: String,
@@ -147,7 +149,8 @@ mod tests {
 
     #[test]
     fn both_ways_with_a_mapping() {
-        let crossing = Crossing::compile(&[route("orders.*", Direction::Both, Some("ext.orders.{1}"))]).unwrap();
+        let crossing =
+            Crossing::compile(&[route("orders.*", Direction::Both, Some("ext.orders.{1}"))]).unwrap();
         let mut out = Vec::new();
         assert!(crossing.send[0].apply(b"orders.7", &mut out));
         assert_eq!(out, b"ext.orders.7");

@@ -49,14 +49,28 @@ impl Link {
     pub(crate) fn local_changed(&self, sub: &Subscription, added: bool, out: &mut Vec<u8>) {
         let mut announced = self.announced.lock();
         match &self.crossing {
-            None => self.change(&mut announced.counts, sub.subject(), sub.queue(), added, subject_weight(sub), out),
+            None => self.change(
+                &mut announced.counts,
+                sub.subject(),
+                sub.queue(),
+                added,
+                subject_weight(sub),
+                out,
+            ),
             Some(crossing) => {
                 if sub.subject().starts_with(&announced.inboxes) {
                     return;
                 }
                 for rule in &crossing.receive {
                     if let Some(pattern) = rule.source_interest(sub.subject()) {
-                        self.change(&mut announced.counts, &pattern, sub.queue(), added, subject_weight(sub), out);
+                        self.change(
+                            &mut announced.counts,
+                            &pattern,
+                            sub.queue(),
+                            added,
+                            subject_weight(sub),
+                            out,
+                        );
                     }
                 }
             }

@@ -144,8 +144,14 @@ impl LinkSession {
         match wire::info::LeafInfo::parse(json) {
             Ok(info) => {
                 // The other end's export is what we may send, its import what we may ask for.
-                let publish = info.export.as_ref().map(|lists| Permission::for_publish(some(&lists.allow), &lists.deny));
-                let subscribe = info.import.as_ref().map(|lists| Permission::for_subscribe(some(&lists.allow), &lists.deny));
+                let publish = info
+                    .export
+                    .as_ref()
+                    .map(|lists| Permission::for_publish(some(&lists.allow), &lists.deny));
+                let subscribe = info
+                    .import
+                    .as_ref()
+                    .map(|lists| Permission::for_subscribe(some(&lists.allow), &lists.deny));
                 if publish.is_some() || subscribe.is_some() {
                     let rights = Rights::new(
                         publish.and_then(Result::ok).unwrap_or_else(Permission::everything),
@@ -159,7 +165,9 @@ impl LinkSession {
                     self.attach(now);
                 }
             }
-            Err(error) => tracing::warn!(conn = self.conn.id, link = %self.link.name, %error, "unreadable INFO on a link"),
+            Err(error) => {
+                tracing::warn!(conn = self.conn.id, link = %self.link.name, %error, "unreadable INFO on a link")
+            }
         }
     }
 
@@ -167,7 +175,9 @@ impl LinkSession {
         if subject == self.link.loop_subject.as_bytes() {
             tracing::error!(conn = self.conn.id, link = %self.link.name, "this link closes a loop");
             let account = &self.conn.account.name;
-            let text = format!("Loop detected for leafnode account={account:?}. Delaying attempt to reconnect for 30s");
+            let text = format!(
+                "Loop detected for leafnode account={account:?}. Delaying attempt to reconnect for 30s"
+            );
             self.conn.send_now(|out| wire::encode::error_line(out, &text));
             return Err(CloseReason::LoopDetected);
         }
@@ -178,7 +188,8 @@ impl LinkSession {
             let tag = tag(subject, queue.map(|(name, _)| name), rule);
             let weight = queue.map_or(1, |(_, weight)| weight);
             let name = queue.map(|(name, _)| name);
-            let sub = Sub(Arc::new(Subscription::for_link(self.conn.clone(), &pattern, name, &tag, rule, weight)));
+            let sub =
+                Sub(Arc::new(Subscription::for_link(self.conn.clone(), &pattern, name, &tag, rule, weight)));
             let old = self.conn.subs.lock().insert(sub.clone());
             match old {
                 Some(old) => self.conn.account.replace(&old, &sub),
@@ -193,7 +204,9 @@ impl LinkSession {
         let gone: Vec<Sub> = {
             let mut subs = self.conn.subs.lock();
             let rules = self.link.crossing.as_ref().map_or(1, |crossing| crossing.send.len());
-            (0..rules).filter_map(|rule| subs.remove(&tag(subject, queue, u16::try_from(rule).ok()?))).collect()
+            (0..rules)
+                .filter_map(|rule| subs.remove(&tag(subject, queue, u16::try_from(rule).ok()?)))
+                .collect()
         };
         self.conn.account.unsubscribe(&gone);
         self.generation = self.conn.account.generation();
@@ -257,7 +270,9 @@ impl LinkSession {
         run.names.clear();
         match &self.link.crossing {
             None => run.names.push(message.subject.to_vec()),
-            Some(_) if is_isolated(message.subject, &self.core.inboxes) => run.names.push(message.subject.to_vec()),
+            Some(_) if is_isolated(message.subject, &self.core.inboxes) => {
+                run.names.push(message.subject.to_vec())
+            }
             Some(crossing) => {
                 for rule in &crossing.receive {
                     let mut name = Vec::new();
@@ -279,8 +294,13 @@ impl LinkSession {
         let queues = self.run.key.get(self.run.subject_len + 1..).unwrap_or_default();
         let mut key = Vec::new();
         for name in &self.run.names {
-            let query =
-                Query { subject: name, origin: &self.conn, queues, inboxes: &self.core.inboxes, trusted: true };
+            let query = Query {
+                subject: name,
+                origin: &self.conn,
+                queues,
+                inboxes: &self.core.inboxes,
+                trusted: true,
+            };
             let key: &[u8] = if queues.is_empty() {
                 name
             } else {

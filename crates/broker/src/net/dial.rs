@@ -123,7 +123,11 @@ pub(crate) async fn keep_up(core: Arc<Core>, remote: RemoteConfig, mut stop: wat
     }
 }
 
-async fn dial(core: &Arc<Core>, remote: &RemoteConfig, url: &RemoteUrl) -> Result<super::task::Task, Refused> {
+async fn dial(
+    core: &Arc<Core>,
+    remote: &RemoteConfig,
+    url: &RemoteUrl,
+) -> Result<super::task::Task, Refused> {
     let until = Instant::now() + DIAL_TIMEOUT;
     let connected = tokio::time::timeout_at(until, TcpStream::connect((url.host.as_str(), url.port))).await;
     let stream = match connected {
@@ -158,7 +162,10 @@ async fn greet(
             Ok(Step::Frame(Op::Info(json), used)) => {
                 let info = parse_info(json)?;
                 if used < line.len() {
-                    return Err(Refused::new(CloseReason::ProtocolViolation, "more than INFO before CONNECT"));
+                    return Err(Refused::new(
+                        CloseReason::ProtocolViolation,
+                        "more than INFO before CONNECT",
+                    ));
                 }
                 break info;
             }
@@ -198,11 +205,13 @@ async fn read_line(stream: &TcpStream, line: &mut Vec<u8>, until: Instant) -> Re
 }
 
 async fn read_info(peer: &mut Greeted, until: Instant) -> Result<LeafInfo, Refused> {
-    peer.read_until(until, wire::LEAF_MAX_CONTROL_LINE, |bytes| match wire::leaf::parse(bytes, &wire::Limits::default()) {
-        Ok(Step::Frame(Op::Info(json), used)) => Ok(Some((parse_info(json)?, used))),
-        Ok(Step::Incomplete(_)) => Ok(None),
-        Ok(Step::Frame(..)) => Err(Refused::new(CloseReason::ProtocolViolation, "no INFO first")),
-        Err(error) => Err(Refused::new(CloseReason::ProtocolViolation, error.to_string())),
+    peer.read_until(until, wire::LEAF_MAX_CONTROL_LINE, |bytes| {
+        match wire::leaf::parse(bytes, &wire::Limits::default()) {
+            Ok(Step::Frame(Op::Info(json), used)) => Ok(Some((parse_info(json)?, used))),
+            Ok(Step::Incomplete(_)) => Ok(None),
+            Ok(Step::Frame(..)) => Err(Refused::new(CloseReason::ProtocolViolation, "no INFO first")),
+            Err(error) => Err(Refused::new(CloseReason::ProtocolViolation, error.to_string())),
+        }
     })
     .await
 }
@@ -218,7 +227,10 @@ async fn secure(
     until: Instant,
 ) -> Result<Greeted, Refused> {
     let failed = |detail: String| Refused::new(CloseReason::TlsHandshake, detail);
-    let tls = remote.tls.as_ref().ok_or_else(|| failed("TLS is required, and no certificates are configured".into()))?;
+    let tls = remote
+        .tls
+        .as_ref()
+        .ok_or_else(|| failed("TLS is required, and no certificates are configured".into()))?;
     let name = tls.server_name.clone().unwrap_or_else(|| url.host.clone());
     let name = ServerName::try_from(name).map_err(|error| failed(error.to_string()))?;
     let connector = TlsConnector::from(tls.source.borrow().clone());

@@ -39,7 +39,13 @@ impl Drop for Counted {
 }
 
 /// Takes a client connection through to its task.
-pub(crate) async fn enter(core: Arc<Core>, listener: Arc<Listener>, stream: TcpStream, address: SocketAddr, over: bool) {
+pub(crate) async fn enter(
+    core: Arc<Core>,
+    listener: Arc<Listener>,
+    stream: TcpStream,
+    address: SocketAddr,
+    over: bool,
+) {
     let mut counted = Counted(core.clone(), true);
     let id = core.next_id();
     let until = Instant::now() + patience(&core, &listener);
@@ -85,8 +91,7 @@ async fn greet(
 ) -> Result<u8, Refused> {
     let start = listener.config.tls.as_ref().map(|tls| tls.start);
     if let Some(TlsStart::Auto(patience)) = start
-        && let Ok(Ok(first)) =
-            tokio::time::timeout(patience, greeting::first_byte(stream, until)).await
+        && let Ok(Ok(first)) = tokio::time::timeout(patience, greeting::first_byte(stream, until)).await
     {
         return Ok(first);
     }
@@ -165,8 +170,12 @@ async fn log_in(
     };
     let required = listener.config.authenticator.required();
     let (options, said) = read_connect(&core, &mut peer, until, required).await?;
-    let login =
-        Login { credentials: Credentials::Client(&options), certificates: &peer.certificates, address, nonce: &nonce };
+    let login = Login {
+        credentials: Credentials::Client(&options),
+        certificates: &peer.certificates,
+        address,
+        nonce: &nonce,
+    };
     let decision = tokio::time::timeout_at(until, listener.config.authenticator.authenticate(login)).await;
     match decision {
         Ok(Ok(grant)) => {
@@ -185,8 +194,12 @@ async fn log_in(
         }
         Err(_) => {
             // The decision took too long; nobody was refused, so the text is the one clients come back from.
-            refuse(&peer, wire::text::AUTHENTICATION_TIMEOUT, Instant::now() + Duration::from_millis(100)).await;
-            Err(Refused::new(CloseReason::AuthenticationTimeout, "the decision about the login took too long"))
+            refuse(&peer, wire::text::AUTHENTICATION_TIMEOUT, Instant::now() + Duration::from_millis(100))
+                .await;
+            Err(Refused::new(
+                CloseReason::AuthenticationTimeout,
+                "the decision about the login took too long",
+            ))
         }
     }
 }
@@ -211,21 +224,24 @@ async fn read_connect(
     until: Instant,
     required: bool,
 ) -> Result<(ConnectOptions, bool), Refused> {
-    let limits = wire::Limits { max_control_line: core.limits.max_connect_line, max_payload: core.limits.max_payload };
+    let limits =
+        wire::Limits { max_control_line: core.limits.max_connect_line, max_payload: core.limits.max_payload };
     let outcome = peer
-        .read_until(until, core.limits.max_connect_line + 2, |bytes| match wire::client::parse(bytes, &limits) {
-            Ok(Step::Frame(Op::Connect(json), used)) => match ConnectOptions::parse(json) {
-                Ok(options) => Ok(Some((Ok((options, true)), used))),
-                Err(error) => Ok(Some((Err(error.client_text()), used))),
-            },
-            Ok(Step::Frame(..)) if required => Ok(Some((Err(wire::text::AUTHORIZATION_VIOLATION), 0))),
-            Ok(Step::Frame(..)) => Ok(Some((Ok((ConnectOptions::default(), false)), 0))),
-            // A message longer than what is kept before login: the session reads on.
-            Ok(Step::Incomplete(need)) if need > core.limits.max_connect_line && !required => {
-                Ok(Some((Ok((ConnectOptions::default(), false)), 0)))
+        .read_until(until, core.limits.max_connect_line + 2, |bytes| {
+            match wire::client::parse(bytes, &limits) {
+                Ok(Step::Frame(Op::Connect(json), used)) => match ConnectOptions::parse(json) {
+                    Ok(options) => Ok(Some((Ok((options, true)), used))),
+                    Err(error) => Ok(Some((Err(error.client_text()), used))),
+                },
+                Ok(Step::Frame(..)) if required => Ok(Some((Err(wire::text::AUTHORIZATION_VIOLATION), 0))),
+                Ok(Step::Frame(..)) => Ok(Some((Ok((ConnectOptions::default(), false)), 0))),
+                // A message longer than what is kept before login: the session reads on.
+                Ok(Step::Incomplete(need)) if need > core.limits.max_connect_line && !required => {
+                    Ok(Some((Ok((ConnectOptions::default(), false)), 0)))
+                }
+                Ok(Step::Incomplete(_)) => Ok(None),
+                Err(error) => Ok(Some((Err(error.client_text()), 0))),
             }
-            Ok(Step::Incomplete(_)) => Ok(None),
-            Err(error) => Ok(Some((Err(error.client_text()), 0))),
         })
         .await;
     match outcome {
@@ -242,7 +258,8 @@ async fn read_connect(
         }
         Err(refused) => {
             if refused.reason == CloseReason::AuthenticationTimeout {
-                refuse(peer, wire::text::AUTHENTICATION_TIMEOUT, Instant::now() + Duration::from_millis(100)).await;
+                refuse(peer, wire::text::AUTHENTICATION_TIMEOUT, Instant::now() + Duration::from_millis(100))
+                    .await;
             }
             Err(refused)
         }
@@ -258,7 +275,7 @@ fn establish(
     options: &ConnectOptions,
     grant: Arc<Grant>,
 ) -> Task {
-    tracing::info!(conn = id, %address, identity = %grant.identity, lang = options.lang.as_deref(), "connection established");
+    tracing::debug!(conn = id, %address, identity = %grant.identity, lang = options.lang.as_deref(), "connection established");
     let conn = Arc::new(Conn::new(ConnParts {
         id,
         kind: Kind::Client,

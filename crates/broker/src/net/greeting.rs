@@ -59,7 +59,11 @@ pub(crate) async fn first_byte(stream: &TcpStream, until: Instant) -> Result<u8,
 }
 
 /// Performs the TLS handshake, with a permit that bounds how many are worked on at once.
-pub(crate) async fn secure(listener: &Listener, stream: TcpStream, timeout: Duration) -> Result<Greeted, Refused> {
+pub(crate) async fn secure(
+    listener: &Listener,
+    stream: TcpStream,
+    timeout: Duration,
+) -> Result<Greeted, Refused> {
     let Some(tls) = &listener.config.tls else {
         return Err(Refused::new(CloseReason::TlsHandshake, "no TLS here"));
     };
@@ -78,8 +82,12 @@ pub(crate) async fn secure(listener: &Listener, stream: TcpStream, timeout: Dura
 
 /// A session after its handshake, split into what reads and what writes.
 pub(crate) fn secured(stream: TcpStream, session: rustls::Connection) -> Greeted {
-    let certificates =
-        session.peer_certificates().unwrap_or_default().iter().map(|certificate| certificate.clone().into_owned()).collect();
+    let certificates = session
+        .peer_certificates()
+        .unwrap_or_default()
+        .iter()
+        .map(|certificate| certificate.clone().into_owned())
+        .collect();
     let tls_version = session.protocol_version().and_then(|version| match version {
         rustls::ProtocolVersion::TLSv1_2 => Some("1.2"),
         rustls::ProtocolVersion::TLSv1_3 => Some("1.3"),
@@ -88,7 +96,15 @@ pub(crate) fn secured(stream: TcpStream, session: rustls::Connection) -> Greeted
     let tls_cipher = session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str());
     let (reader, writer) = stream.into_split();
     let tls = Arc::new(TlsPipe::new(writer, session));
-    Greeted { reader, pipe: tls.clone(), tls: Some(tls), certificates, tls_version, tls_cipher, kept: Vec::new() }
+    Greeted {
+        reader,
+        pipe: tls.clone(),
+        tls: Some(tls),
+        certificates,
+        tls_version,
+        tls_cipher,
+        kept: Vec::new(),
+    }
 }
 
 /// A connection without TLS.
@@ -167,7 +183,9 @@ impl Greeted {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     match tokio::time::timeout_at(until, self.reader.as_ref().writable()).await {
                         Ok(ready) => ready.map_err(lost)?,
-                        Err(_) => return Err(Refused::new(CloseReason::AuthenticationTimeout, "takes no bytes")),
+                        Err(_) => {
+                            return Err(Refused::new(CloseReason::AuthenticationTimeout, "takes no bytes"));
+                        }
                     }
                 }
                 Err(error) => return Err(lost(error)),

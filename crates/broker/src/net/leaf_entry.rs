@@ -82,8 +82,12 @@ async fn log_in(
             return Err(Refused::new(CloseReason::AuthenticationFailed, denied.detail));
         }
         Err(_) => {
-            refuse(&peer, wire::text::AUTHENTICATION_TIMEOUT, Instant::now() + Duration::from_millis(100)).await;
-            return Err(Refused::new(CloseReason::AuthenticationTimeout, "the decision about the link took too long"));
+            refuse(&peer, wire::text::AUTHENTICATION_TIMEOUT, Instant::now() + Duration::from_millis(100))
+                .await;
+            return Err(Refused::new(
+                CloseReason::AuthenticationTimeout,
+                "the decision about the link took too long",
+            ));
         }
     };
     core.counters.logins.add(1);
@@ -112,7 +116,9 @@ async fn greet(
     }
     let first = greeting::first_byte(&stream, until).await?;
     let mut peer = match start {
-        Some(_) if first == TLS_HANDSHAKE => greeting::secure(listener, stream, core.limits.tls_timeout).await?,
+        Some(_) if first == TLS_HANDSHAKE => {
+            greeting::secure(listener, stream, core.limits.tls_timeout).await?
+        }
         Some(_) => {
             refuse(&greeting::plain(stream), wire::text::SECURE_CONNECTION_REQUIRED, until).await;
             return Err(Refused::new(CloseReason::TlsHandshake, "spoke without TLS where it is required"));
@@ -129,13 +135,15 @@ async fn greet(
 async fn read_connect(core: &Core, peer: &mut Greeted, until: Instant) -> Result<LeafConnect, Refused> {
     let limits = core.limits.wire();
     let outcome = peer
-        .read_until(until, core.limits.max_connect_line + 2, |bytes| match wire::leaf::parse(bytes, &limits) {
-            Ok(Step::Frame(Op::Connect(json), used)) => Ok(Some((Ok(json.to_vec()), used))),
-            // A stock server tells its own INFO first when it compresses or speaks a newer protocol.
-            Ok(Step::Frame(Op::Info(_), used)) => Ok(Some((Err(""), used))),
-            Ok(Step::Frame(..)) => Ok(Some((Err(wire::text::AUTHORIZATION_VIOLATION), 0))),
-            Ok(Step::Incomplete(_)) => Ok(None),
-            Err(error) => Ok(Some((Err(error.client_text()), 0))),
+        .read_until(until, core.limits.max_connect_line + 2, |bytes| {
+            match wire::leaf::parse(bytes, &limits) {
+                Ok(Step::Frame(Op::Connect(json), used)) => Ok(Some((Ok(json.to_vec()), used))),
+                // A stock server tells its own INFO first when it compresses or speaks a newer protocol.
+                Ok(Step::Frame(Op::Info(_), used)) => Ok(Some((Err(""), used))),
+                Ok(Step::Frame(..)) => Ok(Some((Err(wire::text::AUTHORIZATION_VIOLATION), 0))),
+                Ok(Step::Incomplete(_)) => Ok(None),
+                Err(error) => Ok(Some((Err(error.client_text()), 0))),
+            }
         })
         .await?;
     let json = match outcome {
@@ -285,7 +293,9 @@ fn replace_older(core: &Core, parts: &LinkParts, account: &str) {
     }
     for conn in core.conns() {
         let Some(link) = conn.link() else { continue };
-        let same = link.remote_id == parts.remote_id && link.solicited == parts.solicited && &*conn.account.name == account;
+        let same = link.remote_id == parts.remote_id
+            && link.solicited == parts.solicited
+            && &*conn.account.name == account;
         if same && !parts.solicited {
             conn.request_close(CloseReason::Replaced);
         }

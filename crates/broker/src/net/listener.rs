@@ -87,7 +87,12 @@ pub(crate) struct Listener {
 }
 
 /// Accepts until `stop` says so.
-pub(crate) async fn accept(core: Arc<Core>, listener: Arc<Listener>, socket: TcpListener, mut stop: watch::Receiver<bool>) {
+pub(crate) async fn accept(
+    core: Arc<Core>,
+    listener: Arc<Listener>,
+    socket: TcpListener,
+    mut stop: watch::Receiver<bool>,
+) {
     loop {
         let accepted = tokio::select! {
             accepted = socket.accept() => accepted,

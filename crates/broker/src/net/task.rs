@@ -414,7 +414,10 @@ impl Task {
             conn.last_words(&line);
         }
         let deadline = tokio::time::Instant::now() + LAST_WORDS;
-        while reason != CloseReason::ClientClosed && !conn.outbox.is_idle() && tokio::time::Instant::now() < deadline {
+        while reason != CloseReason::ClientClosed
+            && !conn.outbox.is_idle()
+            && tokio::time::Instant::now() < deadline
+        {
             match tokio::time::timeout_at(deadline, self.socket.as_ref().writable()).await {
                 Ok(Ok(())) => conn.unblock(),
                 _ => break,
@@ -437,13 +440,13 @@ impl Task {
         }
         let deadline = tokio::time::Instant::now() + LINGER;
         let mut discarded = 0;
-        let mut chunk = [0; 4096];
         while discarded < LINGER_BYTES {
             match tokio::time::timeout_at(deadline, self.socket.readable()).await {
                 Ok(Ok(())) => {}
                 _ => return,
             }
-            match self.socket.try_read(&mut chunk) {
+            // Made anew each time: across an await it would be part of every connection's task.
+            match self.socket.try_read(&mut [0; 4096]) {
                 Ok(0) => return,
                 Ok(read) => discarded += read,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -475,7 +478,7 @@ impl Drop for Task {
         if lost > 0 {
             tracing::warn!(conn = conn.id, identity = %conn.grant().identity, reason = reason.name(), lost, "connection closed with messages not written");
         } else {
-            tracing::info!(conn = conn.id, identity = %conn.grant().identity, reason = reason.name(), "connection closed");
+            tracing::debug!(conn = conn.id, identity = %conn.grant().identity, reason = reason.name(), "connection closed");
         }
     }
 }
@@ -494,4 +497,24 @@ fn last_words(reason: CloseReason) -> Option<&'static str> {
 /// Time since the Unix epoch.
 pub(crate) fn since_epoch() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an idle connection costs is mostly this: keep an eye on it.
+    #[test]
+    fn tasks_are_small() {
+        fn size_of_future<F: Future>(_: impl FnOnce(Task) -> F) -> usize {
+            size_of::<F>()
+        }
+        assert!(size_of_future(Task::run) <= 768, "{}", size_of_future(Task::run));
+        assert!(size_of::<Conn>() <= 640, "{}", size_of::<Conn>());
+        assert!(
+            size_of::<crate::session::ClientSession>() <= 640,
+            "{}",
+            size_of::<crate::session::ClientSession>()
+        );
+    }
 }

@@ -168,8 +168,10 @@ impl Route {
         if !link.may_send(subject) {
             return None;
         }
-        if let Some(known) =
-            self.links.iter().position(|known| Arc::ptr_eq(&known.conn, &sub.conn) && self.text(&known.subject) == subject)
+        if let Some(known) = self
+            .links
+            .iter()
+            .position(|known| Arc::ptr_eq(&known.conn, &sub.conn) && self.text(&known.subject) == subject)
         {
             return Some(known);
         }

@@ -103,5 +103,8 @@ impl Table {
 }
 
 fn is_used_once(subject: &[u8]) -> bool {
-    subject.starts_with(b"_INBOX.") || subject.starts_with(b"_R_.") || subject.starts_with(b"_GR_.") || subject.starts_with(b"$JS.ACK.")
+    subject.starts_with(b"_INBOX.")
+        || subject.starts_with(b"_R_.")
+        || subject.starts_with(b"_GR_.")
+        || subject.starts_with(b"$JS.ACK.")
 }

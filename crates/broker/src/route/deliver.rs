@@ -51,7 +51,13 @@ impl Dirty {
 }
 
 /// Delivers; returns how many copies were handed to somebody.
-pub(crate) fn deliver(route: &Route, items: &Items<'_>, origin: &Arc<Conn>, block: &mut Vec<u8>, dirty: &mut Dirty) -> usize {
+pub(crate) fn deliver(
+    route: &Route,
+    items: &Items<'_>,
+    origin: &Arc<Conn>,
+    block: &mut Vec<u8>,
+    dirty: &mut Dirty,
+) -> usize {
     let mut delivery = Delivery { route, items, origin, block, dirty, encoded: 0..0 };
     let mut copies = delivery.plain();
     for members in &route.queues {
@@ -157,7 +163,11 @@ impl Delivery<'_> {
         }
         let reply = self.items.reply(item);
         if !reply.is_empty() && conn.tracks_replies(self.origin) {
-            let origin = if self.origin.link().is_some() { Arc::downgrade(self.origin) } else { std::sync::Weak::new() };
+            let origin = if self.origin.link().is_some() {
+                Arc::downgrade(self.origin)
+            } else {
+                std::sync::Weak::new()
+            };
             conn.replies.lock().note(reply, origin, conn.grant().rights.responses(), Instant::now());
         }
         let prefix = self.route.text(&target.prefix);
@@ -165,7 +175,12 @@ impl Delivery<'_> {
         let appended = conn.append(1, |out| {
             if item.has_headers && !conn.features.headers {
                 out.extend_from_slice(&prefix[1..]);
-                wire::encode::message_tail(out, reply, None, payload.get(item.header_len as usize..).unwrap_or_default());
+                wire::encode::message_tail(
+                    out,
+                    reply,
+                    None,
+                    payload.get(item.header_len as usize..).unwrap_or_default(),
+                );
             } else {
                 out.extend_from_slice(if item.has_headers { prefix } else { &prefix[1..] });
                 out.extend_from_slice(self.items.tail(item));
@@ -238,7 +253,14 @@ fn send_block(conn: &Arc<Conn>, block: &[u8], messages: usize, dirty: &mut Dirty
     appended != Appended::Closed
 }
 
-fn encode_for_link(out: &mut Vec<u8>, route: &Route, link: &LinkTarget, queues: &[u8], items: &Items<'_>, item: &Item) {
+fn encode_for_link(
+    out: &mut Vec<u8>,
+    route: &Route,
+    link: &LinkTarget,
+    queues: &[u8],
+    items: &Items<'_>,
+    item: &Item,
+) {
     out.extend_from_slice(if item.has_headers { b"HMSG " } else { b"LMSG " });
     out.extend_from_slice(route.text(&link.subject));
     out.push(b' ');

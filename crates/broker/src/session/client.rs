@@ -40,10 +40,24 @@ impl ClientSession {
         }
         // A CONNECT may be sent again, and is as long as before.
         limits.max_control_line = limits.max_control_line.max(64);
-        Self { conn, core, cache: RouteCache::default(), limits, pings: Pings::default(), generation: 0, run: Run::default() }
+        Self {
+            conn,
+            core,
+            cache: RouteCache::default(),
+            limits,
+            pings: Pings::default(),
+            generation: 0,
+            run: Run::default(),
+        }
     }
 
-    pub(super) fn read(&mut self, bytes: &[u8], work: &mut Work, patience: Patience, now: Instant) -> Progress {
+    pub(super) fn read(
+        &mut self,
+        bytes: &[u8],
+        work: &mut Work,
+        patience: Patience,
+        now: Instant,
+    ) -> Progress {
         if self.core.budget.is_over() && !patience.overload_over {
             return Progress { consumed: 0, pause: Pause::Overload };
         }
@@ -51,10 +65,12 @@ impl ClientSession {
         let mut at = 0;
         let pause = loop {
             match wire::client::parse(&bytes[at..], &self.limits) {
-                Ok(Step::Frame(op, length)) => match self.apply(op, bytes, at..at + length, work, patience, now) {
-                    Flow::Next => at += length,
-                    Flow::Stop(pause) => break pause,
-                },
+                Ok(Step::Frame(op, length)) => {
+                    match self.apply(op, bytes, at..at + length, work, patience, now) {
+                        Flow::Next => at += length,
+                        Flow::Stop(pause) => break pause,
+                    }
+                }
                 Ok(Step::Incomplete(need)) => break Pause::NeedMore(need),
                 Err(error) => {
                     self.finish_run(bytes, work);

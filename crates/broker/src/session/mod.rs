@@ -70,7 +70,13 @@ impl Session {
     }
 
     /// Works off the frames at the start of `bytes`.
-    pub(crate) fn read(&mut self, bytes: &[u8], work: &mut Work, patience: Patience, now: Instant) -> Progress {
+    pub(crate) fn read(
+        &mut self,
+        bytes: &[u8],
+        work: &mut Work,
+        patience: Patience,
+        now: Instant,
+    ) -> Progress {
         match self {
             Self::Client(session) => session.read(bytes, work, patience, now),
             Self::Link(session) => session.read(bytes, work, now),
@@ -125,7 +131,8 @@ impl Pings {
         self.unanswered = 0;
         if let Some(sent) = self.sent.take() {
             let micros = now.saturating_duration_since(sent).as_micros().max(1);
-            conn.rtt_micros.store(u32::try_from(micros).unwrap_or(u32::MAX), std::sync::atomic::Ordering::Relaxed);
+            conn.rtt_micros
+                .store(u32::try_from(micros).unwrap_or(u32::MAX), std::sync::atomic::Ordering::Relaxed);
         }
     }
 }

@@ -59,15 +59,26 @@ impl ClientSession {
         Flow::Next
     }
 
-    fn begin_run(&mut self, publish: &Publish<'_>, work: &mut Work, patience: Patience, now: Instant) -> Begun {
+    fn begin_run(
+        &mut self,
+        publish: &Publish<'_>,
+        work: &mut Work,
+        patience: Patience,
+        now: Instant,
+    ) -> Begun {
         let run = &mut self.run;
         run.written.clear();
         run.written.extend_from_slice(publish.subject);
         run.subject.clear();
         run.answer_over = None;
         run.trusted = false;
-        let answer = self.conn.replies.lock().answer(publish.subject, self.conn.grant().rights.responses().is_some(), now);
-        let own_inbox = self.conn.inbox.as_ref().and_then(|space| Some((space, space.rest(publish.subject)?)));
+        let answer = self.conn.replies.lock().answer(
+            publish.subject,
+            self.conn.grant().rights.responses().is_some(),
+            now,
+        );
+        let own_inbox =
+            self.conn.inbox.as_ref().and_then(|space| Some((space, space.rest(publish.subject)?)));
         match (&answer, own_inbox) {
             (None, Some((space, rest))) => {
                 run.subject.extend_from_slice(space.own());

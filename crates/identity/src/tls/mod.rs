@@ -11,6 +11,7 @@ mod client;
 mod error;
 mod names;
 mod provider;
+mod remembered;
 mod server;
 mod trust;
 

@@ -14,6 +14,7 @@ use crate::rotate::{Material, unix_now};
 use crate::tls::certified::{self, Certified};
 use crate::tls::names::HostPattern;
 use crate::tls::provider::provider;
+use crate::tls::remembered::Remembering;
 use crate::tls::trust::{self, Revocation};
 use crate::tls::{CertificateExpiry, CertifiedFile, TlsError, TlsVersion, TlsWarning};
 
@@ -95,7 +96,9 @@ impl ServerTls {
         if matches!(self.client_auth, ClientAuth::Optional { .. }) {
             builder = builder.allow_unauthenticated();
         }
-        builder.build().map_err(|source| TlsError::Verifier { path: roots_path.clone(), source })
+        let verifier =
+            builder.build().map_err(|source| TlsError::Verifier { path: roots_path.clone(), source })?;
+        Ok(Arc::new(Remembering::new(verifier)))
     }
 }
 
