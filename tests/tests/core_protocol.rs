@@ -1,6 +1,6 @@
 //! The client protocol, byte by byte, on both servers.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use gatehouse_tests::{ConfServer, Kind, Raw, on_both};
 
 /// Options of a quiet client.
@@ -22,6 +22,7 @@ on_both! {
     requests_without_responders_get_a_503
     queue_groups_get_one_copy_each
     payloads_may_hold_anything
+    a_pong_says_that_everything_before_it_is_in_force
     unknown_operations_end_the_connection
     payload_without_its_end_ends_the_connection
 }
@@ -249,6 +250,28 @@ async fn payloads_may_hold_anything(kind: Kind) -> Result<()> {
         ensure!(message.payload == payload, "{} bytes came back as {}", payload.len(), message.payload.len());
     }
     raw.fence().await
+}
+
+async fn a_pong_says_that_everything_before_it_is_in_force(kind: Kind) -> Result<()> {
+    clients!(kind, "", server, [sub, publisher]);
+    for i in 0..1000 {
+        sub.send(format!("SUB s.{i} {i}\r\n")).await?;
+        sub.fence().await?;
+        publisher.send(format!("PUB s.{i} 1\r\nx\r\n").repeat(3)).await?;
+        publisher.fence().await?;
+        sub.send("PING\r\n").await?;
+        for _ in 0..3 {
+            let message = sub.message().await.with_context(|| format!("round {i}"))?;
+            ensure!(message.sid == i.to_string(), "{message:?}");
+        }
+        sub.expect("PONG").await?;
+        sub.send(format!("UNSUB {i}\r\n")).await?;
+        sub.fence().await?;
+        publisher.send(format!("PUB s.{i} 1\r\nx\r\n")).await?;
+        publisher.fence().await?;
+        sub.fence().await.with_context(|| format!("after the end of round {i}"))?;
+    }
+    Ok(())
 }
 
 async fn unknown_operations_end_the_connection(kind: Kind) -> Result<()> {

@@ -206,14 +206,16 @@ async fn after_a_ca_rotation_the_old_ca_is_trusted_no_more() -> Result<()> {
     let pki = Pki::new()?;
     let bus = InternalBus::start(&pki, &BusOptions::default()).await?;
     let address = bus.addresses.clients;
-    for file in ["orders.crt", "orders.key", "internal-ca.crt"] {
-        std::fs::copy(pki.path(file), pki.path(&format!("former-{file}")))?;
+    // Out of the directory: a rotation issues anew whatever lies there.
+    let former = tempfile::tempdir()?;
+    for file in ["orders.crt", "orders.key"] {
+        std::fs::copy(pki.path(file), former.path().join(file))?;
     }
     certs_dev::rotate_ca(pki.dir(), AuthorityName::Internal)?;
     certs_dev::finish_ca_rotation(pki.dir(), AuthorityName::Internal)?;
     let new = pki.service("orders");
     shown(address, &new, "internal-bus", &pki.path("internal-bus.crt")).await?;
-    let former = ClientTls::new(pki.path("internal-ca.crt")).with_pair(pki.dir(), "former-orders");
+    let former = ClientTls::new(pki.path("internal-ca.crt")).with_pair(former.path(), "orders");
     let login = |tls: ClientTls| async move {
         let (mut raw, _) = Raw::tls(address, client_config(&tls, &[])?, "internal-bus").await?;
         raw.login(r#"{"verbose":false}"#).await
