@@ -17,6 +17,8 @@ use identity::{Grant, PermissionError};
 use node::leafnodes::LinkError;
 use node::sections::gateway_role;
 use node::tls::Reloads;
+use rand::Rng;
+use rand::distr::Alphanumeric;
 use tokio::task::JoinSet;
 
 use crate::authenticator::GatewayAuthenticator;
@@ -101,7 +103,7 @@ impl Gateway {
         let authenticator = Arc::new(authenticator(config, credential.clone())?);
         let crossing = Arc::new(Crossing::compile(&config.route_rules()).map_err(GatewayError::Routes)?);
         let server = Server::new(ServerConfig {
-            name: config.service.name.clone(),
+            name: server_name(&config.service.name),
             cluster: None,
             limits: config.limits.to_broker(),
         });
@@ -129,6 +131,15 @@ impl Gateway {
             tracing::info!("issuer keys reloaded");
         }
     }
+}
+
+/// The configured name, or one of its own: a bus takes two links from servers of one name for the same server.
+fn server_name(configured: &str) -> String {
+    if !configured.is_empty() {
+        return configured.to_owned();
+    }
+    let random = rand::rng().sample_iter(Alphanumeric).take(8).map(char::from);
+    format!("event-gateway-{}", random.collect::<String>())
 }
 
 fn authenticator(config: &Config, credential: HealthCredential) -> Result<GatewayAuthenticator, GatewayError> {

@@ -130,6 +130,7 @@ impl ProbeState {
             Outcome::NoResponder => {
                 tracing::info!("the link is up, nothing on the other side answers {PROBE_SUBJECT}: taken as ready");
             }
+            Outcome::LinkDown if before == Outcome::None => tracing::info!("waiting for the link to the bus"),
             _ => tracing::warn!(outcome = outcome.word(), "no event gets through to the bus"),
         }
     }

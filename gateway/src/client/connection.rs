@@ -119,6 +119,9 @@ impl Connected {
 /// `NAME: VALUE` of a header, as the command line has it.
 pub(super) fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     let (name, value) = text.split_once(':').ok_or("expected NAME:VALUE")?;
+    if name.trim().is_empty() {
+        return Err("expected a name before the colon".to_owned());
+    }
     let name = name.trim().parse::<HeaderName>().map_err(|error| error.to_string())?;
     let value = value.trim().parse::<HeaderValue>().map_err(|error| error.to_string())?;
     Ok((name, value))
@@ -147,11 +150,11 @@ pub(super) fn payload(given: Option<&str>) -> Result<Vec<u8>, ClientError> {
 
 /// An error with its cause, which the client library leaves out.
 fn explain(error: &async_nats::ConnectError) -> String {
-    let text = error.to_string();
-    match std::error::Error::source(error) {
-        Some(cause) if !text.contains(&cause.to_string()) => format!("{text}: {cause}"),
-        _ => text,
-    }
+    let Some(cause) = std::error::Error::source(error) else { return error.to_string() };
+    let cause = cause.to_string();
+    let bare = cause.strip_prefix("nats: ").unwrap_or(&cause);
+    let kind = error.kind().to_string();
+    if kind == bare { kind } else { format!("{kind}: {bare}") }
 }
 
 fn without_credentials(server: &str) -> String {
