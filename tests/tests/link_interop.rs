@@ -128,7 +128,8 @@ async fn a_cut_link_comes_back_with_all_interest_and_nothing_twice(link: &Link) 
     }
     drop(gone);
     settle(&inner).await?;
-    settle(&outer).await?;
+    // No round trip here: a publisher outside is held back while the link is down.
+    outer.flush().await?;
     link.proxy.restore();
 
     let (last_in, last_out) = ("peer.new.in.49", "peer.new.out.49");

@@ -35,8 +35,8 @@ impl Disconnects {
     }
 }
 
-/// Publishes numbers until told to stop; gives how many.
-async fn publish(client: Client, subject: String, stop: Arc<AtomicBool>) -> Result<usize> {
+/// Publishes numbers until told to stop; gives how many, and the client, whose end would be an event too.
+async fn publish(client: Client, subject: String, stop: Arc<AtomicBool>) -> Result<(usize, Client)> {
     let mut sent = 0;
     while !stop.load(Ordering::Relaxed) {
         client.publish(subject.clone(), sent.to_string().into()).await?;
@@ -45,7 +45,7 @@ async fn publish(client: Client, subject: String, stop: Arc<AtomicBool>) -> Resu
         client.flush().await?;
         tokio::task::yield_now().await;
     }
-    Ok(sent)
+    Ok((sent, client))
 }
 
 /// Waits until new handshakes show the certificate that lies in `file`.
@@ -120,9 +120,11 @@ async fn fifty_publishers_notice_nothing() -> Result<()> {
 
     rotate_everything(&scene).await?;
     stop.store(true, Ordering::Relaxed);
-    let mut sent = 0;
+    let (mut sent, mut clients) = (0, Vec::new());
     while let Some(one) = within("the publishers", publishing.join_next()).await? {
-        sent += one??;
+        let (count, client) = one??;
+        sent += count;
+        clients.push(client);
     }
     // Each connection has its own way through; the gateway's messages share the link, in order.
     eventually("everything sent", || async {

@@ -18,7 +18,7 @@ struct Floor {
     never: &'static [&'static str],
 }
 
-const FLOORS: [Floor; 7] = [
+const FLOORS: [Floor; 8] = [
     Floor { package: "gatehouse-wire", ours: &[], never: &["tokio", "rustls", "tokio-rustls", "tracing"] },
     Floor { package: "gatehouse-subject", ours: &[], never: &["serde", "tokio"] },
     Floor { package: "gatehouse-identity", ours: &["gatehouse-subject"], never: &["axum", "async-nats"] },
@@ -29,12 +29,18 @@ const FLOORS: [Floor; 7] = [
         never: &["axum", "async-nats", "clap", "toml"],
     },
     Floor {
+        package: "gatehouse-node",
+        ours: &["gatehouse-broker", "gatehouse-daemon", "gatehouse-identity"],
+        never: &["axum", "async-nats", "clap"],
+    },
+    Floor {
         package: "event-gateway",
         ours: &[
             "certs-dev",
             "gatehouse-broker",
             "gatehouse-daemon",
             "gatehouse-identity",
+            "gatehouse-node",
             "gatehouse-subject",
             "gatehouse-wire",
         ],
@@ -46,6 +52,7 @@ const FLOORS: [Floor; 7] = [
             "gatehouse-broker",
             "gatehouse-daemon",
             "gatehouse-identity",
+            "gatehouse-node",
             "gatehouse-subject",
             "gatehouse-wire",
         ],
@@ -183,6 +190,7 @@ fn sockets_timers_and_tasks_stay_where_the_floors_say() -> Result<()> {
         "crates/broker/src/server.rs",
         "crates/daemon/",
         "crates/identity/src/rotate/",
+        "crates/node/",
         "gateway/src/",
         "internal-bus/src/",
         "tests/",
