@@ -36,10 +36,19 @@ fn report(file: &Path, loaded: &Loaded) -> Vec<String> {
         lines.push(format!("  issuer    {} for {audience} ({algorithms})", issuer.issuer));
     }
     let roles: Vec<&str> = config.roles.iter().map(|role| role.name.as_str()).collect();
-    lines.push(format!("  rights    {} bindings to {} roles: {}", config.bindings.len(), roles.len(), roles.join(", ")));
+    lines.push(format!(
+        "  rights    {} bindings to {} roles: {}",
+        config.bindings.len(),
+        roles.len(),
+        roles.join(", ")
+    ));
     for route in &config.routes {
         let to = route.to.as_ref().map(|to| format!(" as {to}")).unwrap_or_default();
-        lines.push(format!("  route     {} {}{to}", route.subject, format!("{:?}", route.direction).to_lowercase()));
+        lines.push(format!(
+            "  route     {} {}{to}",
+            route.subject,
+            format!("{:?}", route.direction).to_lowercase()
+        ));
     }
     lines.push(format!("  link      {}", link(config)));
     if !config.admin.disabled {
@@ -67,7 +76,11 @@ fn link(config: &Config) -> String {
         Some(listen) => format!("waits on {} for {}", listen.address(), listen.peers.join(", ")),
         // Credentials in a URL are nobody's business here.
         None => {
-            let hosts = config.link.urls.iter().map(|url| url.rsplit_once('@').map_or(url.as_str(), |(_, host)| host));
+            let hosts = config
+                .link
+                .urls
+                .iter()
+                .map(|url| url.rsplit_once('@').map_or(url.as_str(), |(_, host)| host));
             format!("dials {}", hosts.collect::<Vec<_>>().join(", "))
         }
     }

@@ -11,7 +11,7 @@ use crate::client::{self, Publish, Request, Subscribe};
 use crate::health::{self, HealthCheck};
 use crate::token_cmd::{self, Token};
 use crate::up::{self, Up};
-use crate::{process, output};
+use crate::{output, process};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -117,7 +117,8 @@ impl Gateway {
         let local = server.local_client("probe", Arc::new(Grant::unrestricted("probe")));
         tasks.spawn(probe.run(local));
         let clients = open_door(config, &server, &around.reloads, Arc::clone(&authenticator) as _)?;
-        credentials_file(config, &credential, clients).write(&config.service.health_check_credentials_file)?;
+        credentials_file(config, &credential, clients)
+            .write(&config.service.health_check_credentials_file)?;
         Ok(Self { server, clients, leafnodes, probe: state, authenticator, _tasks: tasks })
     }
 
@@ -142,7 +143,10 @@ fn server_name(configured: &str) -> String {
     format!("event-gateway-{}", random.collect::<String>())
 }
 
-fn authenticator(config: &Config, credential: HealthCredential) -> Result<GatewayAuthenticator, GatewayError> {
+fn authenticator(
+    config: &Config,
+    credential: HealthCredential,
+) -> Result<GatewayAuthenticator, GatewayError> {
     let issuers = config.issuers.iter().filter_map(Issuer::to_verifier).collect();
     let verifier = TokenVerifier::new(issuers).map_err(GatewayError::Keys)?;
     let verifier = verifier.with_max_token(config.service.max_token_bytes.as_usize());

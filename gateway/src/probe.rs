@@ -105,7 +105,9 @@ impl ProbeState {
         let detail = match outcome {
             Outcome::None => "no probe was made yet",
             Outcome::Answered => "an event went to the bus and back",
-            Outcome::NoResponder => "the link is up; nothing on the other side answers, so that is all that is known",
+            Outcome::NoResponder => {
+                "the link is up; nothing on the other side answers, so that is all that is known"
+            }
             Outcome::TimedOut => "the bus did not answer in time",
             Outcome::LinkDown => "no link is up",
             Outcome::Failed => "the probe could not be made",
@@ -128,7 +130,9 @@ impl ProbeState {
         match outcome {
             Outcome::Answered => tracing::info!(round_trip = ?took, "an event went to the bus and back"),
             Outcome::NoResponder => {
-                tracing::info!("the link is up, nothing on the other side answers {PROBE_SUBJECT}: taken as ready");
+                tracing::info!(
+                    "the link is up, nothing on the other side answers {PROBE_SUBJECT}: taken as ready"
+                );
             }
             Outcome::LinkDown if before == Outcome::None => tracing::info!("waiting for the link to the bus"),
             _ => tracing::warn!(outcome = outcome.word(), "no event gets through to the bus"),
@@ -146,13 +150,19 @@ impl ProbeState {
         metrics.register_sampled("probe_round_trip_seconds", help, SampleKind::Gauge, &[], move || {
             trip.round_trip().map(|took| (Vec::new(), took.as_secs_f64())).into_iter().collect()
         });
-        metrics.register_sampled("probes", "Probes through the link.", SampleKind::Counter, &["outcome"], move || {
-            let count = |outcome: Outcome| {
-                let count = counts.counts[outcome as usize].load(Ordering::Relaxed);
-                (vec![outcome.word().to_owned()], count as f64)
-            };
-            Outcome::ALL.into_iter().skip(1).map(count).collect()
-        });
+        metrics.register_sampled(
+            "probes",
+            "Probes through the link.",
+            SampleKind::Counter,
+            &["outcome"],
+            move || {
+                let count = |outcome: Outcome| {
+                    let count = counts.counts[outcome as usize].load(Ordering::Relaxed);
+                    (vec![outcome.word().to_owned()], count as f64)
+                };
+                Outcome::ALL.into_iter().skip(1).map(count).collect()
+            },
+        );
     }
 }
 

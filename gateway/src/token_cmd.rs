@@ -147,7 +147,11 @@ fn source(args: &Token) -> Result<Source, TokenCommandError> {
         return of_config(&config);
     }
     let issuer = DevIssuer::load_or_create(&args.dir.join(ISSUER_FOLDER))?;
-    Ok(Source { key: key_of(&issuer)?, issuer: DEV_ISSUER.to_owned(), audience: vec![DEV_AUDIENCE.to_owned()] })
+    Ok(Source {
+        key: key_of(&issuer)?,
+        issuer: DEV_ISSUER.to_owned(),
+        audience: vec![DEV_AUDIENCE.to_owned()],
+    })
 }
 
 /// The first configured issuer whose JWK set was made by a development issuer.

@@ -72,7 +72,8 @@ impl GatewayAuthenticator {
         }
         let now = (self.now)();
         let certificate = self.certificate(login)?;
-        let claims = token.map(|token| self.verifier.verify(token, now)).transpose().map_err(refused_token)?;
+        let claims =
+            token.map(|token| self.verifier.verify(token, now)).transpose().map_err(refused_token)?;
         if claims.is_none() && certificate.is_none() {
             return Err(Denied::new("no_credentials", "neither a token nor a certificate was presented"));
         }

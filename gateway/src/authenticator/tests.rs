@@ -177,7 +177,9 @@ async fn the_health_check_has_its_own_subjects_alone() {
     let file = crate::health::CredentialFile::new(&world.health, "127.0.0.1:1".parse().unwrap(), Vec::new());
     let grant = world.login(bearer(file.token)).await.unwrap();
     assert_eq!((&*grant.identity, grant.isolate_inbox), (HEALTH_IDENTITY, true));
-    assert!(grant.rights.may_publish(b"healthcheck.bus") && grant.rights.may_subscribe(b"healthcheck.>", None));
+    assert!(
+        grant.rights.may_publish(b"healthcheck.bus") && grant.rights.may_subscribe(b"healthcheck.>", None)
+    );
     assert!(!grant.rights.may_publish(b"orders.acme.x") && !grant.rights.may_subscribe(b">", None));
 }
 

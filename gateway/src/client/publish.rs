@@ -1,10 +1,10 @@
 //! `event-gateway pub`.
 
-use clap::Args;
 use async_nats::header::{HeaderName, HeaderValue};
+use clap::Args;
 
-use super::connection::{self, Connection};
 use super::ClientError;
+use super::connection::{self, Connection};
 use crate::output::say;
 
 /// Arguments of `pub`.

@@ -63,7 +63,10 @@ pub async fn run(args: &Subscribe) -> Result<(), ClientError> {
         if let (Some(text), Some(reply)) = (&args.reply, message.reply.clone()) {
             let asked = String::from_utf8_lossy(&message.payload);
             let answer = text.replace("{}", &asked);
-            client.publish(reply, answer.into()).await.map_err(|error| ClientError::Lost(error.to_string()))?;
+            client
+                .publish(reply, answer.into())
+                .await
+                .map_err(|error| ClientError::Lost(error.to_string()))?;
         }
     }
     // What is on its way out, answers above all, is still sent; a connection that is gone has nothing to lose.

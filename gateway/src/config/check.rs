@@ -58,7 +58,8 @@ fn frontend(config: &Config, problems: &mut Problems<'_>) {
         if let Some(name) = &tls.server_name
             && let Err(error) = name.parse::<HostPattern>()
         {
-            problems.at(KeyPath::root().key("frontend_tls").index(index).key("server_name"), error.to_string());
+            problems
+                .at(KeyPath::root().key("frontend_tls").index(index).key("server_name"), error.to_string());
         }
     }
 }
@@ -127,7 +128,9 @@ fn routes(config: &Config, problems: &mut Problems<'_>) {
 fn link(config: &Config, problems: &mut Problems<'_>) {
     let link = &config.link;
     match (&link.listen, link.urls.is_empty()) {
-        (None, true) => problems.at("link", "expected `urls` to dial, or `listen` to wait for the bus to dial"),
+        (None, true) => {
+            problems.at("link", "expected `urls` to dial, or `listen` to wait for the bus to dial")
+        }
         (Some(_), false) => problems.at("link.listen", "goes instead of `urls`, not with it"),
         (Some(listen), true) => {
             if listen.peers.is_empty() && !listen.plaintext {

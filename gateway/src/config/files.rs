@@ -27,7 +27,10 @@ fn frontend(config: &Config, problems: &mut Problems<'_>) {
         }
     }
     let clients = config.client_certificates.mode != CertificateMode::None;
-    if sound && clients && let Err(error) = tls.build() {
+    if sound
+        && clients
+        && let Err(error) = tls.build()
+    {
         problems.at("client_certificates", error.to_string());
     }
 }

@@ -7,8 +7,7 @@ use identity::token::{Algorithm, DEFAULT_LEEWAY, IssuerConfig, KeySource, algori
 use serde::{Deserialize, Serialize};
 
 /// Names of the algorithms there are.
-const ALGORITHMS: &str =
-    "RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA, and with `secret_file` HS256, HS384, HS512";
+const ALGORITHMS: &str = "RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA, and with `secret_file` HS256, HS384, HS512";
 
 /// One issuer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,8 +78,13 @@ impl Issuer {
             let entry = || key("algorithms").index(index);
             match algorithm(name) {
                 None => problems.at(entry(), format!("expected one of {ALGORITHMS}")),
-                Some(_) if self.reserved().is_none() && name.starts_with("HS") != self.secret_file.is_some() => {
-                    problems.at(entry(), "HS256, HS384 and HS512 go with `secret_file`, all others with public keys");
+                Some(_)
+                    if self.reserved().is_none() && name.starts_with("HS") != self.secret_file.is_some() =>
+                {
+                    problems.at(
+                        entry(),
+                        "HS256, HS384 and HS512 go with `secret_file`, all others with public keys",
+                    );
                 }
                 Some(_) => {}
             }
@@ -90,7 +94,8 @@ impl Issuer {
 
     fn check_sources(&self, at: &KeyPath, problems: &mut Problems<'_>) {
         if let Some(name) = self.reserved() {
-            let message = "not yet supported: fetching keys comes with the next release; use `jwks_file` until then";
+            let message =
+                "not yet supported: fetching keys comes with the next release; use `jwks_file` until then";
             problems.at(at.clone().key(name), message);
             return;
         }

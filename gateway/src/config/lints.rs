@@ -9,13 +9,18 @@ use super::{CertificateMode, Config};
 pub(super) fn lints(config: &Config) -> Vec<String> {
     let mut found = Vec::new();
     if config.service.disable_frontend_tls {
-        found.push("clients connect in clear: meant for use behind a proxy that ends TLS (disable_frontend_tls)".into());
+        found.push(
+            "clients connect in clear: meant for use behind a proxy that ends TLS (disable_frontend_tls)"
+                .into(),
+        );
         if !config.frontend_tls.is_empty() {
             found.push("[[frontend_tls]] has no effect while disable_frontend_tls is set".into());
         }
     }
     if config.issuers.is_empty() && config.client_certificates.mode == CertificateMode::None {
-        found.push("neither [[issuers]] nor [client_certificates]: nobody but the health check gets in".into());
+        found.push(
+            "neither [[issuers]] nor [client_certificates]: nobody but the health check gets in".into(),
+        );
     }
     if config.bindings.is_empty() {
         found.push("no [[bindings]]: nobody has any rights".into());
@@ -27,7 +32,9 @@ pub(super) fn lints(config: &Config) -> Vec<String> {
         found.push(format!("the route `{}` lets everything cross", route.subject));
     }
     let clear = |url: &String| parse_url(url).is_ok_and(|url| !url.tls) && config.link.tls.is_none();
-    if config.link.urls.iter().any(clear) || config.link.listen.as_ref().is_some_and(|listen| listen.plaintext) {
+    if config.link.urls.iter().any(clear)
+        || config.link.listen.as_ref().is_some_and(|listen| listen.plaintext)
+    {
         found.push("the link is not encrypted, and the other end not verified".into());
     }
     if let Ok(policy) = Policy::compile(&config.policy()) {

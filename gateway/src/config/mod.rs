@@ -297,8 +297,11 @@ impl Config {
         let at = |path: &mut PathBuf| *path = folder.join(&*path);
         let service = &mut self.service;
         at(&mut service.health_check_credentials_file);
-        let optional =
-            [&mut service.health_check_cert_path, &mut service.health_check_key_path, &mut service.ports_file];
+        let optional = [
+            &mut service.health_check_cert_path,
+            &mut service.health_check_key_path,
+            &mut service.ports_file,
+        ];
         optional.into_iter().flatten().for_each(at);
         service.pid_file.as_mut().into_iter().for_each(at);
         for tls in &mut self.frontend_tls {

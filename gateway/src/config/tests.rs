@@ -75,7 +75,12 @@ fn a_sound_configuration() {
 type Mistake = (&'static str, &'static str, &'static str, &'static str);
 
 const MISTAKES: [Mistake; 27] = [
-    ("unknown key", "host = ", "hots = ", "gateway.toml:3:1: service.hots: unknown key; did you mean `host`?"),
+    (
+        "unknown key",
+        "host = ",
+        "hots = ",
+        "gateway.toml:3:1: service.hots: unknown key; did you mean `host`?",
+    ),
     (
         "plaintext for others",
         "host = \"127.0.0.1\"",
@@ -189,7 +194,12 @@ const MISTAKES: [Mistake; 27] = [
         "gateway.toml:18:22: roles[0].publish.allow[0]: `orders.{{claim.tenant}}.>`: `claim.tenant` names no fact; expected claims.<name> or \
          certificate.<identity|uri|dns|email|cn>",
     ),
-    ("binding", "role = \"partner\"", "role = \"partners\"", "gateway.toml:20:1: bindings[0]: there is no role `partners`"),
+    (
+        "binding",
+        "role = \"partner\"",
+        "role = \"partners\"",
+        "gateway.toml:20:1: bindings[0]: there is no role `partners`",
+    ),
     (
         "route's subject",
         "subject = \"orders.>\"",
@@ -256,7 +266,8 @@ fn every_mistake_at_its_place() {
 
 #[test]
 fn all_mistakes_at_once() {
-    let text = SOUND.replace("ES256", "none").replace("orders.>\"\n", "a..b\"\n").replace("tls://", "http://");
+    let text =
+        SOUND.replace("ES256", "none").replace("orders.>\"\n", "a..b\"\n").replace("tls://", "http://");
     let errors = parse(&text).unwrap_err();
     let keys: Vec<_> = errors.errors().iter().map(|error| error.key().to_string()).collect();
     assert_eq!(keys, ["issuers[0].algorithms[0]", "routes[0].subject", "link.urls[0]"]);
@@ -312,12 +323,20 @@ fn what_is_probably_not_meant() {
     for (from, to, expected) in [
         ("subject = \"orders.>\"", "subject = \">\"", "the route `>` lets everything cross"),
         ("tls://bus", "nats-leaf://bus", ""),
-        ("role = \"partner\"\nissuer = \"https://login.example.com\"", "role = \"partner\"\nissuer = \"x\"", "no issuer `x`"),
+        (
+            "role = \"partner\"\nissuer = \"https://login.example.com\"",
+            "role = \"partner\"\nissuer = \"x\"",
+            "no issuer `x`",
+        ),
     ] {
         let loaded = parse(&SOUND.replacen(from, to, 1)).unwrap();
-        assert!(loaded.warnings.iter().any(|warning| warning.contains(expected)) || expected.is_empty(), "{to}");
+        assert!(
+            loaded.warnings.iter().any(|warning| warning.contains(expected)) || expected.is_empty(),
+            "{to}"
+        );
     }
-    let bare = "[service]\nhost = \"127.0.0.1\"\ndisable_frontend_tls = true\n[link]\nurls = [\"nats-leaf://a\"]\n";
+    let bare =
+        "[service]\nhost = \"127.0.0.1\"\ndisable_frontend_tls = true\n[link]\nurls = [\"nats-leaf://a\"]\n";
     assert_eq!(parse(bare).unwrap().warnings.len(), 5);
 }
 
@@ -375,7 +394,8 @@ mod reference {
         let limits = serde_json::to_value(Limits::default());
         for section in [service, clients, limits] {
             for key in section.unwrap().as_object().unwrap().keys() {
-                let known = text.lines().any(|line| line.split_once(" = ").is_some_and(|(name, _)| name == key));
+                let known =
+                    text.lines().any(|line| line.split_once(" = ").is_some_and(|(name, _)| name == key));
                 assert!(known, "{key} is not in config/gateway.toml");
             }
         }

@@ -97,7 +97,11 @@ async fn attempt(file: &CredentialFile) -> Result<String, HealthError> {
     let client = connect(file).await?;
     let through = |reason: String| HealthError::Through { url: file.url.clone(), reason };
     match client.request(PROBE_SUBJECT, "".into()).await {
-        Ok(_) => Ok(format!("ok: an event went through {} to the bus and back in {:.1?}", file.url, began.elapsed())),
+        Ok(_) => Ok(format!(
+            "ok: an event went through {} to the bus and back in {:.1?}",
+            file.url,
+            began.elapsed()
+        )),
         Err(error) if error.kind() == RequestErrorKind::NoResponders => {
             let report = own_report(&client).await.map_err(through)?;
             if report.links == 0 {

@@ -120,7 +120,8 @@ impl CredentialFile {
     /// # Errors
     /// [`CredentialError`].
     pub fn read(path: &Path) -> Result<Self, CredentialError> {
-        let text = fs::read(path).map_err(|source| CredentialError::File { path: path.to_owned(), source })?;
+        let text =
+            fs::read(path).map_err(|source| CredentialError::File { path: path.to_owned(), source })?;
         // The parser's error could repeat what it read.
         serde_json::from_slice(&text).map_err(|_| CredentialError::Content { path: path.to_owned() })
     }

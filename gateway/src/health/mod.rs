@@ -5,7 +5,7 @@ mod credential;
 mod pinned;
 mod responder;
 
-pub use command::{HealthCheck, run};
-pub use credential::{CredentialError, CredentialFile, HealthCredential};
+pub use command::{HealthCheck, HealthError, run};
 pub(crate) use credential::write_private;
+pub use credential::{CredentialError, CredentialFile, HealthCredential};
 pub use responder::{LinkReport, answer};

@@ -59,7 +59,8 @@ and its answer back, in {took:.1?}.
         bus_admin = ports.bus_admin(),
         root = layout.root().display(),
         token_title = bold("Token"),
-        token_note = dim(&format!("(tenant {TENANT}, good for a day, also in {})", layout.token_file().display())),
+        token_note =
+            dim(&format!("(tenant {TENANT}, good for a day, also in {})", layout.token_file().display())),
         title = bold("Paste into other terminals:"),
         first = dim("# 1. inside: a service subscribes, with its certificate"),
         second = dim("# 2. outside: a partner publishes, with its token"),

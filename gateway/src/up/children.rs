@@ -27,12 +27,13 @@ pub struct Ended {
     name: &'static str,
     how: String,
     log: PathBuf,
-    last_lines: String,
+    /// The last lines of its log.
+    pub(super) last_lines: Vec<String>,
 }
 
 impl fmt::Display for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ended ({}); the end of its log, {}:\n{}", self.name, self.how, self.log.display(), self.last_lines)
+        write!(f, "{} ended by itself ({}); its log is {}", self.name, self.how, self.log.display())
     }
 }
 
@@ -45,7 +46,11 @@ pub(super) struct Child {
 
 impl Child {
     /// Starts the program `name` that lies next to this one, with its configuration in `layout`.
-    pub(super) fn start(name: &'static str, layout: &Layout, variables: &[Variable]) -> Result<Self, UpError> {
+    pub(super) fn start(
+        name: &'static str,
+        layout: &Layout,
+        variables: &[Variable],
+    ) -> Result<Self, UpError> {
         let program = program(name)?;
         let config = if name == "internal-bus" { layout.bus_config() } else { layout.gateway_config() };
         let log = layout.log(name);
@@ -89,12 +94,12 @@ impl Child {
         Ok(())
     }
 
-    fn last_lines(&self) -> String {
+    fn last_lines(&self) -> Vec<String> {
         let text = fs::read(&self.log).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().collect();
         let first = lines.len().saturating_sub(LAST_LINES);
-        lines.get(first..).unwrap_or_default().iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+        lines.get(first..).unwrap_or_default().iter().map(ToString::to_string).collect()
     }
 }
 

@@ -50,7 +50,10 @@ impl<'a> Demo<'a> {
                 .require_tls(true)
                 .add_root_certificates(layout.cert("internal-ca.crt"))
                 .add_client_certificate(layout.cert("orders.crt"), layout.cert("orders.key"));
-            options.connect(format!("tls://{}", ports.bus())).await.map_err(|error| format!("the bus: {error}"))
+            options
+                .connect(format!("tls://{}", ports.bus()))
+                .await
+                .map_err(|error| format!("the bus: {error}"))
         };
         let inside = until(deadline, layout, connect).await?;
         let subscribed = inside.queue_subscribe(SERVICE_SUBJECT, "orders".into()).await;
@@ -113,7 +116,11 @@ where
 }
 
 fn nothing_through(layout: &Layout, last: &str) -> UpError {
-    UpError::NothingThrough { seconds: PATIENCE.as_secs(), last: last.to_owned(), logs: layout.root().join("logs") }
+    UpError::NothingThrough {
+        seconds: PATIENCE.as_secs(),
+        last: last.to_owned(),
+        logs: layout.root().join("logs"),
+    }
 }
 
 async fn serve(inside: &Client, requests: &mut Subscriber) {

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use identity::token::DevIssuer;
 
 use super::UpError;
-use crate::output::note;
 use crate::token_cmd::{CONFIG_FILE, DEV_AUDIENCE, DEV_ISSUER, ISSUER_FOLDER};
 
 /// Name of the bus's configuration.
@@ -23,6 +22,7 @@ const IGNORE: &str = "# Development keys and data: nothing here belongs into a r
 pub(super) struct Layout {
     root: PathBuf,
     issuer: DevIssuer,
+    remarks: Vec<String>,
 }
 
 impl Layout {
@@ -34,18 +34,24 @@ impl Layout {
         made(&root.join("logs"))?;
         write_if_missing(&root.join(".gitignore"), IGNORE)?;
         let certs = root.join("certs");
+        let mut remarks = Vec::new();
         if !certs.join("internal-ca.crt").exists() {
             certs_dev::init(&certs, false)?;
-            note(&format!("certificates made in {}", certs.display()))?;
+            remarks.push(format!("certificates made in {}", certs.display()));
         }
         let issuer = DevIssuer::load_or_create(&root.join(ISSUER_FOLDER))?;
-        let layout = Self { root, issuer };
+        let mut layout = Self { root, issuer, remarks };
         for (path, text) in [(layout.gateway_config(), gateway_toml()), (layout.bus_config(), bus_toml())] {
             if write_if_missing(&path, &text)? {
-                note(&format!("configuration written to {}", path.display()))?;
+                layout.remarks.push(format!("configuration written to {}", path.display()));
             }
         }
         Ok(layout)
+    }
+
+    /// What was made, in words.
+    pub(super) fn remarks(&self) -> &[String] {
+        &self.remarks
     }
 
     pub(super) fn root(&self) -> &Path {

@@ -115,7 +115,7 @@ pub async fn run(args: &Up) -> Result<(), UpError> {
     let mut signals = Signals::new()?;
     let layout = Layout::prepare(&args.dir)?;
     let ports = Ports::choose(&args.ports, &layout)?;
-    ports.remarks().iter().try_for_each(|remark| note(remark))?;
+    layout.remarks().iter().chain(ports.remarks()).try_for_each(|remark| note(remark))?;
     let mut bus = Child::start("internal-bus", &layout, &ports.of_bus())?;
     let mut gateway = match Child::start("event-gateway", &layout, &ports.of_gateway()) {
         Ok(gateway) => gateway,
@@ -131,8 +131,10 @@ pub async fn run(args: &Up) -> Result<(), UpError> {
         ended = bus.ended() => Err(UpError::Ended(ended)),
         ended = gateway.ended() => Err(UpError::Ended(ended)),
     };
-    if outcome.is_ok() {
-        note("\nstopping ...")?;
+    match &outcome {
+        Ok(()) => note("\nstopping ...")?,
+        Err(UpError::Ended(ended)) => ended.last_lines.iter().try_for_each(|line| note(line))?,
+        Err(_) => {}
     }
     // The door first: what has come in still gets through.
     let stopped = gateway.stop().await;

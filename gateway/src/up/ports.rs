@@ -58,11 +58,19 @@ impl Ports {
         let gateway = read(&layout.gateway_config())?;
         let bus = read(&layout.bus_config())?;
         let number = |document: &Value, pointer: &str, default: u16| {
-            document.pointer(pointer).and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok()).unwrap_or(default)
+            document
+                .pointer(pointer)
+                .and_then(Value::as_u64)
+                .and_then(|port| u16::try_from(port).ok())
+                .unwrap_or(default)
         };
         let mut chooser = Chooser::default();
         Ok(Self {
-            gateway: chooser.choose("the gateway", wanted.gateway, number(&gateway, "/service/port", 4222))?,
+            gateway: chooser.choose(
+                "the gateway",
+                wanted.gateway,
+                number(&gateway, "/service/port", 4222),
+            )?,
             bus: chooser.choose("the bus", wanted.bus, number(&bus, "/service/port", 10132))?,
             link: chooser.choose("the link", wanted.link, number(&bus, "/leafnodes/port", 7422))?,
             gateway_admin: chooser.choose(
@@ -106,10 +114,12 @@ impl Ports {
 
     /// Overrides for the gateway's process, where ports deviate from its configuration.
     pub(super) fn of_gateway(&self) -> Vec<Variable> {
-        let link = self.link.moved().map(|port| {
-            ("GATEHOUSE_LINK__URLS", OsString::from(format!("[\"tls://{}\"]", local(port))))
-        });
-        let ports = [("GATEHOUSE_SERVICE__PORT", self.gateway), ("GATEHOUSE_ADMIN__PORT", self.gateway_admin)];
+        let link = self
+            .link
+            .moved()
+            .map(|port| ("GATEHOUSE_LINK__URLS", OsString::from(format!("[\"tls://{}\"]", local(port)))));
+        let ports =
+            [("GATEHOUSE_SERVICE__PORT", self.gateway), ("GATEHOUSE_ADMIN__PORT", self.gateway_admin)];
         overrides(&ports).chain(link).collect()
     }
 
@@ -186,7 +196,9 @@ mod tests {
         assert_ne!(choice.used, port);
         assert_eq!(choice.moved(), Some(choice.used));
         assert_eq!(chooser.remarks, [format!("port {port} is taken: the bus uses {}", choice.used)]);
-        assert!(matches!(chooser.choose("x", Some(port), 1), Err(UpError::PortTaken(taken)) if taken == port));
+        assert!(
+            matches!(chooser.choose("x", Some(port), 1), Err(UpError::PortTaken(taken)) if taken == port)
+        );
     }
 
     #[test]
