@@ -1,4 +1,4 @@
-//! The bench compares a stock server with itself: every run must be valid and show figures on both sides.
+//! Short runs of the bench itself: every one must be valid, on a stock server against itself and on our two processes.
 
 use std::env;
 use std::fs::{self, OpenOptions};
@@ -8,25 +8,34 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// Short ones that together use every way of starting servers and every kind of load.
+/// Together they use every way of starting servers and every kind of load that is quickly done.
 const SCENARIOS: [&str; 8] =
     ["pub:16", "pubsub:128", "fanout:6", "queue:16", "many:500", "rr:8", "conns:mtls", "whole-way"];
 
 #[test]
 fn a_stock_server_against_itself() {
-    let peers = env::var_os("GATEHOUSE_PEERS")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/peers"), PathBuf::from);
-    let server = peers.join("bin/nats-server");
-    if !server.exists() {
-        return skip("nats-server is not installed");
+    if let Some(server) = nats_server() {
+        all_runs_are_valid(&server, &server);
     }
+}
+
+#[test]
+fn our_processes_against_a_stock_server() {
+    let Some(server) = nats_server() else { return };
+    match env::var_os("GATEHOUSE_BIN_DIR") {
+        Some(ours) => all_runs_are_valid(Path::new(&ours), &server),
+        None => skip("our_processes_against_a_stock_server", "`tests/run` builds the binaries this needs"),
+    }
+}
+
+fn all_runs_are_valid(ours: &Path, theirs: &Path) {
     let dir = tempfile::tempdir().unwrap();
     let json = dir.path().join("runs.jsonl");
     let output = Command::new(env!("CARGO_BIN_EXE_bench"))
         .arg("run")
         .args(SCENARIOS)
         .args(["--reps", "1", "--secs", "0.1", "--quiet-wait", "0"])
-        .args([Path::new("--ours"), &server, Path::new("--nats-server"), &server, Path::new("--json"), &json])
+        .args([Path::new("--ours"), ours, Path::new("--nats-server"), theirs, Path::new("--json"), &json])
         .output()
         .unwrap();
     let log = String::from_utf8_lossy(&output.stderr);
@@ -42,9 +51,21 @@ fn a_stock_server_against_itself() {
     assert_eq!(table.stdout, output.stdout, "the table from the file differs");
 }
 
+/// The one `tests/run` installs.
+fn nats_server() -> Option<PathBuf> {
+    let peers = env::var_os("GATEHOUSE_PEERS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/peers"), PathBuf::from);
+    let server = peers.join("bin/nats-server");
+    if server.exists() {
+        return Some(server);
+    }
+    skip(std::thread::current().name().unwrap_or_default(), "nats-server is not installed");
+    None
+}
+
 /// Counted by `tests/run`, so that a skipped test is never taken for a passed one.
-fn skip(reason: &str) {
-    let line = format!("self_check: {reason}\n");
+fn skip(test: &str, reason: &str) {
+    let line = format!("self_check::{test}: {reason}\n");
     eprint!("skipped: {line}");
     if let Some(path) = env::var_os("GATEHOUSE_SKIPS")
         && let Ok(mut file) = OpenOptions::new().append(true).create(true).open(path)
