@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 /// Open files that suffice for every scenario, in this process and in a server (each inherits the limit).
 const ENOUGH: u64 = 8_192;
 /// Set on the second start, so that there is no third.
-const RAISED: &str = "GATEHOUSE_BENCH_FILES_RAISED";
+const RAISED: &str = "BENCH_OPEN_FILES_RAISED";
 
 /// Makes sure that enough files may be open, by starting this program again from a shell with a higher
 /// limit: it does not return then.

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use anyhow::Result;
 use serde_json::Value;
 
 /// Together they use every way of starting servers and every kind of load that is quickly done.
@@ -13,42 +14,41 @@ const SCENARIOS: [&str; 8] =
     ["pub:16", "pubsub:128", "fanout:6", "queue:16", "many:500", "rr:8", "conns:mtls", "whole-way"];
 
 #[test]
-fn a_stock_server_against_itself() {
-    if let Some(server) = nats_server() {
-        all_runs_are_valid(&server, &server);
-    }
+fn a_stock_server_against_itself() -> Result<()> {
+    nats_server().map_or(Ok(()), |server| all_runs_are_valid(&server, &server))
 }
 
 #[test]
-fn our_processes_against_a_stock_server() {
-    let Some(server) = nats_server() else { return };
-    match env::var_os("GATEHOUSE_BIN_DIR") {
-        Some(ours) => all_runs_are_valid(Path::new(&ours), &server),
-        None => skip("our_processes_against_a_stock_server", "`tests/run` builds the binaries this needs"),
-    }
+fn our_processes_against_a_stock_server() -> Result<()> {
+    let Some(server) = nats_server() else { return Ok(()) };
+    let Some(ours) = env::var_os("GATEHOUSE_BIN_DIR") else {
+        skip("our_processes_against_a_stock_server", "`tests/run` builds the binaries this needs");
+        return Ok(());
+    };
+    all_runs_are_valid(Path::new(&ours), &server)
 }
 
-fn all_runs_are_valid(ours: &Path, theirs: &Path) {
-    let dir = tempfile::tempdir().unwrap();
+fn all_runs_are_valid(ours: &Path, theirs: &Path) -> Result<()> {
+    let dir = tempfile::tempdir()?;
     let json = dir.path().join("runs.jsonl");
     let output = Command::new(env!("CARGO_BIN_EXE_bench"))
         .arg("run")
         .args(SCENARIOS)
         .args(["--reps", "1", "--secs", "0.1", "--quiet-wait", "0"])
         .args([Path::new("--ours"), ours, Path::new("--nats-server"), theirs, Path::new("--json"), &json])
-        .output()
-        .unwrap();
+        .output()?;
     let log = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{log}");
     let runs: Vec<Value> =
-        fs::read_to_string(&json).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        fs::read_to_string(&json)?.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     assert_eq!(runs.len(), 2 * SCENARIOS.len(), "{log}");
     for run in &runs {
         assert!(run["error"].is_null(), "{run}");
         assert!(run["readings"][0]["value"].as_f64() > Some(0.0), "{run}");
     }
-    let table = Command::new(env!("CARGO_BIN_EXE_bench")).arg("table").arg(&json).output().unwrap();
+    let table = Command::new(env!("CARGO_BIN_EXE_bench")).arg("table").arg(&json).output()?;
     assert_eq!(table.stdout, output.stdout, "the table from the file differs");
+    Ok(())
 }
 
 /// The one `tests/run` installs.

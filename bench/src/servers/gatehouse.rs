@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
 use super::pki::{BUS, GATEWAY, ISSUER_KEY, Pki};
+use super::process::command;
 
 /// Issuer of the publisher's token.
 const ISSUER: &str = "https://bench.example";
@@ -92,7 +92,7 @@ port = {admin}
 
 /// A token that `event-gateway token` signs, as a user would get one for development.
 pub(crate) fn mint_token(gateway: &Path, dir: &Path, pki: &Pki) -> Result<String> {
-    let output = Command::new(gateway)
+    let output = command(gateway)
         .current_dir(dir)
         .arg("token")
         .arg("--key")

@@ -1,5 +1,6 @@
 //! One server process: started in a directory of its own, ended with its value.
 
+use std::env;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
@@ -30,7 +31,7 @@ impl ServerProcess {
     /// When it can't be started, ends, or does not listen in time; with the end of its log.
     pub(crate) fn start(program: &Path, arguments: &[&str], dir: &Path, address: SocketAddr) -> Result<Self> {
         let log = File::create(dir.join(LOG))?;
-        let child = Command::new(program)
+        let child = command(program)
             .args(arguments)
             .current_dir(dir)
             .stdin(Stdio::null())
@@ -72,6 +73,18 @@ impl Drop for ServerProcess {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// A command for `program` in which the caller's environment overrides no configuration.
+pub(super) fn command(program: &Path) -> Command {
+    const PREFIXES: [&str; 3] = ["GATEHOUSE_", "NATS_", "OCIS_"];
+    let mut command = Command::new(program);
+    for (name, _) in env::vars_os() {
+        if PREFIXES.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 fn log_tail(log: &Path) -> String {
