@@ -11,9 +11,6 @@ use crate::pki::Pki;
 use crate::process::{Process, ProcessBuilder, binary};
 use crate::tokens::Tokens;
 
-/// Name in the gateway's certificate: what a bus sees at the other end of the link.
-pub const LINK_PEER: &str = "event-gateway";
-
 /// What differs from the usual gateway of a test: TLS outside, one issuer, role `partner` for everybody it signs,
 /// a leafnode link over mutual TLS, monitoring, every port free.
 #[derive(Clone, Debug)]
@@ -49,6 +46,12 @@ impl GatewayOptions {
             link_server_name: "internal-bus".to_owned(),
             sections: String::new(),
         }
+    }
+
+    /// A gateway that waits for the bus to dial.
+    pub fn waiting(pki: &Pki) -> Self {
+        let link = "listen = { host = \"127.0.0.1\", port = 0, peers = [\"internal-bus\"] }\n".to_owned();
+        Self { link, ..Self::dialling(pki, ([127, 0, 0, 1], 0).into()) }
     }
 
     /// The configuration as text.

@@ -25,6 +25,7 @@ macro_rules! on_both {
 
 mod address;
 mod bus;
+mod command;
 mod door;
 mod gateway;
 mod http;
@@ -44,8 +45,9 @@ mod wait;
 
 pub use address::Addresses;
 pub use bus::{BusOptions, InternalBus};
+pub use command::{Ran, run, run_binary};
 pub use door::Door;
-pub use gateway::{Gateway, GatewayOptions, LINK_PEER};
+pub use gateway::{Gateway, GatewayOptions};
 pub use http::{HttpAnswer, http_get};
 pub use link::{End, Link};
 pub use natsconf::{ConfServer, Kind};

@@ -102,6 +102,23 @@ fn dialling_conf(pki: &Pki, leafnodes: SocketAddr) -> String {
     )
 }
 
+/// `[leafnodes]` of a bus that dials `gateway` and is dialled by nobody.
+fn dialling_section(pki: &Pki, gateway: SocketAddr) -> String {
+    let [cert, key, ca] =
+        ["internal-bus.crt", "internal-bus.key", "internal-ca.crt"].map(|file| pki.text(file));
+    format!(
+        r#"
+[leafnodes]
+disabled = true
+
+[[leafnodes.remotes]]
+name = "dmz"
+urls = ["tls://{gateway}"]
+tls = {{ cert_path = "{cert}", key_path = "{key}", root_ca_path = "{ca}", server_name = "event-gateway" }}
+"#
+    )
+}
+
 impl Link {
     /// A server with a nats.conf on each side. `None` where one is not installed.
     ///
@@ -173,6 +190,24 @@ impl Link {
         let bus = InternalBus::start(&pki, &BusOptions::default()).await?;
         let proxy = Proxy::to(bus.leafnodes()?).await?;
         let (gateway, outer) = Self::gateway(&pki, proxy.address()).await?;
+        let inner = End::tls(bus.addresses.clients, pki.service("orders"), None);
+        Ok(Self { outer, inner, proxy, behind: vec![Box::new(gateway), Box::new(bus), Box::new(pki)] })
+    }
+
+    /// Our bus dials our gateway: for networks where only the inside may dial out.
+    ///
+    /// # Errors
+    /// When one does not come up.
+    pub async fn bus_to_gateway() -> Result<Self> {
+        let pki = Pki::new()?;
+        let tokens = Tokens::new(pki.dir())?;
+        let mut gateway = Gateway::start(&pki, &tokens, &GatewayOptions::waiting(&pki)).await?;
+        let proxy = Proxy::to(gateway.addresses.leafnodes.context("no leafnode listener")?).await?;
+        let mut options = BusOptions { leafnodes: None, ..BusOptions::default() };
+        options.sections = dialling_section(&pki, proxy.address());
+        let bus = InternalBus::start(&pki, &options).await?;
+        gateway.ready().await?;
+        let outer = End::tls(gateway.addresses.clients, pki.outsider(), Some(tokens.good()?));
         let inner = End::tls(bus.addresses.clients, pki.service("orders"), None);
         Ok(Self { outer, inner, proxy, behind: vec![Box::new(gateway), Box::new(bus), Box::new(pki)] })
     }

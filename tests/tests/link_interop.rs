@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, ensure};
 use async_nats::{HeaderMap, RequestErrorKind};
 use futures_util::StreamExt;
-use gatehouse_tests::{Kind, Link, count_until_end, eventually, known, next_payload, settle, within};
+use gatehouse_tests::{
+    Addresses, BusOptions, GatewayOptions, InternalBus, Kind, Link, Pki, ProcessBuilder, Tokens,
+    count_until_end, eventually, http_get, known, next_payload, settle, within,
+};
 
 async fn messages_cross_both_ways_once_and_in_order(link: &Link) -> Result<()> {
     let (outer, inner) = (link.outer.client().await?, link.inner.client().await?);
@@ -185,4 +188,77 @@ on_links! {
     bus_from_nats_conf_to_stock: Link::conf(Kind::Ours, Kind::Stock).await?;
     gateway_to_stock: Link::gateway_to_stock().await?;
     gateway_to_bus: Some(Link::gateway_to_bus().await?);
+    bus_to_gateway: Some(Link::bus_to_gateway().await?);
+}
+
+/// Starts our gateway with a certificate of another name, or from another CA, in front of our bus: the link must not
+/// come up.
+async fn refused_link(cert: &str, ca: &str) -> Result<()> {
+    let pki = Pki::new()?;
+    let tokens = Tokens::new(pki.dir())?;
+    let bus = InternalBus::start(&pki, &BusOptions::default()).await?;
+    if cert != "event-gateway" {
+        for kind in ["crt", "key"] {
+            std::fs::copy(pki.path(&format!("{cert}.{kind}")), pki.path(&format!("event-gateway.{kind}")))?;
+        }
+    }
+    let options = GatewayOptions::dialling(&pki, bus.leafnodes()?);
+    let toml = options.to_toml(&pki, &tokens).replace(&pki.text("internal-ca.crt"), &pki.text(ca));
+    std::fs::write(pki.path("refused.toml"), toml)?;
+    let program = gatehouse_tests::binary("event-gateway")?;
+    let mut process = ProcessBuilder::new(program, pki.path("refused.log"))
+        .arg("--config")
+        .arg(pki.path("refused.toml"))
+        .spawn()?;
+    let ports =
+        |_: &str| Addresses::from_ports_file(&std::fs::read_to_string(pki.path("gateway.ports")).ok()?).ok();
+    let admin = process.wait_for("a ports file", ports).await?.admin.context("no monitoring port")?;
+    let failed =
+        |log: &str| log.lines().any(|line| line.contains("WARN") || line.contains("ERROR")).then_some(());
+    process.wait_log("a word about the link", failed).await?;
+    ensure!(http_get(admin, "/readyz").await?.status == 503, "ready without a link");
+    ensure!(http_get(bus.admin()?, "/leafz").await?.json()?["leafnodes"] == 0, "the bus accepted the link");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_peer_of_another_name_does_not_link() -> Result<()> {
+    refused_link("billing", "internal-ca.crt").await
+}
+
+#[tokio::test]
+async fn a_peer_from_another_ca_does_not_link() -> Result<()> {
+    refused_link("stranger", "internal-ca.crt").await
+}
+
+#[tokio::test]
+async fn a_bus_from_another_ca_is_not_linked_to() -> Result<()> {
+    refused_link("event-gateway", "stranger-ca.crt").await
+}
+
+#[tokio::test]
+async fn publishers_outside_are_held_while_the_link_is_down_and_nothing_is_lost() -> Result<()> {
+    let link = Link::gateway_to_bus().await?;
+    let (outer, inner) = (link.outer.client().await?, link.inner.client().await?);
+    let mut sub = inner.subscribe("peer.held").await?;
+    known(&outer, "peer.held", &mut sub).await?;
+    link.proxy.cut();
+    // The gateway learns of the loss at once: its connection has ended. What comes after that is held, not lost.
+    eventually("the loss of the link", || async {
+        let answer =
+            tokio::time::timeout(std::time::Duration::from_millis(50), outer.request("peer.x", "".into()));
+        // Held: no answer at once.
+        answer.await.is_err().then_some(())
+    })
+    .await?;
+    for i in 0..100 {
+        outer.publish("peer.held", i.to_string().into()).await?;
+    }
+    outer.flush().await?;
+    link.proxy.restore();
+    for i in 0..100 {
+        let got = next_payload(&mut sub).await?;
+        ensure!(got == i.to_string(), "{got} in place of {i}");
+    }
+    Ok(())
 }
