@@ -3,14 +3,17 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use smallvec::SmallVec;
+
 use crate::conn::Conn;
 
-/// A subscription. Kept small: a busy server holds millions (72 bytes and one allocation for the texts).
+/// A subscription. Kept small: a busy server holds millions (96 bytes, counters of the handle included).
 #[derive(Debug)]
 pub(crate) struct Subscription {
     pub(crate) conn: Arc<Conn>,
     /// `subject queue tag` without separators; the lengths below cut it.
-    text: Box<[u8]>,
+    /// Short ones lie in place: one step less through memory for every look at the index.
+    text: SmallVec<[u8; 32]>,
     subject_len: u32,
     queue_len: u16,
     /// For a link: which of its crossing rules made this entry.
@@ -37,7 +40,8 @@ impl Subscription {
         weight: u32,
     ) -> Self {
         let queue = queue.unwrap_or_default();
-        let text = [subject, queue, tag].concat().into_boxed_slice();
+        let mut text = SmallVec::with_capacity(subject.len() + queue.len() + tag.len());
+        [subject, queue, tag].into_iter().for_each(|part| text.extend_from_slice(part));
         Self {
             conn,
             text,
