@@ -14,7 +14,13 @@ pub const ENV_PREFIX: &str = "GATEHOUSE_";
 pub fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .filter(|(name, _)| name.starts_with(ENV_PREFIX))
+        .filter(|(name, _)| names_a_key(name))
+}
+
+/// Every key lies in a section, so that a variable without two underscores is none of ours to judge: scripts have
+/// variables of this prefix, too.
+fn names_a_key(variable: &str) -> bool {
+    variable.strip_prefix(ENV_PREFIX).is_some_and(|rest| rest.contains("__"))
 }
 
 /// Sets in `root` what `variables` say, and tells which of them cannot be followed.
