@@ -9,8 +9,8 @@ use identity::token::DevIssuer;
 use identity::token::mint::{MintError, MintKey, mint};
 use serde_json::{Map, Value, json};
 
-use crate::config::{Config, Depth, load};
-use crate::output::say;
+use crate::config::{Config, Depth, Issuer, load};
+use crate::output::{note, say};
 use crate::up::DEFAULT_DIR;
 
 /// Arguments of `token`.
@@ -19,7 +19,8 @@ pub struct Token {
     /// Who the token is about: its claim `sub`.
     #[arg(long = "sub", alias = "subject", value_name = "NAME")]
     pub sub: String,
-    /// A gateway's configuration: the token is for its first issuer whose key lies here, too.
+    /// A gateway's configuration: the token is for its first issuer whose private key lies next to its `jwks_file`;
+    /// where that file (jwks.json) is missing, a development issuer is made.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["dir", "key"])]
     pub config: Option<PathBuf>,
     /// A directory made by `event-gateway up`, or one for a new development issuer.
@@ -54,6 +55,9 @@ pub const DEV_AUDIENCE: &str = "events";
 /// Name of the configuration in a directory made by `up`.
 pub const CONFIG_FILE: &str = "gateway.toml";
 
+/// Name of the key set a development issuer writes.
+const JWKS_FILE: &str = "jwks.json";
+
 /// Folder of the development issuer in a directory made by `up`.
 pub const ISSUER_FOLDER: &str = "issuer";
 
@@ -68,7 +72,7 @@ pub enum TokenCommandError {
     Mint(#[from] MintError),
     /// The configuration knows no issuer of ours.
     #[error(
-        "{}: no issuer with a `jwks_file` next to its private key; make one with `event-gateway token --dir DIR`",
+        "{}: no issuer whose private key is here; expected one with a `jwks_file` of the name {JWKS_FILE}",
         .0.display()
     )]
     NoIssuer(PathBuf),
@@ -154,17 +158,29 @@ fn source(args: &Token) -> Result<Source, TokenCommandError> {
     })
 }
 
-/// The first configured issuer whose JWK set was made by a development issuer.
+/// The first configured issuer whose JWK set was made by a development issuer; if there is none, one is made where
+/// the configuration already looks for its keys.
 fn of_config(path: &Path) -> Result<Source, TokenCommandError> {
     let config: Config = load(path, Depth::Text)?.config;
+    let source = |issuer: &Issuer, found: &DevIssuer| {
+        Ok(Source { key: key_of(found)?, issuer: issuer.issuer.clone(), audience: issuer.audience.clone() })
+    };
     for issuer in &config.issuers {
         let Some(folder) = issuer.jwks_file.as_deref().and_then(Path::parent) else { continue };
         if let Ok(found) = DevIssuer::load(folder) {
-            let key = key_of(&found)?;
-            return Ok(Source { key, issuer: issuer.issuer.clone(), audience: issuer.audience.clone() });
+            return source(issuer, &found);
         }
     }
-    Err(TokenCommandError::NoIssuer(path.to_owned()))
+    let absent = |issuer: &&Issuer| {
+        issuer.jwks_file.as_deref().is_some_and(|file| file.ends_with(JWKS_FILE) && !file.exists())
+    };
+    let Some(issuer) = config.issuers.iter().find(absent) else {
+        return Err(TokenCommandError::NoIssuer(path.to_owned()));
+    };
+    let folder = issuer.jwks_file.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+    let made = DevIssuer::create(folder)?;
+    note(&format!("development issuer made in {}", folder.display()))?;
+    source(issuer, &made)
 }
 
 /// The issuer's key as one of our own.
@@ -188,6 +204,9 @@ fn claim(text: &str) -> Result<(String, Value), String> {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
     use super::*;
 
     #[test]
@@ -197,5 +216,50 @@ mod tests {
         assert_eq!(claim("admin=true").unwrap(), ("admin".into(), json!(true)));
         assert_eq!(claim("a=b=c").unwrap(), ("a".into(), json!("b=c")));
         assert!(claim("tenant").is_err() && claim("=x").is_err());
+    }
+
+    fn args(line: &[&str]) -> Token {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            token: Token,
+        }
+        <Line as clap::Parser>::try_parse_from([&["token"], line].concat()).unwrap().token
+    }
+
+    /// What the token says, unverified.
+    fn said(token: &str) -> Value {
+        let part = token.split('.').nth(1).unwrap();
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_token_for_a_configuration_whose_issuer_is_still_to_be_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gateway.toml");
+        std::fs::write(&path, crate::up::gateway_toml()).unwrap();
+        let config = path.display().to_string();
+        let line =
+            ["--config", &config, "--sub", "alice", "--claim", "tenant=acme", "--aud", "a", "--aud", "b"];
+        let first = said(&make(&args(&line)).unwrap());
+        assert_eq!(
+            (&first["sub"], &first["tenant"], &first["aud"]),
+            (&json!("alice"), &json!("acme"), &json!(["a", "b"]))
+        );
+        assert_eq!(first["iss"], DEV_ISSUER);
+        assert_eq!(first["exp"].as_u64().unwrap() - first["iat"].as_u64().unwrap(), 3600);
+        let key = folder.path().join(ISSUER_FOLDER).join("issuer-key.pem");
+        let made = std::fs::read(&key).unwrap();
+        make(&args(&line)).unwrap();
+        assert_eq!(std::fs::read(&key).unwrap(), made);
+    }
+
+    #[test]
+    fn a_key_needs_an_issuer_and_an_audience() {
+        let folder = tempfile::tempdir().unwrap();
+        let issuer = DevIssuer::create(folder.path()).unwrap();
+        let key = issuer.key_path().display().to_string();
+        let line = ["--key", &key, "--issuer", "i", "--audience", "a", "--subject", "s"];
+        assert_eq!(said(&make(&args(&line)).unwrap())["iss"], "i");
     }
 }

@@ -10,6 +10,7 @@ use clap::Args;
 use tokio::sync::mpsc;
 
 use super::ClientError;
+use crate::output::note;
 
 /// Bounds of the time in which a refusal is waited for.
 const PATIENCE_MIN: Duration = Duration::from_millis(50);
@@ -57,9 +58,12 @@ impl Connection {
         let mut options = ConnectOptions::new().name("event-gateway").event_callback(move |event| {
             let told = told.clone();
             async move {
-                if let Event::ServerError(error) = event {
+                match event {
                     // Nobody listens any more when the command is about to end.
-                    drop(told.send(error.to_string()));
+                    Event::ServerError(error) => drop(told.send(error.to_string())),
+                    // Without standard error there is nobody to tell.
+                    Event::Disconnected => drop(note("connection lost, trying again")),
+                    _ => {}
                 }
             }
         });

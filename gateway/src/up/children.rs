@@ -1,4 +1,4 @@
-//! The two processes of `up`: starting them, noticing their end, stopping them.
+//! The two processes of `up`: starting them, noticing their end, stopping them whatever happens.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -100,6 +100,30 @@ impl Child {
         let lines: Vec<&str> = text.lines().collect();
         let first = lines.len().saturating_sub(LAST_LINES);
         lines.get(first..).unwrap_or_default().iter().map(ToString::to_string).collect()
+    }
+}
+
+/// Ends the processes when this one ends without a chance to do so itself (killed, or out of memory): a shell that
+/// waits for the end of its standard input, which the system closes then. Dropping it calls it off.
+pub(super) struct Guardian {
+    _shell: process::Child,
+}
+
+impl Guardian {
+    /// Watches over `children`.
+    pub(super) fn over(children: &[&Child]) -> Result<Self, UpError> {
+        let start = |source| UpError::Start { name: "sh", source };
+        let shell = Command::new("sh")
+            .args(["-c", "read -r _; kill -TERM \"$@\"", "sh"])
+            .args(children.iter().filter_map(|child| child.process.id()).map(|id| id.to_string()))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(start)?;
+        Ok(Self { _shell: shell })
     }
 }
 

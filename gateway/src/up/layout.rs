@@ -95,7 +95,7 @@ fn write_if_missing(path: &Path, text: &str) -> Result<bool, UpError> {
 }
 
 /// The gateway's configuration: small, but with the real thing in it.
-pub(super) fn gateway_toml() -> String {
+pub(crate) fn gateway_toml() -> String {
     format!(
         r#"# Made by `event-gateway up`; change it as you like. Every key is described in config/gateway.toml.
 
@@ -145,7 +145,7 @@ port = 8222
 }
 
 /// The bus's configuration.
-pub(super) fn bus_toml() -> String {
+fn bus_toml() -> String {
     r#"# Made by `event-gateway up`; change it as you like. Every key is described in config/internal-bus.toml.
 
 [service]

@@ -17,9 +17,11 @@ use daemon::pid::PidError;
 use daemon::signals::{Signal, Signals};
 use identity::token::mint::MintError;
 
-use self::children::{Child, Ended};
+use self::children::{Child, Ended, Guardian};
 use self::demo::Demo;
 use self::layout::Layout;
+#[cfg(test)]
+pub(crate) use self::layout::gateway_toml;
 use self::ports::{Ports, Wanted};
 use crate::output::note;
 
@@ -124,6 +126,7 @@ pub async fn run(args: &Up) -> Result<(), UpError> {
             return Err(error);
         }
     };
+    let guardian = Guardian::over(&[&gateway, &bus])?;
     note("waiting for an event to get through ...")?;
     let outcome = tokio::select! {
         outcome = serve(&layout, &ports) => outcome,
@@ -136,6 +139,7 @@ pub async fn run(args: &Up) -> Result<(), UpError> {
         Err(UpError::Ended(ended)) => ended.last_lines.iter().try_for_each(|line| note(line))?,
         Err(_) => {}
     }
+    drop(guardian);
     // The door first: what has come in still gets through.
     let stopped = gateway.stop().await;
     bus.stop().await?;
