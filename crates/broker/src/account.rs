@@ -7,7 +7,7 @@ use parking_lot::{RwLock, RwLockReadGuard};
 use subject::Interest;
 
 use crate::conn::Conn;
-use crate::outbox::Appended;
+use crate::outbox::{Appended, Load};
 use crate::subscription::Sub;
 
 /// Lock order: an account's index before a connection's subscription table before an outbox.
@@ -123,7 +123,7 @@ fn tell(links: &[Arc<Conn>], sub: &Sub, added: bool, told: &mut Vec<Arc<Conn>>) 
         if Arc::ptr_eq(conn, &sub.conn) || !link.wants(sub) {
             continue;
         }
-        if conn.append(0, |out| link.local_changed(sub, added, out)) == Appended::Flush {
+        if conn.append(Load::default(), |out| link.local_changed(sub, added, out)) == Appended::Flush {
             told.push(conn.clone());
         }
     }

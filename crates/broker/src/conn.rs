@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use crate::account::Account;
 use crate::inbox::InboxSpace;
 use crate::link::Link;
-use crate::outbox::{Appended, Outbox, Pipe};
+use crate::outbox::{Appended, Load, Outbox, Pipe};
 use crate::replies::Replies;
 use crate::subscription::Sub;
 
@@ -240,30 +240,31 @@ impl Conn {
         matches!(self.kind, Kind::Client)
     }
 
-    /// Queues messages that `write` appends.
-    pub(crate) fn append(&self, messages: usize, write: impl FnOnce(&mut Vec<u8>)) -> Appended {
-        self.outbox.append(messages, write)
+    /// Queues what `write` appends.
+    pub(crate) fn append(&self, load: Load, write: impl FnOnce(&mut Vec<u8>)) -> Appended {
+        self.outbox.append(load, write)
     }
 
     /// Queues protocol lines that are no messages, and writes them at once.
     pub(crate) fn send_now(&self, write: impl FnOnce(&mut Vec<u8>)) {
-        if self.outbox.append(0, write) == Appended::Flush {
+        if self.outbox.append(Load::default(), write) == Appended::Flush {
             self.flush();
         }
     }
 
     /// Writes a last line: behind what is queued, or, when that was given up, for what it is worth.
     pub(crate) fn last_words(&self, line: &[u8]) {
-        match self.outbox.append(0, |out| out.extend_from_slice(line)) {
+        match self.outbox.append(Load::default(), |out| out.extend_from_slice(line)) {
             Appended::Closed => {
-                let _ = self.pipe.try_write(line).and_then(|_| self.pipe.try_flush()).is_ok();
+                // Whether it arrives nobody can do anything about.
+                drop(self.pipe.try_write(line).and_then(|_| self.pipe.try_flush()));
             }
             _ => self.flush(),
         }
     }
 
-    pub(crate) fn send(&self, block: &[u8], messages: usize) -> Appended {
-        self.outbox.send(&*self.pipe, block, messages)
+    pub(crate) fn send(&self, block: &[u8], load: Load) -> Appended {
+        self.outbox.send(&*self.pipe, block, load)
     }
 
     pub(crate) fn flush(&self) {
@@ -276,7 +277,8 @@ impl Conn {
 
     /// Asks the connection's task to end it; the first reason stands.
     pub(crate) fn request_close(&self, reason: CloseReason) {
-        let _ = self.closing.compare_exchange(0, reason as u8, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        let asked = self.closing.compare_exchange(0, reason as u8, Ordering::Relaxed, Ordering::Relaxed);
+        tracing::trace!(conn = self.id, reason = reason.name(), first = asked.is_ok(), "close requested");
         self.outbox.wake_owner();
     }
 

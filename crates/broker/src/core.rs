@@ -1,8 +1,9 @@
 //! What all parts of one server share: accounts, connections, bounds, counters.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::{Instant, SystemTime};
 
@@ -98,6 +99,8 @@ pub(crate) struct Core {
     pub(crate) counters: Counters,
     pub(crate) started: Instant,
     pub(crate) started_at: SystemTime,
+    /// The first address listened on for clients.
+    pub(crate) address: OnceLock<SocketAddr>,
     accounts: RwLock<HashMap<Arc<str>, Arc<Account>>>,
     conns: Mutex<HashMap<u64, Arc<Conn>>>,
     next_id: AtomicU64,
@@ -126,6 +129,7 @@ impl Core {
             counters: Counters::default(),
             started: Instant::now(),
             started_at: SystemTime::now(),
+            address: OnceLock::new(),
             accounts: RwLock::default(),
             conns: Mutex::default(),
             next_id: AtomicU64::new(1),

@@ -33,6 +33,14 @@ pub(crate) struct Bounds {
     pub(crate) stall_at: usize,
 }
 
+/// How much of what is queued are messages; protocol lines count for nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Load {
+    pub(crate) messages: usize,
+    /// Bytes of headers and payload.
+    pub(crate) payload: usize,
+}
+
 /// What became of an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Appended {
@@ -86,13 +94,20 @@ struct State {
     dropped: usize,
 }
 
+impl State {
+    fn count(&mut self, load: Load) {
+        self.out_messages += load.messages as u64;
+        self.out_bytes += load.payload as u64;
+    }
+}
+
 impl Outbox {
     pub(crate) fn new(bounds: Bounds, budget: Arc<Budget>) -> Self {
         Self { state: Mutex::new(State::default()), budget, bounds }
     }
 
-    /// Queues `messages` messages that `write` appends to the buffer.
-    pub(crate) fn append(&self, messages: usize, write: impl FnOnce(&mut Vec<u8>)) -> Appended {
+    /// Queues what `write` appends to the buffer: so many messages as `load` says.
+    pub(crate) fn append(&self, load: Load, write: impl FnOnce(&mut Vec<u8>)) -> Appended {
         let mut state = self.state.lock();
         if state.broken.is_some() {
             return Appended::Closed;
@@ -103,15 +118,14 @@ impl Outbox {
         let before = state.buf.len();
         write(&mut state.buf);
         let added = state.buf.len() - before;
-        self.account(&mut state, added, messages)
+        self.account(&mut state, added, load)
     }
 
-    fn account(&self, state: &mut MutexGuard<'_, State>, added: usize, messages: usize) -> Appended {
+    fn account(&self, state: &mut MutexGuard<'_, State>, added: usize, load: Load) -> Appended {
         state.queued += added;
-        state.messages += messages;
-        state.out_messages += messages as u64;
-        state.out_bytes += added as u64;
-        self.budget.add(added, messages);
+        state.messages += load.messages;
+        state.count(load);
+        self.budget.add(added, load.messages);
         if state.queued > self.bounds.max_pending {
             self.break_off(state, Broken::SlowConsumer);
             return Appended::Closed;
@@ -125,7 +139,7 @@ impl Outbox {
     }
 
     /// Writes a ready-made block of frames: straight to the pipe when nothing waits before it, else queued.
-    pub(crate) fn send(&self, pipe: &dyn Pipe, block: &[u8], messages: usize) -> Appended {
+    pub(crate) fn send(&self, pipe: &dyn Pipe, block: &[u8], load: Load) -> Appended {
         let mut state = self.state.lock();
         if state.broken.is_some() {
             return Appended::Closed;
@@ -135,11 +149,10 @@ impl Outbox {
                 state.buf = pool::take();
             }
             state.buf.extend_from_slice(block);
-            return self.account(&mut state, block.len(), messages);
+            return self.account(&mut state, block.len(), load);
         }
         state.writing = true;
-        state.out_messages += messages as u64;
-        state.out_bytes += block.len() as u64;
+        state.count(load);
         drop(state);
         let (written, outcome) = write_out(pipe, block);
         let mut state = self.state.lock();
@@ -152,9 +165,9 @@ impl Outbox {
             state.rest = pool::take();
             state.rest.extend_from_slice(&block[written..]);
             state.rest_at = 0;
-            state.rest_messages = messages;
+            state.rest_messages = load.messages;
             state.queued += left;
-            self.budget.add(left, messages);
+            self.budget.add(left, load.messages);
         }
         self.settle(&mut state, outcome);
         if state.broken.is_some() {
@@ -343,7 +356,7 @@ impl Outbox {
         self.state.lock().dropped
     }
 
-    /// Messages and bytes ever queued for this connection.
+    /// Messages and their bytes (headers and payload) ever queued for this connection.
     pub(crate) fn totals(&self) -> (u64, u64) {
         let state = self.state.lock();
         (state.out_messages, state.out_bytes)

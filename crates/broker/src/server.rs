@@ -85,6 +85,9 @@ impl Server {
     pub fn listen(&self, config: ListenerConfig) -> io::Result<SocketAddr> {
         let socket = bind(config.address)?;
         let local = socket.local_addr()?;
+        if matches!(config.purpose, listener::Purpose::Clients) {
+            self.core.address.get_or_init(|| local);
+        }
         let listener = Arc::new(Listener { config, local, handshakes: self.handshakes.clone() });
         tokio::spawn(listener::accept(self.core.clone(), listener, socket, self.stop_accepting.subscribe()));
         Ok(local)
@@ -141,10 +144,12 @@ impl Server {
         let clients: Vec<_> = clients.into_iter().filter(|conn| conn.is_client()).collect();
         let pause = how.spread / u32::try_from(clients.len().max(1)).unwrap_or(u32::MAX);
         let until = Instant::now() + how.deadline + how.spread;
-        for conn in &clients {
+        for conn in clients.iter().filter(|conn| self.core.conn(conn.id).is_some()) {
             conn.request_close(CloseReason::ServerShutdown);
-            if pause > Duration::from_micros(100) {
-                tokio::time::sleep(pause).await;
+            if pause > Duration::from_micros(100)
+                && self.gone(|conn| conn.is_client(), Instant::now() + pause).await == 0
+            {
+                break;
             }
         }
         self.gone(|conn| conn.is_client(), until).await;

@@ -1,6 +1,7 @@
 //! The broker's documents on the admin port, under nats-server's paths.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use broker::Server;
 use daemon::admin::{AdminRoutes, Query};
@@ -13,6 +14,7 @@ pub fn routes(
     server: &Server,
     fields: serde_json::Map<String, serde_json::Value>,
 ) -> AdminRoutes {
+    let started = Instant::now();
     let (varz, connz, subsz, leafz) = (server.clone(), server.clone(), server.clone(), server.clone());
     routes
         .document("/varz", move |_| {
@@ -20,6 +22,9 @@ pub fn routes(
             if let serde_json::Value::Object(known) = &mut document {
                 known.extend(fields.clone());
                 known.insert("mem".into(), process::resident_bytes().into());
+                let cpu =
+                    process::cpu_seconds().unwrap_or_default() / started.elapsed().as_secs_f64().max(1.0);
+                known.insert("cpu".into(), (cpu * 100.0).into());
             }
             document
         })

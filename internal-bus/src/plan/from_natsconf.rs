@@ -1,7 +1,7 @@
 //! From a nats-server configuration, with the command line on top, to a plan.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -98,7 +98,7 @@ pub fn from_natsconf(
         admin: admin(conf)?,
         log: log(conf)?,
         pid_file: conf.pid_file.clone(),
-        ports_file: conf.ports_file_dir.as_ref().map(ports_file),
+        ports_file: conf.ports_file_dir.as_deref().map(ports_file),
         ending: ending(conf),
         notices,
     })
@@ -287,7 +287,7 @@ fn log(conf: &NatsConf) -> Result<LogConfig, PlanError> {
 }
 
 /// As nats-server names it: by the program's own name and the process id.
-fn ports_file(folder: &PathBuf) -> PathBuf {
+fn ports_file(folder: &Path) -> PathBuf {
     let program = std::env::args_os().next().map(PathBuf::from);
     let program = program
         .as_ref()

@@ -27,6 +27,8 @@ pub(crate) struct LinkSession {
     pub(crate) pings: Pings,
     generation: u64,
     attached: bool,
+    /// A PING was sent while dialling, and is not answered yet.
+    early_ping: bool,
     group: Arc<LinkGroup>,
     up: Option<LinkUp>,
     run: Run,
@@ -48,12 +50,13 @@ impl LinkSession {
         Self {
             limits: core.limits.wire(),
             conn,
-            link,
             core,
             cache: RouteCache::default(),
             pings: Pings::default(),
             generation: 0,
             attached: false,
+            early_ping: link.solicited,
+            link,
             group,
             up: None,
             run: Run::default(),
@@ -118,10 +121,14 @@ impl LinkSession {
             Op::Unsubscribe { subject, queue } => self.unsubscribe(subject, *queue),
             Op::Ping => self.conn.send_now(|out| out.extend_from_slice(b"PONG\r\n")),
             Op::Pong => {
-                self.pings.answered(&self.conn, now);
-                if !self.attached {
+                if self.early_ping {
+                    // The answer to what was asked while dialling; an end that says nothing else has now let us in.
+                    self.early_ping = false;
                     self.attach(now);
-                } else if self.up.is_none() {
+                    return Ok(());
+                }
+                self.pings.answered(&self.conn, now);
+                if self.up.is_none() {
                     tracing::info!(conn = self.conn.id, link = %self.link.name, remote = %self.link.remote_name, "link up");
                     self.up = Some(self.group.ready());
                 }

@@ -197,6 +197,6 @@ impl Greeted {
 pub(crate) fn lost(error: io::Error) -> Refused {
     match error.kind() {
         io::ErrorKind::InvalidData => Refused::new(CloseReason::TlsHandshake, error.to_string()),
-        _ => Refused::new(CloseReason::ClientClosed, error.to_string()),
+        _ => Refused::new(CloseReason::Io, error.to_string()),
     }
 }

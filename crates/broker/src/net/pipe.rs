@@ -48,7 +48,7 @@ impl TlsPipe {
                 Ok(state) => state,
                 Err(error) => {
                     // The alert that tells the peer why, if the socket takes it.
-                    let _ = push(&mut session, &self.socket).is_ok();
+                    drop(push(&mut session, &self.socket));
                     return Err(io::Error::new(io::ErrorKind::InvalidData, error));
                 }
             };
@@ -71,7 +71,7 @@ impl TlsPipe {
     pub(crate) fn close(&self) {
         let mut session = self.session.lock();
         session.send_close_notify();
-        let _ = push(&mut session, &self.socket).is_ok();
+        drop(push(&mut session, &self.socket));
     }
 }
 

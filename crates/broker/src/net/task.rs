@@ -471,7 +471,7 @@ impl Drop for Task {
             self.core.clients.fetch_sub(1, Ordering::Relaxed);
         }
         // Others may hold on to what was shared for a while; the peer is to see the end now.
-        let _ = SockRef::from(self.socket.as_ref()).shutdown(Shutdown::Both).is_ok();
+        drop(SockRef::from(self.socket.as_ref()).shutdown(Shutdown::Both));
         self.session.going();
         self.core.retire(&conn, reason);
         let lost = conn.outbox.dropped();

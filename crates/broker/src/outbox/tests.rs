@@ -55,7 +55,7 @@ fn outbox(max_pending: usize, stall_at: usize) -> (Outbox, Arc<Budget>) {
 }
 
 fn put(outbox: &Outbox, bytes: &[u8]) -> Appended {
-    outbox.append(1, |out| out.extend_from_slice(bytes))
+    outbox.append(Load { messages: 1, payload: bytes.len() }, |out| out.extend_from_slice(bytes))
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn what_is_appended_is_written_in_order_and_given_back() {
     assert_eq!(put(&outbox, b"two "), Appended::Queued);
     assert_eq!(budget.queued(), (8, 2));
     outbox.flush(&pipe);
-    assert_eq!(outbox.send(&pipe, b"three", 1), Appended::Queued);
+    assert_eq!(outbox.send(&pipe, b"three", Load { messages: 1, payload: 0 }), Appended::Queued);
     assert_eq!(*pipe.taken.lock(), b"one two three");
     assert_eq!(budget.queued(), (0, 0));
     assert!(outbox.is_idle());
@@ -76,7 +76,7 @@ fn what_is_appended_is_written_in_order_and_given_back() {
 fn a_full_pipe_is_continued_where_it_stopped() {
     let (outbox, budget) = outbox(1000, 100);
     let pipe = Faucet::with_room(3);
-    outbox.send(&pipe, b"abcdef", 1);
+    outbox.send(&pipe, b"abcdef", Load { messages: 1, payload: 0 });
     assert!(outbox.blocked_since().is_some());
     put(&outbox, b"ghi");
     outbox.flush(&pipe);

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use super::{How, Item, Items, LinkTarget, Route, Target};
 use crate::conn::Conn;
-use crate::outbox::Appended;
+use crate::outbox::{Appended, Load};
 use crate::subscription::Claim;
 
 /// A block of at least this many bytes is written at once, without a detour through the outbox.
@@ -78,6 +78,7 @@ struct Delivery<'a> {
 
 impl Delivery<'_> {
     fn plain(&mut self) -> usize {
+        let all = self.items.load();
         let mut copies = 0;
         for target in &self.route.plain {
             copies += match target.how {
@@ -86,7 +87,7 @@ impl Delivery<'_> {
                     if self.encoded != target.prefix || self.encoded.is_empty() {
                         self.encode(target, 0, 1);
                     }
-                    self.hand_over(target, self.items.list.len())
+                    self.hand_over(target, all)
                 }
             };
         }
@@ -108,7 +109,7 @@ impl Delivery<'_> {
 
     /// Gives every `step`th message from `start` to a member, or to the next one that takes them.
     fn deal(&mut self, members: &[Target], first: usize, start: usize, step: usize) -> usize {
-        let share = (self.items.list.len() - start).div_ceil(step);
+        let share = self.items.load_of(start, step);
         for attempt in 0..members.len() {
             let Some(target) = members.get((first + attempt) % members.len()) else { break };
             let given = if target.how == How::Singly {
@@ -147,10 +148,10 @@ impl Delivery<'_> {
     }
 
     /// Sends the block to a target.
-    fn hand_over(&mut self, target: &Target, messages: usize) -> usize {
+    fn hand_over(&mut self, target: &Target, load: Load) -> usize {
         let conn = &target.sub.conn;
-        target.sub.count(messages);
-        if send_block(conn, self.block, messages, self.dirty) { messages } else { 0 }
+        target.sub.count(load.messages);
+        if send_block(conn, self.block, load, self.dirty) { load.messages } else { 0 }
     }
 
     /// One message to a target that needs a look at each.
@@ -172,7 +173,8 @@ impl Delivery<'_> {
         }
         let prefix = self.route.text(&target.prefix);
         let payload = self.items.payload(item);
-        let appended = conn.append(1, |out| {
+        let load = Load { messages: 1, payload: item.payload_len as usize };
+        let appended = conn.append(load, |out| {
             if item.has_headers && !conn.features.headers {
                 out.extend_from_slice(&prefix[1..]);
                 wire::encode::message_tail(
@@ -199,7 +201,7 @@ impl Delivery<'_> {
                 for item in self.items.list {
                     encode_for_link(self.block, self.route, link, queues, self.items, item);
                 }
-                if send_block(&link.conn, self.block, self.items.list.len(), self.dirty) {
+                if send_block(&link.conn, self.block, self.items.load(), self.dirty) {
                     copies += self.items.list.len();
                 }
             }
@@ -230,20 +232,21 @@ impl Delivery<'_> {
             }
             self.block.clear();
             encode_for_link(self.block, self.route, link, queues, self.items, item);
-            copies += usize::from(send_block(&link.conn, self.block, 1, self.dirty));
+            let load = Load { messages: 1, payload: item.payload_len as usize };
+            copies += usize::from(send_block(&link.conn, self.block, load, self.dirty));
         }
         copies
     }
 }
 
 /// Hands a block to a connection: at once when it is large, else with the flush at the end of the batch.
-fn send_block(conn: &Arc<Conn>, block: &[u8], messages: usize, dirty: &mut Dirty) -> bool {
+fn send_block(conn: &Arc<Conn>, block: &[u8], load: Load, dirty: &mut Dirty) -> bool {
     let appended = if block.len() >= WRITE_AT_ONCE {
-        let appended = conn.send(block, messages);
+        let appended = conn.send(block, load);
         dirty.look(conn);
         appended
     } else {
-        conn.append(messages, |out| out.extend_from_slice(block))
+        conn.append(load, |out| out.extend_from_slice(block))
     };
     dirty.note(conn, appended);
     if appended == Appended::Queued && conn.outbox.queued() >= FLUSH_EARLY {

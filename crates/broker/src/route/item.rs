@@ -1,5 +1,7 @@
 //! Messages of one subject on their way through: ranges in the buffer they were read into.
 
+use crate::outbox::Load;
+
 /// One message, as its canonical tail `[reply ][header length ]size CRLF headers payload CRLF`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Item {
@@ -37,6 +39,20 @@ impl<'a> Items<'a> {
     pub(crate) fn payload(&self, item: &Item) -> &'a [u8] {
         let tail = self.tail(item);
         &tail[tail.len() - 2 - item.payload_len as usize..tail.len() - 2]
+    }
+
+    /// All of them as a load on an outbox.
+    pub(crate) fn load(&self) -> Load {
+        self.load_of(0, 1)
+    }
+
+    /// Every `step`th of them from `start`.
+    pub(crate) fn load_of(&self, start: usize, step: usize) -> Load {
+        let dealt = self.list.iter().skip(start).step_by(step);
+        dealt.fold(Load::default(), |load, item| Load {
+            messages: load.messages + 1,
+            payload: load.payload + item.payload_len as usize,
+        })
     }
 
     pub(crate) fn tail_bytes(&self) -> usize {

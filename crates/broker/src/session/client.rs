@@ -10,6 +10,7 @@ use super::publish::Run;
 use super::{Patience, Pause, Pings, Progress, Work};
 use crate::conn::{CloseReason, Conn};
 use crate::core::Core;
+use crate::outbox::Load;
 use crate::route::RouteCache;
 
 /// A logged-in client.
@@ -123,7 +124,7 @@ impl ClientSession {
     }
 
     pub(super) fn say(&self, work: &mut Work, line: &[u8]) {
-        let appended = self.conn.append(0, |out| out.extend_from_slice(line));
+        let appended = self.conn.append(Load::default(), |out| out.extend_from_slice(line));
         work.dirty.note(&self.conn, appended);
     }
 

@@ -9,6 +9,7 @@ use wire::client::Publish;
 use super::client::Flow;
 use super::{ClientSession, Patience, Pause, Work};
 use crate::conn::{CloseReason, Conn};
+use crate::outbox::{Appended, Load};
 use crate::route::{Item, Items, Query, Route, Verdict, deliver};
 
 /// The subject at hand.
@@ -222,7 +223,9 @@ impl ClientSession {
         let sub = found?;
         let restored = self.conn.inbox.as_ref().and_then(|space| space.restore(inside));
         let shown = restored.map_or_else(|| inside.to_vec(), |rest| [crate::inbox::STOCK, rest].concat());
-        let appended = self.conn.append(1, |out| wire::encode::no_responders(out, &shown, sub.tag()));
+        let appended = self.conn.append(Load { messages: 1, payload: 0 }, |out| {
+            wire::encode::no_responders(out, &shown, sub.tag())
+        });
         work.dirty.note(&self.conn, appended);
         Some(())
     }
@@ -254,9 +257,9 @@ fn send_answer(link: &Arc<Conn>, subject: &[u8], items: &Items<'_>, work: &mut W
         }
         work.block.extend_from_slice(items.tail(item));
     }
-    let appended = link.append(items.list.len(), |out| out.extend_from_slice(&work.block));
+    let appended = link.append(items.load(), |out| out.extend_from_slice(&work.block));
     work.dirty.note(link, appended);
-    if appended == crate::outbox::Appended::Closed { 0 } else { items.list.len() }
+    if appended == Appended::Closed { 0 } else { items.list.len() }
 }
 
 /// Lengths within one read buffer: bounded by the payload limit, far below 4 GiB.

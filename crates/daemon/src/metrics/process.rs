@@ -28,7 +28,9 @@ pub fn resident_bytes() -> Option<f64> {
     Some(stat_field(24)? * parameter(SysconfVar::PAGE_SIZE)?)
 }
 
-fn cpu_seconds() -> Option<f64> {
+/// Processor time used by this process, in seconds.
+#[must_use]
+pub fn cpu_seconds() -> Option<f64> {
     Some((stat_field(14)? + stat_field(15)?) / parameter(SysconfVar::CLK_TCK)?)
 }
 
