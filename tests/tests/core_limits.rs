@@ -1,6 +1,6 @@
 //! Bounds of the client protocol, on both servers: sizes, counts, times, and the words a client hears.
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use gatehouse_tests::{ConfServer, Kind, Raw, eventually, on_both, within};
 
 const QUIET: &str = r#"{"verbose":false,"pedantic":false}"#;
@@ -15,6 +15,7 @@ on_both! {
     a_client_that_answers_no_ping_is_stale
     a_client_that_answers_pings_stays
     a_slow_reader_is_cut_and_delays_nobody
+    many_publishers_and_one_unhurried_reader_lose_nothing
     lame_duck_tells_clients_and_then_closes
 }
 
@@ -153,6 +154,38 @@ async fn a_slow_reader_is_cut_and_delays_nobody(kind: Kind) -> Result<()> {
     // The reader that took nothing finds its connection closed.
     slow.closed().await?;
     quick.fence().await
+}
+
+/// Four publishers fill one reader's queue over and over: whoever empties it has to wake all that wait.
+async fn many_publishers_and_one_unhurried_reader_lose_nothing(kind: Kind) -> Result<()> {
+    const EACH: usize = 5000;
+    let Some(server) = ConfServer::fresh(kind, "").await? else { return Ok(()) };
+    let mut reader = Raw::logged_in(server.addresses.clients, QUIET).await?;
+    reader.send("SUB a 1\r\n").await?;
+    reader.fence().await?;
+    let mut publishing = tokio::task::JoinSet::new();
+    for name in 0..4 {
+        let mut publisher = Raw::logged_in(server.addresses.clients, QUIET).await?;
+        publishing.spawn(async move {
+            for number in 0..EACH {
+                let payload = format!("{name} {number} {}", "x".repeat(2000));
+                publisher.send(format!("PUB a {}\r\n{payload}\r\n", payload.len())).await?;
+            }
+            publisher.fence().await
+        });
+    }
+    let mut next = [0; 4];
+    for _ in 0..4 * EACH {
+        let payload = String::from_utf8(reader.message().await?.payload)?;
+        let mut words = payload.split(' ').map(str::parse::<usize>);
+        let (Some(Ok(name)), Some(Ok(number))) = (words.next(), words.next()) else { bail!("{payload:.40}") };
+        ensure!(number == next[name], "publisher {name}: {number} in place of {}", next[name]);
+        next[name] += 1;
+    }
+    while let Some(done) = publishing.join_next().await {
+        done??;
+    }
+    reader.fence().await
 }
 
 async fn lame_duck_tells_clients_and_then_closes(kind: Kind) -> Result<()> {
