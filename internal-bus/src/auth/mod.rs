@@ -1,7 +1,9 @@
 //! Who may log in to the bus: services by certificate, or users as a nats-server configuration lists them.
 
 mod certificates;
+mod operator;
 mod users;
 
 pub use certificates::Certificates;
+pub use operator::{JwtError, OperatorError, Operators};
 pub use users::{LeafUsers, Users, UsersError};

@@ -175,7 +175,8 @@ async fn matches(secret: &Secret, given: &str) -> bool {
     tokio::task::spawn_blocking(move || bcrypt::verify(given, &hash).unwrap_or(false)).await.unwrap_or(false)
 }
 
-fn signed(key: &str, nonce: &str, signature: &str) -> bool {
+/// Whether `signature` (base64url) is the key's signature of the nonce.
+pub(super) fn signed(key: &str, nonce: &str, signature: &str) -> bool {
     let Ok(signature) = BASE64_URL_SAFE_NO_PAD.decode(signature.trim_end_matches('=')) else { return false };
     nkeys::KeyPair::from_public_key(key).is_ok_and(|key| key.verify(nonce.as_bytes(), &signature).is_ok())
 }

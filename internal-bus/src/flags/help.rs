@@ -15,6 +15,8 @@ Usage: internal-bus --config FILE [options]
                                are the whole configuration.
       --ignore-unsupported     Settings of a nats-server configuration that are unknown or not
                                supported become warnings
+      --allow-remote-plaintext Clients and links without TLS may come from other machines; without
+                               it a listener without TLS is on loopback only
   -t                           Test the configuration and exit: 0 if it is valid, else 2
   -h, --help                   Show this text
   -v, --version                Show the version
@@ -23,7 +25,8 @@ The options of nats-server are understood as well, with one dash or two, and the
 or `=`. They come before what the configuration file says.
 
 Server
-  -a, --addr, --net HOST       Listen for clients on this address (default: 0.0.0.0)
+  -a, --addr, --net HOST       Listen for clients on this address (default: 0.0.0.0,
+                               without TLS 127.0.0.1)
   -p, --port PORT              Listen for clients on this port, -1 for any free one (default: 4222)
       --client_advertise H:P   Tell clients this address in place of the one above
   -n, --name, --server_name N  Name of the server

@@ -39,7 +39,7 @@ pub(super) const OPTIONS: &[Spec] = &[
         flags.ignore_unsupported = truth(text)?;
         Ok(())
     }),
-    switch(&["allow-remote-plaintext", "allow_remote_plaintext"], |flags, text| {
+    switch(&["allow-remote-plaintext"], |flags, text| {
         flags.allow_remote_plaintext = truth(text)?;
         Ok(())
     }),

@@ -14,6 +14,7 @@ mod cursor;
 mod jetstream;
 mod leaf;
 pub mod limits;
+mod operator;
 mod parser;
 mod reader;
 mod report;
@@ -35,6 +36,7 @@ use std::time::Duration;
 pub use auth::{Account, AccountJetStream, Authorization};
 pub use jetstream::{Cipher, JetStream, JetStreamLimits, SyncPolicy};
 pub use leaf::{LeafAuthorization, LeafRemote, LeafUser, Leafnodes};
+pub use operator::OperatorMode;
 pub use report::{ConfError, Notice, NoticeKind, Position};
 pub use secret::Secret;
 pub use tls::{CertificatePair, HandshakeFirst, Tls, TlsVersion};
@@ -112,6 +114,8 @@ pub struct NatsConf {
     pub authorization: Option<Authorization>,
     /// Accounts besides the global one.
     pub accounts: Vec<Account>,
+    /// Operators trusted, and the accounts they have signed; `None` means users are listed here.
+    pub operator: Option<OperatorMode>,
     /// Name of the system account; default `$SYS`.
     pub system_account: Option<String>,
     /// There is no system account.

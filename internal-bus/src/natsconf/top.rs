@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::reader::Reader;
 use super::value::{Entry, Kind, Map, Value};
-use super::{Limit, NatsConf, auth, check, jetstream, leaf, tls};
+use super::{Limit, NatsConf, auth, check, jetstream, leaf, operator, tls};
 
 /// nats-server keeps these sizes in 32 bits.
 const MOST_32: i64 = i32::MAX as i64;
@@ -28,20 +28,14 @@ const UNSUPPORTED: &[&str] = &[
     "mqtt",
     "ocsp",
     "ocsp_cache",
-    "operator",
-    "operators",
     "prof_block_rate",
     "prof_port",
     "proxies",
     "proxy_protocol",
     "remote_syslog",
-    "resolver",
     "resolver_pinned_accounts",
-    "resolver_preload",
     "resolver_tls",
     "root",
-    "root_operator",
-    "root_operators",
     "roots",
     "syslog",
     "trusted",
@@ -203,6 +197,11 @@ fn login(reader: &mut Reader, conf: &mut NatsConf, key: &str, entry: &Entry) -> 
         "no_auth_user" => conf.no_auth_user = reader.text_or_unset(value),
         "system_account" | "system" => conf.system_account = reader.text_or_unset(value),
         "no_system_account" | "no_system" | "no_sys_acc" => conf.no_system_account = reader.boolean(value),
+        "operator" | "operators" | "root_operator" | "root_operators" => {
+            operator::operators(reader, conf.operator.get_or_insert_default(), value);
+        }
+        "resolver" => operator::resolver(reader, entry),
+        "resolver_preload" => operator::preload(reader, conf.operator.get_or_insert_default(), value),
         "allow_non_tls" => conf.allow_non_tls = reader.boolean(value),
         _ => return false,
     }

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{Drain, RemoteUrl, Role, TlsStart};
+use broker::{Authenticator, Drain, RemoteUrl, Role, TlsStart};
 use daemon::telemetry::{LogConfig, LogFilter, LogFormat};
 use identity::tls::{CertifiedFile, ClientAuth, ClientTls, ServerTls};
 use identity::{DEFAULT_ACCOUNT, Permission, Rights};
 use node::process::Ending;
 
 use super::{ListenerPlan, Plan, RemotePlan, TlsPlan};
-use crate::auth::{LeafUsers, Users, UsersError};
+use crate::auth::{LeafUsers, OperatorError, Operators, Users, UsersError};
 use crate::natsconf::{
     HandshakeFirst, LeafRemote, Leafnodes, Limit, NatsConf, Port, Secret, Tls, TlsVersion,
 };
@@ -26,6 +26,9 @@ pub enum PlanError {
     /// Users or their rights.
     #[error(transparent)]
     Users(#[from] UsersError),
+    /// Operators and their accounts.
+    #[error(transparent)]
+    Operator(#[from] OperatorError),
     /// A host that is no address and has none.
     #[error("host {0:?} has no address: {1}")]
     Host(String, std::io::Error),
@@ -76,7 +79,10 @@ pub fn from_natsconf(
     let in_clear = tls.as_ref().is_none_or(|tls| tls.optional);
     let address =
         address(conf.host.as_deref(), conf.port, CLIENT_PORT, in_clear, remote_plaintext, &mut notices)?;
-    let users = Users::new(conf)?;
+    let authenticator: Arc<dyn Authenticator> = match &conf.operator {
+        Some(mode) => Arc::new(Operators::new(mode)?),
+        None => Arc::new(Users::new(conf)?),
+    };
     let leafnodes = conf.leafnodes.as_ref().filter(|leafnodes| leafnodes.port.is_some());
     let leafnodes =
         leafnodes.map(|section| leaf_listener(section, remote_plaintext, &mut notices)).transpose()?;
@@ -87,12 +93,7 @@ pub fn from_natsconf(
     Ok(Plan {
         name: conf.server_name.clone().unwrap_or_default(),
         limits: limits(conf),
-        clients: ListenerPlan {
-            address,
-            tls,
-            authenticator: Arc::new(users),
-            advertise: conf.client_advertise.clone(),
-        },
+        clients: ListenerPlan { address, tls, authenticator, advertise: conf.client_advertise.clone() },
         leafnodes,
         remotes,
         admin: admin(conf)?,

@@ -173,8 +173,7 @@ mod tests {
         let ask = |(leaf, intermediate, now): &(&[u8], &[u8], u64)| {
             let now = UnixTime::since_unix_epoch(Duration::from_secs(*now));
             let leaf = CertificateDer::from(leaf.to_vec());
-            let _ =
-                remembering.verify_client_cert(&leaf, &[CertificateDer::from(intermediate.to_vec())], now);
+            drop(remembering.verify_client_cert(&leaf, &[CertificateDer::from(intermediate.to_vec())], now));
             counting.0.load(Ordering::Relaxed)
         };
         steps.iter().map(ask).collect()

@@ -1,0 +1,166 @@
+//! Operator, account and user JWTs minted here, right and wrong.
+
+use nkeys::KeyPair;
+use serde_json::{Value, json};
+use wire::info::ConnectOptions;
+
+use super::*;
+
+fn jwt(key: &KeyPair, claims: Value) -> String {
+    let part = |value: Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+    let signed = format!("{}.{}", part(json!({"typ": "JWT", "alg": "ed25519-nkey"})), part(claims));
+    let signature = BASE64_URL_SAFE_NO_PAD.encode(key.sign(signed.as_bytes()).unwrap());
+    format!("{signed}.{signature}")
+}
+
+struct World {
+    account: KeyPair,
+    user: KeyPair,
+    operators: Operators,
+    signing: KeyPair,
+}
+
+fn world(account_claims: Value) -> Result<World, OperatorError> {
+    let (operator, account, user, signing) =
+        (KeyPair::new_operator(), KeyPair::new_account(), KeyPair::new_user(), KeyPair::new_account());
+    let mut nats = json!({"type": "account", "version": 2, "signing_keys": [signing.public_key()]});
+    for (key, value) in account_claims.as_object().unwrap() {
+        nats[key] = value.clone();
+    }
+    let mode = OperatorMode {
+        operators: vec![jwt(
+            &operator,
+            json!({"iss": operator.public_key(), "sub": operator.public_key(), "nats": {"type": "operator", "version": 2}}),
+        )],
+        preload: vec![(
+            account.public_key(),
+            jwt(&operator, json!({"iss": operator.public_key(), "sub": account.public_key(), "nats": nats})),
+        )],
+    };
+    let operators = Operators::new(&mode)?;
+    Ok(World { account, user, operators, signing })
+}
+
+impl World {
+    fn user_jwt(&self, key: &KeyPair, change: impl FnOnce(&mut Value)) -> String {
+        let mut claims = json!({
+            "iss": key.public_key(), "sub": self.user.public_key(), "name": "anna", "iat": 1000,
+            "nats": {"type": "user", "version": 2, "pub": {"allow": ["orders.>"]}, "sub": {}, "subs": -1},
+        });
+        change(&mut claims);
+        jwt(key, claims)
+    }
+
+    fn log_in(&self, jwt: String, signer: &KeyPair) -> Result<Arc<Grant>, Denied> {
+        let nonce = "abc";
+        let sig = BASE64_URL_SAFE_NO_PAD.encode(signer.sign(nonce.as_bytes()).unwrap());
+        let options = ConnectOptions { jwt: Some(jwt), sig: Some(sig), ..ConnectOptions::default() };
+        let login = Login {
+            credentials: Credentials::Client(&options),
+            certificates: &[],
+            address: ([127, 0, 0, 1], 1).into(),
+            nonce,
+        };
+        self.operators.decide(&login)
+    }
+
+    fn refused(&self, jwt: String, signer: &KeyPair) -> &'static str {
+        self.log_in(jwt, signer).map_or_else(|denied| denied.reason, |_| "let in")
+    }
+}
+
+#[test]
+fn a_user_of_a_preloaded_account_gets_the_rights_its_jwt_names() {
+    let world = world(json!({})).unwrap();
+    let grant = world.log_in(world.user_jwt(&world.account, |_| {}), &world.user).unwrap();
+    assert_eq!((&*grant.identity, &*grant.account), ("anna", world.account.public_key().as_str()));
+    assert!(grant.rights.may_publish(b"orders.new") && !grant.rights.may_publish(b"other"));
+    assert!(grant.rights.may_subscribe(b"anything.>", None));
+}
+
+#[test]
+fn what_is_wrong_is_refused() {
+    let world = world(json!({})).unwrap();
+    let right = world.user_jwt(&world.account, |_| {});
+    let stranger = KeyPair::new_account();
+    let mut tampered = right.clone();
+    tampered.replace_range(right.len() - 4.., if right.ends_with("AAAA") { "BBBB" } else { "AAAA" });
+    let cases = [
+        ("signature", right.clone(), &KeyPair::new_user()),
+        ("signature", tampered, &world.user),
+        ("issuer", world.user_jwt(&stranger, |_| {}), &world.user),
+        ("expired", world.user_jwt(&world.account, |claims| claims["exp"] = json!(1001)), &world.user),
+        (
+            "not_yet_valid",
+            world.user_jwt(&world.account, |claims| claims["nbf"] = json!(i64::MAX)),
+            &world.user,
+        ),
+        (
+            "type",
+            world.user_jwt(&world.account, |claims| claims["nats"]["type"] = json!("account")),
+            &world.user,
+        ),
+        ("malformed", "a.b".to_owned(), &world.user),
+        ("malformed", "x".repeat(LONGEST + 1), &world.user),
+        // A signing key signs for the account it belongs to, and says so.
+        ("issuer", world.user_jwt(&world.signing, |_| {}), &world.user),
+    ];
+    for (expected, jwt, signer) in cases {
+        assert_eq!(world.refused(jwt, signer), expected);
+    }
+}
+
+#[test]
+fn signing_keys_sign_for_their_account_only() {
+    let world = world(json!({})).unwrap();
+    let named = |claims: &mut Value| claims["nats"]["issuer_account"] = json!(world.account.public_key());
+    assert!(world.log_in(world.user_jwt(&world.signing, named), &world.user).is_ok());
+    assert_eq!(world.refused(world.user_jwt(&KeyPair::new_account(), named), &world.user), "issuer");
+}
+
+#[test]
+fn a_scoped_key_fixes_the_rights() {
+    let scoped = KeyPair::new_account();
+    let world = world(json!({"signing_keys": [{
+        "kind": "user_scope", "key": scoped.public_key(), "template": {"pub": {"allow": ["only.this"]}},
+    }]}))
+    .unwrap();
+    let jwt = world
+        .user_jwt(&scoped, |claims| claims["nats"]["issuer_account"] = json!(world.account.public_key()));
+    let grant = world.log_in(jwt, &world.user).unwrap();
+    assert!(grant.rights.may_publish(b"only.this") && !grant.rights.may_publish(b"orders.new"));
+}
+
+#[test]
+fn revoked_users_stay_out_until_they_have_a_newer_jwt() {
+    let world = world(json!({"revocations": {"*": 1000}})).unwrap();
+    assert_eq!(world.refused(world.user_jwt(&world.account, |_| {}), &world.user), "revoked");
+    let newer = world.user_jwt(&world.account, |claims| claims["iat"] = json!(1001));
+    assert!(world.log_in(newer, &world.user).is_ok());
+}
+
+#[test]
+fn a_bearer_needs_no_signature() {
+    let world = world(json!({})).unwrap();
+    let jwt = world.user_jwt(&world.account, |claims| claims["nats"]["bearer_token"] = json!(true));
+    assert!(world.log_in(jwt, &KeyPair::new_user()).is_ok());
+}
+
+#[test]
+fn accounts_have_to_be_signed_by_the_operator() {
+    let (operator, account) = (KeyPair::new_operator(), KeyPair::new_account());
+    let other = KeyPair::new_operator();
+    let operator_jwt = jwt(
+        &operator,
+        json!({"iss": operator.public_key(), "sub": operator.public_key(), "nats": {"type": "operator"}}),
+    );
+    let preload = |key: &KeyPair| {
+        let claims =
+            json!({"iss": key.public_key(), "sub": account.public_key(), "nats": {"type": "account"}});
+        vec![(account.public_key(), jwt(key, claims))]
+    };
+    let mode = |key: &KeyPair| OperatorMode { operators: vec![operator_jwt.clone()], preload: preload(key) };
+    assert!(Operators::new(&mode(&operator)).is_ok());
+    let error = Operators::new(&mode(&other)).err().unwrap();
+    assert!(matches!(error, OperatorError::Account { source: JwtError::Issuer, .. }), "{error}");
+}
