@@ -25,6 +25,8 @@ mod route;
 mod server;
 mod session;
 mod subscription;
+#[cfg(test)]
+mod testing;
 
 pub use auth::{Authenticator, Credentials, Decision, Denied, Login, Open};
 pub use conn::CloseReason;

@@ -73,6 +73,11 @@ impl Rule {
         self.map.apply(subject, out)
     }
 
+    /// The name at the source of what arrives as `subject`; `false` when there is none, or no single one.
+    pub(crate) fn revert(&self, subject: &[u8], out: &mut Vec<u8>) -> bool {
+        self.inverse.as_ref().is_some_and(|inverse| inverse.apply(subject, out))
+    }
+
     /// Interest in `pattern` on the arrival side, as interest on the source side.
     pub(crate) fn source_interest(&self, pattern: &[u8]) -> Option<Vec<u8>> {
         match &self.inverse {

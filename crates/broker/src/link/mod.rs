@@ -5,6 +5,7 @@ pub(crate) mod group;
 pub(crate) mod interest;
 pub(crate) mod session;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use identity::Rights;
@@ -39,6 +40,8 @@ pub(crate) struct Link {
     /// What may cross; `None` lets everything cross that both ends have rights to.
     pub(crate) crossing: Option<Arc<Crossing>>,
     pub(crate) announced: Mutex<Announced>,
+    /// The prefix of the inboxes of this server's own clients.
+    pub(crate) inboxes: Box<[u8]>,
     /// What may be sent (publish) and announced (subscribe): by our own configuration, and by what the other end
     /// told us. `None` is everything.
     pub(crate) allowed: RwLock<[Option<Rights>; 2]>,
@@ -56,6 +59,22 @@ impl Link {
         let both_filtered = self.is_filtered() && from.is_filtered();
         let both_hubs = self.role == Role::Spoke && from.role == Role::Spoke;
         !both_filtered && !both_hubs
+    }
+
+    /// The reply of a message as the other end may be told it; empty when it is to be told of none.
+    ///
+    /// Who answers over there publishes to whatever he is given, with his own rights. So a filtered link passes
+    /// on only what a route would bring back here, and the inboxes of our own clients, which nobody there listens to.
+    pub(crate) fn reply_across<'a>(&self, reply: &'a [u8]) -> Cow<'a, [u8]> {
+        let Some(crossing) = &self.crossing else { return Cow::Borrowed(reply) };
+        if reply.is_empty() || reply.starts_with(&self.inboxes) {
+            return Cow::Borrowed(reply);
+        }
+        let mut there = Vec::new();
+        if crossing.receive.iter().any(|rule| rule.revert(reply, &mut there)) {
+            return Cow::Owned(there);
+        }
+        Cow::Borrowed(b"")
     }
 
     /// Whether a local subscription concerns the other end at all.

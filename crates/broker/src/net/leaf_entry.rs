@@ -254,6 +254,7 @@ pub(crate) fn establish(
         solicited: parts.solicited,
         crossing: parts.crossing,
         announced: Mutex::new(Announced::new(&core.inboxes)),
+        inboxes: core.inboxes.clone(),
         allowed: RwLock::new([parts.limits, None]),
         loop_subject: account.loop_subject.clone(),
     });

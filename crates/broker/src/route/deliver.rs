@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{How, Item, Items, LinkTarget, Route, Target};
+use super::{How, Item, Items, Route, Target, frame};
 use crate::conn::Conn;
 use crate::outbox::{Appended, Load};
 use crate::subscription::Claim;
@@ -199,7 +199,7 @@ impl Delivery<'_> {
                 let queues = self.route.text(&link.queues);
                 self.block.clear();
                 for item in self.items.list {
-                    encode_for_link(self.block, self.route, link, queues, self.items, item);
+                    frame::for_link(self.block, self.route, link, queues, self.items, item);
                 }
                 if send_block(&link.conn, self.block, self.items.load(), self.dirty) {
                     copies += self.items.list.len();
@@ -231,7 +231,7 @@ impl Delivery<'_> {
                 continue;
             }
             self.block.clear();
-            encode_for_link(self.block, self.route, link, queues, self.items, item);
+            frame::for_link(self.block, self.route, link, queues, self.items, item);
             let load = Load { messages: 1, payload: item.payload_len as usize };
             copies += usize::from(send_block(&link.conn, self.block, load, self.dirty));
         }
@@ -254,35 +254,6 @@ fn send_block(conn: &Arc<Conn>, block: &[u8], load: Load, dirty: &mut Dirty) -> 
         dirty.look(conn);
     }
     appended != Appended::Closed
-}
-
-fn encode_for_link(
-    out: &mut Vec<u8>,
-    route: &Route,
-    link: &LinkTarget,
-    queues: &[u8],
-    items: &Items<'_>,
-    item: &Item,
-) {
-    out.extend_from_slice(if item.has_headers { b"HMSG " } else { b"LMSG " });
-    out.extend_from_slice(route.text(&link.subject));
-    out.push(b' ');
-    let tail = items.tail(item);
-    if queues.is_empty() {
-        out.extend_from_slice(tail);
-        return;
-    }
-    let (reply, rest) = tail.split_at(item.reply_len as usize);
-    if reply.is_empty() {
-        out.extend_from_slice(b"| ");
-    } else {
-        out.extend_from_slice(b"+ ");
-        out.extend_from_slice(reply);
-        out.push(b' ');
-    }
-    out.extend_from_slice(queues);
-    out.push(b' ');
-    out.extend_from_slice(rest.strip_prefix(b" ").unwrap_or(rest));
 }
 
 /// A random candidate, by weight.

@@ -3,6 +3,7 @@
 mod build;
 mod cache;
 mod deliver;
+pub(crate) mod frame;
 mod item;
 
 use std::ops::Range;
@@ -87,6 +88,13 @@ impl Route {
     /// Whether nobody at all is to get it.
     pub(crate) fn is_empty(&self) -> bool {
         self.plain.is_empty() && self.queues.is_empty() && self.links.is_empty()
+    }
+
+    /// Whether messages go over this link under the name they have here.
+    pub(crate) fn reaches(&self, link: &Arc<Conn>, subject: &[u8]) -> bool {
+        self.links.iter().any(|target| {
+            target.plain && Arc::ptr_eq(&target.conn, link) && self.text(&target.subject) == subject
+        })
     }
 
     fn clear(&mut self) {

@@ -10,7 +10,7 @@ use super::client::Flow;
 use super::{ClientSession, Patience, Pause, Work};
 use crate::conn::{CloseReason, Conn};
 use crate::outbox::{Appended, Load};
-use crate::route::{Item, Items, Query, Route, Verdict, deliver};
+use crate::route::{Item, Items, Query, Route, Verdict, deliver, frame};
 
 /// The subject at hand.
 #[derive(Debug, Default)]
@@ -122,7 +122,7 @@ impl ClientSession {
         Begun::Skip
     }
 
-    fn route(&mut self) -> (&Route, &Arc<Conn>) {
+    fn route(&mut self) -> (&Route, &Arc<Conn>, &[u8]) {
         let query = Query {
             subject: &self.run.subject,
             origin: &self.conn,
@@ -132,7 +132,7 @@ impl ClientSession {
         };
         // An answer given by right must not be found in, nor leave a trace in, the cache of static rights.
         let generation = if self.run.trusted { 0 } else { self.generation };
-        (self.cache.route(&self.run.subject, &query, generation), &self.conn)
+        (self.cache.route(&self.run.subject, &query, generation), &self.conn, &self.run.subject)
     }
 
     /// The message as a tail, rewritten where it can't be passed on as it was read. `None`: the reply is refused.
@@ -185,9 +185,11 @@ impl ClientSession {
         let side = std::mem::take(&mut work.side);
         let items = Items { list: &list, read: bytes, side: &side };
         let over = self.run.answer_over.take().and_then(|link| link.upgrade());
-        let (route, origin) = self.route();
+        let (route, origin, subject) = self.route();
         let mut copies = deliver(route, &items, origin, &mut work.block, &mut work.dirty);
-        if let Some(link) = over {
+        // A route may name the reply too: then the answer has just crossed.
+        let over = over.map(|link| (route.reaches(&link, subject), link));
+        if let Some((false, link)) = over {
             copies += send_answer(&link, &self.run.subject, &items, work);
         }
         self.conn.count_in(list.len() as u64, std::mem::take(&mut self.run.bytes));
@@ -250,12 +252,7 @@ enum Begun {
 fn send_answer(link: &Arc<Conn>, subject: &[u8], items: &Items<'_>, work: &mut Work) -> usize {
     work.block.clear();
     for item in items.list {
-        if item.has_headers {
-            wire::encode::leaf_header_prefix(&mut work.block, subject);
-        } else {
-            wire::encode::leaf_prefix(&mut work.block, subject);
-        }
-        work.block.extend_from_slice(items.tail(item));
+        frame::answer(&mut work.block, link, subject, items, item);
     }
     let appended = link.append(items.load(), |out| out.extend_from_slice(&work.block));
     work.dirty.note(link, appended);

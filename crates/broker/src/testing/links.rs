@@ -1,0 +1,106 @@
+//! What crosses a link, and what does not.
+
+use super::*;
+use crate::Direction::{Both, Inward, Outward};
+
+#[test]
+fn a_reply_no_route_can_bring_back_does_not_cross() {
+    let rig = Rig::new();
+    let mut link = rig.link("bus", Role::Spoke, crossing(&[("orders.>", Inward, None)]));
+    link.say("LS+ orders.>\r\n");
+    link.heard();
+    let mut partner = rig.client();
+    partner.say("PUB orders.1 internal.shutdown 2\r\nhi\r\n");
+    assert_eq!(link.heard(), "LMSG orders.1 2\r\nhi\r\n");
+    partner.say("HPUB orders.1 internal.shutdown 12 14\r\nNATS/1.0\r\n\r\nhi\r\n");
+    assert_eq!(link.heard(), "HMSG orders.1 12 14\r\nNATS/1.0\r\n\r\nhi\r\n");
+    partner.say("PUB orders.1 $JS.ACK.ORDERS.c.1.2.3.4.5 2\r\nhi\r\n");
+    assert_eq!(link.heard(), "LMSG orders.1 2\r\nhi\r\n");
+}
+
+#[test]
+fn a_reply_to_a_queue_group_over_there_is_held_to_the_same_rule() {
+    let rig = Rig::new();
+    let mut link = rig.link("bus", Role::Spoke, crossing(&[("orders.>", Inward, None)]));
+    link.say("LS+ orders.> workers 1\r\n");
+    link.heard();
+    rig.client().say("PUB orders.1 internal.shutdown 2\r\nhi\r\n");
+    assert_eq!(link.heard(), "LMSG orders.1 | workers 2\r\nhi\r\n");
+}
+
+#[test]
+fn a_reply_a_route_brings_back_crosses_under_its_name_over_there() {
+    let rig = Rig::new();
+    let routes = [("orders.>", Inward, None), ("ext.answers.*", Outward, Some("answers.{1}"))];
+    let mut link = rig.link("bus", Role::Spoke, crossing(&routes));
+    link.say("LS+ orders.>\r\n");
+    let mut partner = rig.client();
+    partner.say("SUB answers.* 1\r\n");
+    link.heard();
+    partner.say("PUB orders.1 answers.7 2\r\nhi\r\n");
+    assert_eq!(link.heard(), "LMSG orders.1 ext.answers.7 2\r\nhi\r\n");
+    link.say("LMSG ext.answers.7 2\r\nok\r\n");
+    assert_eq!(partner.heard(), "MSG answers.7 1 2\r\nok\r\n");
+}
+
+#[test]
+fn a_reply_in_an_isolated_inbox_crosses_as_it_is_and_comes_back() {
+    let rig = Rig::new();
+    let mut link = rig.link("bus", Role::Spoke, crossing(&[("orders.>", Inward, None)]));
+    link.say("LS+ orders.>\r\n");
+    link.heard();
+    let mut partner = rig.enter(Who::isolated());
+    partner.say("SUB _INBOX.abc.* 1\r\nPUB orders.1 _INBOX.abc.1 2\r\nhi\r\n");
+    let heard = link.heard();
+    let reply = heard.split(' ').nth(2).unwrap().to_owned();
+    assert!(reply.starts_with("_INBOX.") && reply.ends_with(".abc.1"), "{heard}");
+    link.say(&format!("LMSG {reply} 2\r\nok\r\n"));
+    assert_eq!(partner.heard(), "MSG _INBOX.abc.1 1 2\r\nok\r\n");
+}
+
+#[test]
+fn without_routes_replies_are_left_alone() {
+    let rig = Rig::new();
+    let mut link = rig.link("leaf", Role::Hub, None);
+    link.say("LS+ orders.>\r\n");
+    link.heard();
+    rig.client().say("PUB orders.1 any.thing 2\r\nhi\r\n");
+    assert_eq!(link.heard(), "LMSG orders.1 any.thing 2\r\nhi\r\n");
+}
+
+#[test]
+fn an_answer_goes_back_over_its_link_alone_and_only_once() {
+    let rig = Rig::new();
+    let routes = [("jobs.>", Both, None)];
+    let mut one = rig.link("one", Role::Spoke, crossing(&routes));
+    let mut two = rig.link("two", Role::Spoke, crossing(&routes));
+    let mut service = rig.client();
+    service.say("SUB jobs.run 1\r\n");
+    // The requester listens on a subject that a route names: the answer would cross by itself.
+    one.say("LS+ jobs.answer\r\n");
+    (one.heard(), two.heard());
+    one.say("LMSG jobs.run jobs.answer 2\r\nhi\r\n");
+    assert_eq!(service.heard(), "MSG jobs.run 1 jobs.answer 2\r\nhi\r\n");
+    service.say("PUB jobs.answer 2\r\nok\r\n");
+    assert_eq!(one.heard(), "LMSG jobs.answer 2\r\nok\r\n");
+    assert_eq!(two.heard(), "");
+    // What no route names goes back too, once it is owed, and to nobody else.
+    one.say("LMSG jobs.run internal.box 2\r\nhi\r\n");
+    two.heard();
+    service.say("PUB internal.box 2\r\nok\r\n");
+    assert_eq!((one.heard().as_str(), two.heard().as_str()), ("LMSG internal.box 2\r\nok\r\n", ""));
+    service.say("PUB internal.other 2\r\nok\r\n");
+    assert_eq!((one.heard(), two.heard()), (String::new(), String::new()));
+}
+
+#[test]
+fn an_answer_carries_no_reply_of_its_own_across() {
+    let rig = Rig::new();
+    let mut link = rig.link("bus", Role::Spoke, crossing(&[("jobs.>", Outward, None)]));
+    let mut service = rig.client();
+    service.say("SUB jobs.run 1\r\n");
+    link.say("LMSG jobs.run _INBOX.boss 2\r\nhi\r\n");
+    link.heard();
+    service.say("PUB _INBOX.boss internal.shutdown 2\r\nok\r\n");
+    assert_eq!(link.heard(), "LMSG _INBOX.boss 2\r\nok\r\n");
+}
