@@ -160,6 +160,8 @@ pub(crate) struct Conn {
     pipe: Arc<dyn Pipe>,
     pub(crate) account: Arc<Account>,
     grant: ArcSwap<Grant>,
+    /// How often the rights were replaced. Subscriptions let in by earlier ones are asked about on delivery.
+    grants: AtomicU32,
     pub(crate) features: Features,
     pub(crate) inbox: Option<Box<InboxSpace>>,
     pub(crate) replies: Mutex<Replies>,
@@ -203,6 +205,7 @@ impl Conn {
             pipe: parts.pipe,
             account: parts.account,
             grant: ArcSwap::new(parts.grant),
+            grants: AtomicU32::new(0),
             features: parts.features,
             inbox: parts.inbox,
             replies: Mutex::new(Replies::new(parts.max_pending_replies)),
@@ -222,11 +225,39 @@ impl Conn {
         self.grant.load()
     }
 
-    /// Replaces the rights: every cached routing decision is taken anew.
+    /// Replaces the rights: every cached routing decision is taken anew, and what they no longer allow ends.
     pub(crate) fn set_grant(&self, grant: Arc<Grant>) {
-        self.grant.store(grant);
+        self.grant.store(grant.clone());
+        self.grants.fetch_add(1, Ordering::Release);
         self.account.invalidate();
+        self.end_forbidden(&grant);
         self.outbox.wake_owner();
+    }
+
+    /// How often the rights were replaced.
+    pub(crate) fn grants(&self) -> u32 {
+        self.grants.load(Ordering::Acquire)
+    }
+
+    /// Ends subscriptions the rights do not allow, and says so.
+    fn end_forbidden(&self, grant: &Grant) {
+        let in_own_inbox =
+            |sub: &Sub| self.inbox.as_ref().is_some_and(|space| sub.subject().starts_with(space.own()));
+        let ended: Vec<Sub> = {
+            let mut subs = self.subs.lock();
+            let forbidden: Vec<Sub> = subs
+                .iter()
+                .filter(|sub| !in_own_inbox(sub) && !grant.rights.may_subscribe(sub.subject(), sub.queue()))
+                .cloned()
+                .collect();
+            forbidden.iter().for_each(|sub| drop(subs.remove(sub.tag())));
+            forbidden
+        };
+        self.account.unsubscribe(&ended);
+        for sub in ended.iter().filter(|_| self.is_client()) {
+            let text = wire::text::subscription_violation(sub.subject(), sub.queue());
+            self.send_now(|out| wire::encode::error_line(out, &text));
+        }
     }
 
     pub(crate) fn link(&self) -> Option<&Arc<Link>> {
@@ -341,6 +372,14 @@ impl SubTable {
     pub(crate) fn remove(&mut self, tag: &[u8]) -> Option<Sub> {
         let found = self.table.find_entry(hash_key(tag), |sub| sub.tag() == tag).ok()?;
         Some(found.remove().0)
+    }
+
+    /// Removes this very subscription, not one that has its id by now.
+    pub(crate) fn remove_exactly(&mut self, sub: &Sub) {
+        let same = |known: &Sub| Arc::ptr_eq(&known.0, &sub.0);
+        if let Ok(found) = self.table.find_entry(hash_key(sub.tag()), same) {
+            found.remove();
+        }
     }
 
     pub(crate) fn take_all(&mut self) -> Vec<Sub> {

@@ -186,6 +186,11 @@ impl LocalClient {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn poll_now(&mut self) -> Option<LocalMessage> {
+        self.take()
+    }
+
     fn take(&mut self) -> Option<LocalMessage> {
         let mut unread = self.inbound.bytes.lock();
         let limits = wire::Limits { max_payload: usize::MAX, ..self.core.limits.wire() };

@@ -11,6 +11,8 @@ use crate::conn::Conn;
 
 /// How long an answer over a link may take where the rights set no time of their own.
 const DEFAULT_TTL: Duration = Duration::from_secs(120);
+/// No answer is owed longer: what is configured may be more than a clock can hold.
+const LONGEST_TTL: Duration = Duration::from_secs(86_400 * 365);
 
 struct Owed {
     until: Instant,
@@ -56,29 +58,32 @@ impl Replies {
         let max = self.max;
         let table = self.table.get_or_insert_with(Box::default);
         table.forget_old(now, max);
-        let ttl = limit.map_or(DEFAULT_TTL, |limit| limit.ttl.unwrap_or(Duration::from_secs(86_400 * 365)));
+        let ttl = limit.map_or(DEFAULT_TTL, |limit| limit.ttl.unwrap_or(LONGEST_TTL)).min(LONGEST_TTL);
         let left = limit.map_or(u32::MAX, |limit| limit.max.unwrap_or(u32::MAX));
         let key: Box<[u8]> = reply.into();
         table.order.push_back(key.clone());
         table.owed.insert(key, Owed { until: now + ttl, left, origin });
     }
 
-    /// Uses one answer to `subject`, when one is owed.
-    pub(crate) fn answer(&mut self, subject: &[u8], by_right: bool, now: Instant) -> Option<Answer> {
+    /// Whether an answer to `subject` is owed. It counts as given with [`Self::spend`].
+    pub(crate) fn owed(&mut self, subject: &[u8], by_right: bool, now: Instant) -> Option<Answer> {
         let table = self.table.as_mut()?;
-        let owed = table.owed.get_mut(subject)?;
+        let owed = table.owed.get(subject)?;
         if owed.until < now {
             table.owed.remove(subject);
             return None;
         }
-        let origin = owed.origin.upgrade();
-        if owed.left != u32::MAX {
-            owed.left -= 1;
-            if owed.left == 0 {
-                table.owed.remove(subject);
-            }
+        Some(Answer { origin: owed.origin.upgrade(), by_right })
+    }
+
+    /// Uses up one answer to `subject`.
+    pub(crate) fn spend(&mut self, subject: &[u8]) {
+        let Some(table) = self.table.as_mut() else { return };
+        let Some(owed) = table.owed.get_mut(subject).filter(|owed| owed.left != u32::MAX) else { return };
+        owed.left = owed.left.saturating_sub(1);
+        if owed.left == 0 {
+            table.owed.remove(subject);
         }
-        Some(Answer { origin, by_right })
     }
 }
 
@@ -103,6 +108,12 @@ impl Table {
 mod tests {
     use super::*;
 
+    fn answer(replies: &mut Replies, subject: &[u8], now: Instant) -> Option<Answer> {
+        let answer = replies.owed(subject, true, now);
+        replies.spend(subject);
+        answer
+    }
+
     fn limit(max: Option<u32>, ttl: Option<Duration>) -> Option<ResponseLimit> {
         Some(ResponseLimit { max, ttl })
     }
@@ -112,10 +123,10 @@ mod tests {
         let mut replies = Replies::new(10);
         let now = Instant::now();
         replies.note(b"r.1", Weak::new(), limit(Some(2), None), now);
-        assert!(replies.answer(b"r.2", true, now).is_none());
-        assert!(replies.answer(b"r.1", true, now).is_some());
-        assert!(replies.answer(b"r.1", true, now).is_some());
-        assert!(replies.answer(b"r.1", true, now).is_none());
+        assert!(answer(&mut replies, b"r.2", now).is_none());
+        assert!(answer(&mut replies, b"r.1", now).is_some());
+        assert!(answer(&mut replies, b"r.1", now).is_some());
+        assert!(answer(&mut replies, b"r.1", now).is_none());
     }
 
     #[test]
@@ -123,7 +134,7 @@ mod tests {
         let mut replies = Replies::new(10);
         let now = Instant::now();
         replies.note(b"r.1", Weak::new(), limit(None, Some(Duration::from_secs(1))), now);
-        assert!(replies.answer(b"r.1", true, now + Duration::from_secs(2)).is_none());
+        assert!(answer(&mut replies, b"r.1", now + Duration::from_secs(2)).is_none());
     }
 
     #[test]
@@ -133,8 +144,8 @@ mod tests {
         for i in 0..100 {
             replies.note(format!("r.{i}").as_bytes(), Weak::new(), limit(Some(1), None), now);
         }
-        assert!(replies.answer(b"r.0", true, now).is_none());
-        assert!(replies.answer(b"r.99", true, now).is_some());
+        assert!(answer(&mut replies, b"r.0", now).is_none());
+        assert!(answer(&mut replies, b"r.99", now).is_some());
         assert!(replies.table.as_ref().unwrap().owed.len() <= 3);
         assert!(replies.table.as_ref().unwrap().order.len() <= 12);
     }

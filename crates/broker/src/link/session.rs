@@ -322,7 +322,7 @@ impl LinkSession {
         }
         self.conn.count_in(list.len() as u64, std::mem::take(&mut self.run.bytes));
         for sub in work.dirty.spent.drain(..) {
-            sub.conn.subs.lock().remove(sub.tag());
+            sub.conn.subs.lock().remove_exactly(&sub);
             sub.conn.account.unsubscribe(std::slice::from_ref(&sub));
         }
         list.clear();

@@ -68,7 +68,7 @@ impl Route {
 
     fn add_plain(&mut self, query: &Query<'_>, sub: &Sub) {
         match &sub.conn.kind {
-            Kind::Gate if query.origin.is_client() => self.verdict = Verdict::Hold,
+            Kind::Gate if query.origin.link().is_none() => self.verdict = Verdict::Hold,
             Kind::Gate => {}
             Kind::Link(_) => {
                 if let Some(at) = self.link_target(query, sub) {
@@ -147,7 +147,8 @@ impl Route {
     /// The index of the link target for `sub`, made when it is the first; `None` when the link is not to get it.
     fn link_target(&mut self, query: &Query<'_>, sub: &Sub) -> Option<usize> {
         let link = sub.conn.link()?;
-        if Arc::ptr_eq(&sub.conn, query.origin) {
+        // Inboxes of this server's clients are nobody's business elsewhere.
+        if Arc::ptr_eq(&sub.conn, query.origin) || is_isolated(query.subject, query.inboxes) {
             return None;
         }
         if query.origin.link().is_some_and(|from| !link.takes_from(from)) {
@@ -215,14 +216,16 @@ fn may_get(query: &Query<'_>, sub: &Sub) -> bool {
     if sub.is_spent() {
         return false;
     }
-    if is_isolated(query.subject, query.inboxes)
-        && conn.is_client()
-        && !conn.inbox.as_ref().is_some_and(|space| query.subject.starts_with(space.own()))
-    {
+    let own_inbox = conn.inbox.as_ref().is_some_and(|space| query.subject.starts_with(space.own()));
+    if own_inbox {
+        return true;
+    }
+    // Code in this process may ask for an inbox by its name, but no wildcard of anybody reaches into them.
+    let named = !conn.is_client() && sub.subject().starts_with(query.inboxes);
+    if is_isolated(query.subject, query.inboxes) && !named {
         return false;
     }
     let grant = conn.grant();
-    !grant.rights.filters_delivery()
-        || conn.inbox.as_ref().is_some_and(|space| query.subject.starts_with(space.own()))
-        || grant.rights.may_deliver(query.subject, sub.queue())
+    let asked_on_subscribing = !grant.rights.filters_delivery() && conn.grants() == 0;
+    asked_on_subscribing || named || grant.rights.may_deliver(query.subject, sub.queue())
 }

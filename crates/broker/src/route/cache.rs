@@ -31,13 +31,20 @@ struct Table {
 
 impl RouteCache {
     /// The route for a query, derived now or earlier in this generation. `key` is the subject, with the
-    /// queues of a link's message appended. Generation 0 is never current: such a route is not found again.
+    /// queues of a link's message appended. A route of generation 0 lasts until [`Self::forget_last`], and is not
+    /// found by anybody who asks for another one.
     pub(crate) fn route(&mut self, key: &[u8], query: &Query<'_>, generation: u64) -> &Route {
         if self.last.generation == generation && self.last_key == key {
             return &self.last;
         }
         if generation == 0 || is_used_once(query.subject) {
             return self.derive_last(key, query, generation);
+        }
+        if self.last.generation != generation {
+            // Out of date: it would keep alive who was connected then.
+            self.last_key.clear();
+            self.last.clear();
+            self.last.generation = generation;
         }
         let table = self.table.get_or_insert_with(|| Box::new(Table::new(generation)));
         if table.generation != generation {
@@ -59,6 +66,11 @@ impl RouteCache {
         self.last_key.extend_from_slice(key);
         self.last.derive(query, generation);
         &self.last
+    }
+
+    /// Forgets the route at hand: of one derived for a single answer nobody can tell how old it is.
+    pub(crate) fn forget_last(&mut self) {
+        self.last_key.clear();
     }
 
     /// Lets go of everything: nothing is held for an idle connection, nor for one that has ended.

@@ -19,6 +19,8 @@ pub(crate) struct ClientSession {
     pub(super) core: Arc<Core>,
     pub(crate) cache: RouteCache,
     pub(super) limits: wire::Limits,
+    /// The replacement of rights `limits` was derived from.
+    grants: u32,
     pub(crate) pings: Pings,
     /// The account's generation this read batch works with.
     pub(super) generation: u64,
@@ -35,17 +37,12 @@ pub(super) enum Flow {
 
 impl ClientSession {
     pub(crate) fn new(core: Arc<Core>, conn: Arc<Conn>) -> Self {
-        let mut limits = core.limits.wire();
-        if let Some(payload) = conn.grant().quotas.payload {
-            limits.max_payload = limits.max_payload.min(payload as usize);
-        }
-        // A CONNECT may be sent again, and is as long as before.
-        limits.max_control_line = limits.max_control_line.max(64);
         Self {
+            limits: limits(&core, &conn),
+            grants: conn.grants(),
             conn,
             core,
             cache: RouteCache::default(),
-            limits,
             pings: Pings::default(),
             generation: 0,
             run: Run::default(),
@@ -63,6 +60,10 @@ impl ClientSession {
             return Progress { consumed: 0, pause: Pause::Overload };
         }
         self.generation = self.conn.account.generation();
+        if self.grants != self.conn.grants() {
+            self.grants = self.conn.grants();
+            self.limits = limits(&self.core, &self.conn);
+        }
         let mut at = 0;
         let pause = loop {
             match wire::client::parse(&bytes[at..], &self.limits) {
@@ -141,4 +142,14 @@ impl ClientSession {
             _ => CloseReason::ProtocolViolation,
         })
     }
+}
+
+/// What the parser enforces, with the quotas of the rights as of now.
+fn limits(core: &Core, conn: &Conn) -> wire::Limits {
+    let mut limits = core.limits.wire();
+    if let Some(payload) = conn.grant().quotas.payload {
+        limits.max_payload = limits.max_payload.min(payload as usize);
+    }
+    limits.max_control_line = limits.max_control_line.max(64);
+    limits
 }

@@ -73,7 +73,7 @@ impl ClientSession {
         run.subject.clear();
         run.answer_over = None;
         run.trusted = false;
-        let answer = self.conn.replies.lock().answer(
+        let answer = self.conn.replies.lock().owed(
             publish.subject,
             self.conn.grant().rights.responses().is_some(),
             now,
@@ -87,8 +87,10 @@ impl ClientSession {
             }
             _ => run.subject.extend_from_slice(publish.subject),
         }
+        let owed = answer.is_some();
         if let Some(answer) = answer {
             run.trusted = answer.by_right;
+            self.cache.forget_last();
             run.answer_over = answer.origin.as_ref().map(Arc::downgrade);
         }
         if !subject::valid_subject(publish.subject) {
@@ -97,7 +99,12 @@ impl ClientSession {
         }
         let verdict = self.route().0.verdict;
         match verdict {
-            Verdict::Deliver => Begun::Go,
+            Verdict::Deliver => {
+                if owed {
+                    self.conn.replies.lock().spend(publish.subject);
+                }
+                Begun::Go
+            }
             Verdict::Denied => {
                 self.core.counters.publish_denied.add(1);
                 tracing::debug!(conn = self.conn.id, identity = %self.conn.grant().identity, subject = %String::from_utf8_lossy(publish.subject), "publish denied");
@@ -235,7 +242,7 @@ impl ClientSession {
     /// Drops subscriptions (anybody's) that have had their last message.
     fn end_spent(&self, work: &mut Work) {
         for sub in work.dirty.spent.drain(..) {
-            sub.conn.subs.lock().remove(sub.tag());
+            sub.conn.subs.lock().remove_exactly(&sub);
             sub.conn.account.unsubscribe(std::slice::from_ref(&sub));
         }
     }

@@ -73,7 +73,7 @@ fn an_answer_goes_back_over_its_link_alone_and_only_once() {
     let rig = Rig::new();
     let routes = [("jobs.>", Both, None)];
     let mut one = rig.link("one", Role::Spoke, crossing(&routes));
-    let mut two = rig.link("two", Role::Spoke, crossing(&routes));
+    let two = rig.link("two", Role::Spoke, crossing(&routes));
     let mut service = rig.client();
     service.say("SUB jobs.run 1\r\n");
     // The requester listens on a subject that a route names: the answer would cross by itself.
