@@ -175,9 +175,11 @@ async fn matches(secret: &Secret, given: &str) -> bool {
     tokio::task::spawn_blocking(move || bcrypt::verify(given, &hash).unwrap_or(false)).await.unwrap_or(false)
 }
 
-/// Whether `signature` (base64url) is the key's signature of the nonce.
+/// Whether `signature` is the key's signature of the nonce. Clients write it in either alphabet of base64, with and
+/// without padding.
 pub(super) fn signed(key: &str, nonce: &str, signature: &str) -> bool {
-    let Ok(signature) = BASE64_URL_SAFE_NO_PAD.decode(signature.trim_end_matches('=')) else { return false };
+    let signature = signature.trim_end_matches('=').replace('+', "-").replace('/', "_");
+    let Ok(signature) = BASE64_URL_SAFE_NO_PAD.decode(signature) else { return false };
     nkeys::KeyPair::from_public_key(key).is_ok_and(|key| key.verify(nonce.as_bytes(), &signature).is_ok())
 }
 
@@ -273,5 +275,24 @@ impl Authenticator for LeafUsers {
 
     fn authenticate<'a>(&'a self, login: Login<'a>) -> Decision<'a> {
         Box::pin(self.decide(login))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::prelude::BASE64_STANDARD;
+
+    use super::*;
+
+    #[test]
+    fn signatures_in_either_alphabet() {
+        let key = nkeys::KeyPair::new_user();
+        // Long enough to meet the letters in which the alphabets differ.
+        for nonce in (0..64).map(|number| format!("nonce{number}")) {
+            let raw = key.sign(nonce.as_bytes()).unwrap();
+            assert!(signed(&key.public_key(), &nonce, &BASE64_STANDARD.encode(&raw)));
+            assert!(signed(&key.public_key(), &nonce, &BASE64_URL_SAFE_NO_PAD.encode(&raw)));
+            assert!(!signed(&key.public_key(), "another", &BASE64_STANDARD.encode(&raw)));
+        }
     }
 }
