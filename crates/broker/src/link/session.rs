@@ -14,7 +14,7 @@ use crate::conn::{CloseReason, Conn};
 use crate::core::Core;
 use crate::link::interest::is_isolated;
 use crate::route::{Item, Items, Query, RouteCache, deliver};
-use crate::session::{Pause, Pings, Progress, Work};
+use crate::session::{Patience, Pause, Pings, Progress, Work};
 use crate::subscription::{Sub, Subscription};
 
 /// An established link: both ends have shown who they are.
@@ -82,11 +82,20 @@ impl LinkSession {
         }
     }
 
-    pub(crate) fn read(&mut self, bytes: &[u8], work: &mut Work, now: Instant) -> Progress {
+    pub(crate) fn read(
+        &mut self,
+        bytes: &[u8],
+        work: &mut Work,
+        patience: Patience,
+        now: Instant,
+    ) -> Progress {
+        // A link can't be refused: it is slowed down to a read batch per hold, and passes that on to its other end.
+        let hold = self.core.budget.is_over() && !patience.overload_over;
         self.generation = self.conn.account.generation();
         let mut at = 0;
         let pause = loop {
             match wire::leaf::parse(&bytes[at..], &self.limits) {
+                Ok(Step::Frame(Op::Message(_), _)) if hold => break Pause::Overload,
                 Ok(Step::Frame(op, length)) => match self.apply(&op, bytes, at..at + length, work, now) {
                     Ok(()) => at += length,
                     Err(reason) => break Pause::Close(reason),

@@ -30,8 +30,18 @@ pub(crate) struct Dirty {
 
 impl Dirty {
     pub(crate) fn note(&mut self, conn: &Arc<Conn>, appended: Appended) {
-        if appended == Appended::Flush {
-            self.flush.push(conn.clone());
+        match appended {
+            Appended::Flush => self.flush.push(conn.clone()),
+            Appended::Queued => self.relieve(conn),
+            Appended::Closed => {}
+        }
+    }
+
+    /// Writes before the batch ends where much is queued, and notes who could not take it.
+    fn relieve(&mut self, conn: &Arc<Conn>) {
+        if conn.outbox.queued() >= FLUSH_EARLY {
+            conn.flush();
+            self.look(conn);
         }
     }
 
@@ -82,7 +92,11 @@ impl Delivery<'_> {
         let mut copies = 0;
         for target in &self.route.plain {
             copies += match target.how {
-                How::Singly => self.items.list.iter().map(|item| self.one(target, item)).sum(),
+                How::Singly => {
+                    let given = self.items.list.iter().map(|item| self.one(target, item)).sum();
+                    self.dirty.relieve(&target.sub.conn);
+                    given
+                }
                 How::Block | How::Framed => {
                     if self.encoded != target.prefix || self.encoded.is_empty() {
                         self.encode(target, 0, 1);
@@ -112,18 +126,43 @@ impl Delivery<'_> {
         let share = self.items.load_of(start, step);
         for attempt in 0..members.len() {
             let Some(target) = members.get((first + attempt) % members.len()) else { break };
-            let given = if target.how == How::Singly {
-                self.items.list.iter().skip(start).step_by(step).map(|item| self.one(target, item)).sum()
-            } else {
-                self.encode(target, start, step);
-                self.encoded = 0..0;
-                self.hand_over(target, share)
-            };
+            if target.how == How::Singly {
+                return self.deal_singly(members, first + attempt, start, step);
+            }
+            self.encode(target, start, step);
+            self.encoded = 0..0;
+            let given = self.hand_over(target, share);
             if given > 0 {
                 return given;
             }
         }
         0
+    }
+
+    /// The same for a member that may have had enough half-way: each message goes to the next one that takes it.
+    fn deal_singly(&mut self, members: &[Target], first: usize, start: usize, step: usize) -> usize {
+        let count = self.items.list.len();
+        let mut copies = 0;
+        for at in (start..count).step_by(step) {
+            let Some(item) = self.items.list.get(at) else { break };
+            for target in members.iter().cycle().skip(first % members.len()).take(members.len()) {
+                let given = if target.how == How::Singly {
+                    self.one(target, item)
+                } else {
+                    self.encode(target, at, count);
+                    self.encoded = 0..0;
+                    self.hand_over(target, self.items.load_of(at, count))
+                };
+                if given > 0 {
+                    copies += given;
+                    break;
+                }
+            }
+        }
+        if let Some(target) = members.get(first % members.len()) {
+            self.dirty.relieve(&target.sub.conn);
+        }
+        copies
     }
 
     /// Encodes every `step`th message from `start` for a target.
@@ -188,7 +227,9 @@ impl Delivery<'_> {
                 out.extend_from_slice(self.items.tail(item));
             }
         });
-        self.dirty.note(conn, appended);
+        if appended == Appended::Flush {
+            self.dirty.flush.push(conn.clone());
+        }
         usize::from(appended != Appended::Closed)
     }
 
@@ -249,10 +290,6 @@ fn send_block(conn: &Arc<Conn>, block: &[u8], load: Load, dirty: &mut Dirty) -> 
         conn.append(load, |out| out.extend_from_slice(block))
     };
     dirty.note(conn, appended);
-    if appended == Appended::Queued && conn.outbox.queued() >= FLUSH_EARLY {
-        conn.flush();
-        dirty.look(conn);
-    }
     appended != Appended::Closed
 }
 

@@ -24,6 +24,8 @@ pub(crate) struct ClientSession {
     pub(crate) pings: Pings,
     /// The account's generation this read batch works with.
     pub(super) generation: u64,
+    /// Too much was queued on this server when the read batch began: nothing is published.
+    pub(super) overloaded: bool,
     /// Messages of one subject, not yet handed on.
     pub(super) run: Run,
 }
@@ -45,6 +47,7 @@ impl ClientSession {
             cache: RouteCache::default(),
             pings: Pings::default(),
             generation: 0,
+            overloaded: false,
             run: Run::default(),
         }
     }
@@ -56,9 +59,7 @@ impl ClientSession {
         patience: Patience,
         now: Instant,
     ) -> Progress {
-        if self.core.budget.is_over() && !patience.overload_over {
-            return Progress { consumed: 0, pause: Pause::Overload };
-        }
+        self.overloaded = self.core.budget.is_over();
         self.generation = self.conn.account.generation();
         if self.grants != self.conn.grants() {
             self.grants = self.conn.grants();

@@ -27,6 +27,29 @@ pub(crate) struct Work {
     pub(crate) dirty: Dirty,
 }
 
+impl Work {
+    /// What is kept of a scratch buffer that one large message has stretched.
+    const KEPT: usize = 512 * 1024;
+
+    /// Ready for a read batch, also when the one before ended in a panic: what it had queued is still to be flushed.
+    pub(crate) fn begin(&mut self) {
+        self.items.clear();
+        self.side.clear();
+        self.dirty.spent.clear();
+        self.dirty.flush();
+        self.dirty.full.clear();
+    }
+
+    /// Gives back what an unusually large message took.
+    pub(crate) fn shrink(&mut self) {
+        for buffer in [&mut self.side, &mut self.block] {
+            if buffer.capacity() > Self::KEPT {
+                *buffer = Vec::new();
+            }
+        }
+    }
+}
+
 /// Why a session stopped reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pause {
@@ -79,7 +102,7 @@ impl Session {
     ) -> Progress {
         match self {
             Self::Client(session) => session.read(bytes, work, patience, now),
-            Self::Link(session) => session.read(bytes, work, now),
+            Self::Link(session) => session.read(bytes, work, patience, now),
         }
     }
 

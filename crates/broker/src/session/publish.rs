@@ -36,11 +36,15 @@ impl ClientSession {
         patience: Patience,
         now: Instant,
     ) -> Flow {
+        if self.overloaded {
+            return self.overload(publish, work, patience);
+        }
         if work.items.is_empty() || self.run.written != publish.subject {
             self.finish_run(bytes, work);
             match self.begin_run(publish, work, patience, now) {
                 Begun::Go => {}
-                Begun::Skip => {
+                Begun::Skip => return Flow::Next,
+                Begun::Answered => {
                     self.confirm(work);
                     return Flow::Next;
                 }
@@ -49,7 +53,10 @@ impl ClientSession {
         }
         match self.item(publish, frame, work) {
             Some(item) => work.items.push(item),
-            None => self.complain(&wire::text::reply_violation(publish.reply)),
+            None => {
+                self.complain(&wire::text::reply_violation(publish.reply));
+                return Flow::Next;
+            }
         }
         self.run.bytes += publish.payload.len() as u64;
         if self.run.trusted || self.run.answer_over.is_some() {
@@ -120,13 +127,36 @@ impl ClientSession {
         if !patience.link_over {
             return Begun::Stop(Pause::LinkDown);
         }
-        if publish.reply.is_empty() {
-            self.complain(wire::text::STALE_CONNECTION);
-            return Begun::Stop(Pause::Close(CloseReason::LinkUnavailable));
+        if self.answer_unavailable(publish, work) {
+            self.core.counters.link_refused.add(1);
+            return Begun::Answered;
         }
-        self.core.counters.link_refused.add(1);
-        let _ = self.no_responders(publish.reply, work);
-        Begun::Skip
+        Begun::Stop(Pause::Close(CloseReason::LinkUnavailable))
+    }
+
+    /// Too much is queued on this server: the publisher waits, and is refused when that takes too long.
+    fn overload(&self, publish: &Publish<'_>, work: &mut Work, patience: Patience) -> Flow {
+        if !patience.overload_over {
+            return Flow::Stop(Pause::Overload);
+        }
+        if self.answer_unavailable(publish, work) {
+            self.confirm(work);
+            return Flow::Next;
+        }
+        tracing::warn!(conn = self.conn.id, identity = %self.conn.grant().identity, "publisher refused: too much is queued on this server");
+        Flow::Stop(Pause::Close(CloseReason::Overloaded))
+    }
+
+    /// Refuses a message so that its publisher can try again: a request is answered with 503; where nobody would
+    /// hear that the connection has to end (`false`), with the words clients reconnect on.
+    fn answer_unavailable(&self, publish: &Publish<'_>, work: &mut Work) -> bool {
+        let told = self.conn.features.no_responders
+            && !publish.reply.is_empty()
+            && self.no_responders(publish.reply, work).is_some();
+        if !told {
+            self.complain(wire::text::STALE_CONNECTION);
+        }
+        told
     }
 
     fn route(&mut self) -> (&Route, &Arc<Conn>, &[u8]) {
@@ -250,8 +280,10 @@ impl ClientSession {
 
 enum Begun {
     Go,
-    /// The message is refused, and said so.
+    /// The message is refused with an error.
     Skip,
+    /// The message is answered with 503.
+    Answered,
     Stop(Pause),
 }
 
