@@ -36,7 +36,7 @@ impl Budget {
 
     /// Gives back what was written or thrown away, and wakes who waited for room.
     pub(crate) fn release(&self, bytes: usize, messages: usize) {
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes, Ordering::SeqCst);
         self.messages.fetch_sub(messages, Ordering::SeqCst);
         if self.waiting.load(Ordering::SeqCst) > 0 && !self.is_over() {
             let woken = {
@@ -50,7 +50,7 @@ impl Budget {
 
     /// Whether publishers are to be held back.
     pub(crate) fn is_over(&self) -> bool {
-        self.bytes.load(Ordering::Relaxed) > self.max_bytes
+        self.bytes.load(Ordering::SeqCst) > self.max_bytes
             || self.messages.load(Ordering::SeqCst) > self.max_messages
     }
 
@@ -69,7 +69,7 @@ impl Budget {
     }
 
     pub(crate) fn queued(&self) -> (usize, usize) {
-        (self.bytes.load(Ordering::Relaxed), self.messages.load(Ordering::Relaxed))
+        (self.bytes.load(Ordering::SeqCst), self.messages.load(Ordering::SeqCst))
     }
 }
 

@@ -108,7 +108,7 @@ pub(crate) struct Core {
     pub(crate) clients: AtomicUsize,
     pub(crate) draining: AtomicBool,
     /// Publishers held because a link is down.
-    held: Mutex<Vec<Waker>>,
+    held: Mutex<HashMap<u64, Waker>>,
 }
 
 impl Core {
@@ -178,16 +178,21 @@ impl Core {
         self.conns.lock().get(&id).cloned()
     }
 
-    /// Takes a connection out of everything: interest, links, registry. What it had queued is given up.
-    pub(crate) fn retire(&self, conn: &Arc<Conn>, reason: CloseReason) {
-        if self.conns.lock().remove(&conn.id).is_none() {
-            return;
-        }
+    /// Takes a connection's interest away: nothing more is routed to it.
+    pub(crate) fn withdraw(&self, conn: &Arc<Conn>) {
         if matches!(conn.kind, Kind::Link(_)) {
             conn.account.detach_link(conn);
         }
         let subs = conn.subs.lock().take_all();
         conn.account.unsubscribe(&subs);
+    }
+
+    /// Takes a connection out of everything: interest, links, registry. What it had queued is given up.
+    pub(crate) fn retire(&self, conn: &Arc<Conn>, reason: CloseReason) {
+        if self.conns.lock().remove(&conn.id).is_none() {
+            return;
+        }
+        self.withdraw(conn);
         conn.outbox.close();
         self.counters.closed(reason);
         let (out_messages, out_bytes) = conn.outbox.totals();
@@ -198,16 +203,18 @@ impl Core {
     }
 
     /// Registers a publisher to be woken when a link comes or goes.
-    pub(crate) fn wait_for_link(&self, waker: &Waker) {
-        let mut held = self.held.lock();
-        if !held.iter().any(|known| known.will_wake(waker)) {
-            held.push(waker.clone());
-        }
+    pub(crate) fn wait_for_link(&self, id: u64, waker: &Waker) {
+        self.held.lock().insert(id, waker.clone());
+    }
+
+    /// A publisher that has ended waits no more: its waker would keep what is left of its task.
+    pub(crate) fn forget_held(&self, id: u64) {
+        self.held.lock().remove(&id);
     }
 
     /// Wakes the publishers held for a link.
     pub(crate) fn release_held(&self) {
         let held = std::mem::take(&mut *self.held.lock());
-        held.into_iter().for_each(Waker::wake);
+        held.into_values().for_each(Waker::wake);
     }
 }

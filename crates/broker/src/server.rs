@@ -133,7 +133,7 @@ impl Server {
     /// Stops accepting, tells clients to go elsewhere, closes them one by one, and waits until all is written.
     /// Returns how many connections did not end in time.
     pub async fn drain(&self, how: Drain) -> usize {
-        if self.core.draining.swap(true, Ordering::Relaxed) {
+        if self.core.draining.swap(true, Ordering::SeqCst) {
             return 0;
         }
         self.stop_accepting.send_replace(true);

@@ -303,6 +303,10 @@ fn establish(
         max_pending_replies: core.limits.max_pending_replies,
     }));
     core.register(&conn);
+    if core.draining.load(Ordering::SeqCst) {
+        // It came in after the others had been counted.
+        conn.request_close(CloseReason::ServerShutdown);
+    }
     let session = Session::Client(Box::new(ClientSession::new(core.clone(), conn)));
     Task::new(core.clone(), session, peer.reader, peer.tls, peer.kept, listener.config.link_hold)
 }

@@ -298,6 +298,8 @@ fn replace_older(core: &Core, parts: &LinkParts, account: &str) {
             && link.solicited == parts.solicited
             && &*conn.account.name == account;
         if same && !parts.solicited {
+            // At once: until its task sees it, both links would carry every message.
+            core.withdraw(&conn);
             conn.request_close(CloseReason::Replaced);
         }
     }

@@ -74,6 +74,10 @@ pub(crate) struct Task {
     /// How long publishers wait for a link that is down.
     link_hold: Duration,
     ended: Option<CloseReason>,
+    /// The peer has ended the TLS session: what it said before is still worked off.
+    closed: bool,
+    /// The replacement of rights the timer knows of.
+    grants: u32,
 }
 
 impl Task {
@@ -86,7 +90,9 @@ impl Task {
         link_hold: Duration,
     ) -> Self {
         let now = Instant::now();
-        let first = core.limits.ping_interval.min(REST_AFTER);
+        let left =
+            session.conn().grant().expires_at.map(|at| Duration::from_secs(at).saturating_sub(since_epoch()));
+        let first = core.limits.ping_interval.min(REST_AFTER).min(left.unwrap_or(REST_AFTER));
         Self {
             core,
             session,
@@ -101,6 +107,8 @@ impl Task {
             sleep: Box::pin(tokio::time::sleep(first)),
             link_hold,
             ended: None,
+            closed: false,
+            grants: 0,
         }
     }
 
@@ -140,6 +148,9 @@ impl Task {
             if self.poll_wait(cx, now).is_pending() {
                 return self.poll_timer(cx, now);
             }
+            if self.closed {
+                return Poll::Ready(CloseReason::ClientClosed);
+            }
             match self.poll_read(cx, now) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(reason)) => return Poll::Ready(reason),
@@ -162,11 +173,38 @@ impl Task {
 
     /// Ready when nothing keeps this connection from reading on.
     fn poll_wait(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
+        // One thing to wait for may follow another; each is asked, so that it knows whom to wake.
+        for _ in 0..BATCHES {
+            let link = matches!(self.wait, Wait::Link(_));
+            ready!(self.poll_one_wait(cx, now));
+            if matches!(self.wait, Wait::Nothing) {
+                return Poll::Ready(());
+            }
+            if link && matches!(self.wait, Wait::Link(_)) {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Ready when what was waited for has come, and what was kept is worked off as far as it goes.
+    fn poll_one_wait(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
         match &mut self.wait {
             Wait::Nothing => return Poll::Ready(()),
             Wait::Readers(readers, until) => {
                 if *until <= now {
-                    readers.drain(..).for_each(|reader| reader.outbox.give_up_waiting());
+                    let client = self.session.conn().is_client();
+                    // What a link can't take would be lost with it: its clients wait until it takes bytes again, or
+                    // its write deadline ends it. Links do not wait for one another, that could go round in a circle.
+                    readers.retain(|reader| {
+                        let wait = client && reader.link().is_some();
+                        if !wait {
+                            reader.outbox.give_up_waiting();
+                        }
+                        wait
+                    });
+                    *until = now + self.core.limits.stall_for;
                 }
                 readers.retain(|reader| !reader.outbox.has_room_or_wait(cx.waker()));
                 if !readers.is_empty() {
@@ -177,7 +215,7 @@ impl Task {
             }
             Wait::Link(until) => {
                 self.patience.link_over = *until <= now;
-                self.core.wait_for_link(cx.waker());
+                self.core.wait_for_link(self.session.conn().id, cx.waker());
             }
             Wait::Overload(until) => {
                 self.patience.overload_over = *until <= now;
@@ -187,7 +225,7 @@ impl Task {
             }
         }
         self.work_kept();
-        if matches!(self.wait, Wait::Nothing) { Poll::Ready(()) } else { Poll::Pending }
+        Poll::Ready(())
     }
 
     /// Works off what was kept when reading had to pause.
@@ -200,27 +238,36 @@ impl Task {
     /// Gives `bytes` to the session and takes note of what it says; returns how many are done with.
     fn work_off(&mut self, bytes: &[u8], work: &mut Work) -> usize {
         let now = Instant::now();
+        work.begin();
         let progress = self.session.read(bytes, work, self.patience, now);
         work.dirty.flush();
+        work.shrink();
         self.need = 0;
-        let was_waiting = self.wait.until();
+        let was = std::mem::replace(&mut self.wait, Wait::Nothing);
         match progress.pause {
             Pause::NeedMore(need) => {
                 self.need = need;
-                self.wait = Wait::Nothing;
                 self.patience = Patience::default();
             }
             Pause::LinkDown => {
-                if was_waiting.is_none() {
-                    self.core.counters.link_held.add(1);
-                }
-                self.wait = Wait::Link(was_waiting.unwrap_or(now + self.link_hold));
+                self.wait = match was {
+                    Wait::Link(until) => Wait::Link(until),
+                    _ => {
+                        self.core.counters.link_held.add(1);
+                        self.patience.link_over = false;
+                        Wait::Link(now + self.link_hold)
+                    }
+                };
             }
             Pause::Overload => {
-                if was_waiting.is_none() {
-                    self.core.counters.overload_held.add(1);
-                }
-                self.wait = Wait::Overload(was_waiting.unwrap_or(now + self.core.limits.overload_hold));
+                self.wait = match was {
+                    Wait::Overload(until) => Wait::Overload(until),
+                    _ => {
+                        self.core.counters.overload_held.add(1);
+                        self.patience.overload_over = false;
+                        Wait::Overload(now + self.core.limits.overload_hold)
+                    }
+                };
             }
             Pause::Close(reason) => self.ended = Some(reason),
         }
@@ -278,7 +325,7 @@ impl Task {
                 plain.clear();
                 plain.extend_from_slice(&kept);
                 if !tls.decrypt(&input[..read], plain)? {
-                    self.ended = self.ended.or(Some(CloseReason::ClientClosed));
+                    self.closed = true;
                 }
                 &plain[..]
             }
@@ -297,8 +344,8 @@ impl Task {
         let read = match self.tls.clone() {
             None => {
                 let have = self.kept.len();
-                let more = self.need.saturating_sub(have).clamp(KEEP, GROW);
-                self.kept.reserve(self.need.saturating_sub(have));
+                // Room grows with what has really come, not with what was announced.
+                let more = self.need.saturating_sub(have).clamp(KEEP, have.clamp(KEEP, GROW));
                 self.kept.resize(have + more, 0);
                 let mut room = ReadBuf::new(&mut self.kept[have..]);
                 let outcome = Pin::new(&mut self.socket).poll_read(cx, &mut room);
@@ -311,7 +358,7 @@ impl Task {
                 let mut room = ReadBuf::new(&mut buffers.input);
                 ready!(Pin::new(&mut self.socket).poll_read(cx, &mut room))?;
                 if !room.filled().is_empty() && !tls.decrypt(room.filled(), &mut self.kept)? {
-                    self.ended = self.ended.or(Some(CloseReason::ClientClosed));
+                    self.closed = true;
                 }
                 Poll::Ready(Ok::<usize, io::Error>(room.filled().len()))
             }))?,
@@ -335,7 +382,9 @@ impl Task {
     fn poll_timer(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<CloseReason> {
         let blocked = self.conn().outbox.blocked_since().map(|since| since + self.core.limits.write_deadline);
         let rest = (!self.session.is_rested()).then(|| now + REST_AFTER);
-        for due in [self.wait.until(), blocked, rest].into_iter().flatten() {
+        let grants = self.conn().grants();
+        let renewed = (std::mem::replace(&mut self.grants, grants) != grants).then_some(now);
+        for due in [self.wait.until(), blocked, rest, renewed].into_iter().flatten() {
             if due < self.sleep.deadline().into_std() {
                 self.sleep.as_mut().reset(due.into());
             }
@@ -408,6 +457,9 @@ impl Task {
     /// Tells the peer why, and gives what is queued a moment to leave.
     async fn say_goodbye(&mut self, reason: CloseReason) {
         let conn = self.conn().clone();
+        // From now on messages go to others: what is handed to a connection that closes would be lost.
+        self.session.going();
+        self.core.withdraw(&conn);
         if let Some(text) = last_words(reason) {
             let mut line = Vec::new();
             wire::encode::error_line(&mut line, text);
@@ -419,7 +471,10 @@ impl Task {
             && tokio::time::Instant::now() < deadline
         {
             match tokio::time::timeout_at(deadline, self.socket.as_ref().writable()).await {
-                Ok(Ok(())) => conn.unblock(),
+                Ok(Ok(())) => {
+                    conn.unblock();
+                    conn.flush();
+                }
                 _ => break,
             }
             tokio::task::yield_now().await;
@@ -473,6 +528,7 @@ impl Drop for Task {
         // Others may hold on to what was shared for a while; the peer is to see the end now.
         drop(SockRef::from(self.socket.as_ref()).shutdown(Shutdown::Both));
         self.session.going();
+        self.core.forget_held(conn.id);
         self.core.retire(&conn, reason);
         let lost = conn.outbox.dropped();
         if lost > 0 {
