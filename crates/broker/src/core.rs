@@ -106,6 +106,8 @@ pub(crate) struct Core {
     next_id: AtomicU64,
     /// Client connections, before and after login.
     pub(crate) clients: AtomicUsize,
+    /// Links that have not logged in yet.
+    pub(crate) links_entering: AtomicUsize,
     pub(crate) draining: AtomicBool,
     /// Publishers held because a link is down.
     held: Mutex<HashMap<u64, Waker>>,
@@ -134,6 +136,7 @@ impl Core {
             conns: Mutex::default(),
             next_id: AtomicU64::new(1),
             clients: AtomicUsize::new(0),
+            links_entering: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             held: Mutex::default(),
         }

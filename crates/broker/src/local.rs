@@ -65,9 +65,10 @@ impl Pipe for Inbound {
         if unread.len() >= UNREAD {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        unread.extend_from_slice(bytes);
+        let take = bytes.len().min(UNREAD - unread.len());
+        unread.extend_from_slice(&bytes[..take]);
         self.arrived.notify_one();
-        Ok(bytes.len())
+        Ok(take)
     }
 
     fn try_flush(&self) -> io::Result<()> {

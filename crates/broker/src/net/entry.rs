@@ -155,7 +155,7 @@ async fn log_in(
     let tls = listener.config.tls.as_ref();
     let mut peer = match tls {
         Some(_) if first == TLS_HANDSHAKE => {
-            let peer = greeting::secure(&listener, stream, core.limits.tls_timeout).await?;
+            let peer = greeting::secure(&listener, stream, core.limits.tls_timeout, until).await?;
             if tls.is_some_and(|tls| tls.start == TlsStart::First || matches!(tls.start, TlsStart::Auto(_))) {
                 peer.write(&info(&core, &listener, id, address, &nonce).to_line(), until).await?;
             }

@@ -63,12 +63,21 @@ pub(crate) async fn secure(
     listener: &Listener,
     stream: TcpStream,
     timeout: Duration,
+    until: Instant,
 ) -> Result<Greeted, Refused> {
     let Some(tls) = &listener.config.tls else {
         return Err(Refused::new(CloseReason::TlsHandshake, "no TLS here"));
     };
     let failed = |detail: String| Refused::new(CloseReason::TlsHandshake, detail);
-    let _permit = listener.handshakes.acquire().await.map_err(|error| failed(error.to_string()))?;
+    // Who has waited too long could not log in any more: the work is saved for others.
+    let permit = tokio::time::timeout_at(until, listener.handshakes.acquire());
+    let _permit = match permit.await {
+        Ok(permit) => permit.map_err(|error| failed(error.to_string()))?,
+        Err(_) => {
+            let detail = "too many handshakes before this one";
+            return Err(Refused::new(CloseReason::AuthenticationTimeout, detail));
+        }
+    };
     let config = tls.source.borrow().clone();
     let handshake = TlsAcceptor::from(config).accept(stream);
     let stream = match tokio::time::timeout(timeout, handshake).await {

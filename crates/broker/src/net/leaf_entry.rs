@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use identity::Grant;
@@ -24,6 +25,18 @@ use crate::link::session::LinkSession;
 use crate::link::{Crossing, Link, LinkGroup, Role};
 use crate::session::Session;
 
+/// INFO lines a peer may send before its CONNECT.
+const MOST_INFOS: usize = 4;
+
+/// Counts a link on its way in; one that is established counts no more.
+struct Entering(Arc<Core>);
+
+impl Drop for Entering {
+    fn drop(&mut self) {
+        self.0.links_entering.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// What a link is made from once both ends have shown who they are.
 pub(crate) struct LinkParts {
     pub(crate) id: u64,
@@ -43,6 +56,12 @@ pub(crate) struct LinkParts {
 /// Takes an accepted link through to its task.
 pub(crate) async fn enter(core: Arc<Core>, listener: Arc<Listener>, stream: TcpStream, address: SocketAddr) {
     let id = core.next_id();
+    let before = core.links_entering.fetch_add(1, Ordering::Relaxed);
+    let _entering = Entering(core.clone());
+    if before >= core.limits.max_connections {
+        let refused = Refused::new(CloseReason::MaximumConnections, "too many links on their way in");
+        return report(&core, id, address, &refused);
+    }
     match Box::pin(log_in(core.clone(), listener, stream, id, address)).await {
         Ok(task) => {
             tokio::spawn(task.run());
@@ -117,7 +136,7 @@ async fn greet(
     let first = greeting::first_byte(&stream, until).await?;
     let mut peer = match start {
         Some(_) if first == TLS_HANDSHAKE => {
-            greeting::secure(listener, stream, core.limits.tls_timeout).await?
+            greeting::secure(listener, stream, core.limits.tls_timeout, until).await?
         }
         Some(_) => {
             refuse(&greeting::plain(stream), wire::text::SECURE_CONNECTION_REQUIRED, until).await;
@@ -132,29 +151,54 @@ async fn greet(
     Ok((peer, connect))
 }
 
+/// Reads the peer's CONNECT.
 async fn read_connect(core: &Core, peer: &mut Greeted, until: Instant) -> Result<LeafConnect, Refused> {
-    let limits = core.limits.wire();
-    let outcome = peer
-        .read_until(until, core.limits.max_connect_line + 2, |bytes| {
-            match wire::leaf::parse(bytes, &limits) {
-                Ok(Step::Frame(Op::Connect(json), used)) => Ok(Some((Ok(json.to_vec()), used))),
-                // A stock server tells its own INFO first when it compresses or speaks a newer protocol.
-                Ok(Step::Frame(Op::Info(_), used)) => Ok(Some((Err(""), used))),
-                Ok(Step::Frame(..)) => Ok(Some((Err(wire::text::AUTHORIZATION_VIOLATION), 0))),
-                Ok(Step::Incomplete(_)) => Ok(None),
-                Err(error) => Ok(Some((Err(error.client_text()), 0))),
-            }
-        })
-        .await?;
-    let json = match outcome {
+    let mut line = read_first(core, peer, until).await?;
+    for _ in 0..MOST_INFOS {
+        if line != Err("") {
+            break;
+        }
+        line = read_first(core, peer, until).await?;
+    }
+    let json = match line {
         Ok(json) => json,
-        Err("") => return Box::pin(read_connect(core, peer, until)).await,
         Err(text) => {
+            let text = if text.is_empty() { wire::text::UNKNOWN_PROTOCOL_OPERATION } else { text };
             refuse(peer, text, until).await;
             return Err(Refused::new(CloseReason::ProtocolViolation, text));
         }
     };
-    let connect = LeafConnect::parse(&json)
+    check_connect(core, peer, &json, until).await
+}
+
+/// The JSON of CONNECT, or what to tell the peer instead; nothing (`""`) for an INFO, which may come before.
+async fn read_first(
+    core: &Core,
+    peer: &mut Greeted,
+    until: Instant,
+) -> Result<Result<Vec<u8>, &'static str>, Refused> {
+    let limits = core.limits.wire();
+    peer.read_until(until, core.limits.max_connect_line + 2, |bytes| {
+        match wire::leaf::parse(bytes, &limits) {
+            Ok(Step::Frame(Op::Connect(json), used)) => Ok(Some((Ok(json.to_vec()), used))),
+            // A stock server tells its own INFO first when it compresses or speaks a newer protocol.
+            Ok(Step::Frame(Op::Info(_), used)) => Ok(Some((Err(""), used))),
+            Ok(Step::Frame(..)) => Ok(Some((Err(wire::text::AUTHORIZATION_VIOLATION), 0))),
+            Ok(Step::Incomplete(_)) => Ok(None),
+            Err(error) => Ok(Some((Err(error.client_text()), 0))),
+        }
+    })
+    .await
+}
+
+/// Whether a link can be made of this CONNECT at all.
+async fn check_connect(
+    core: &Core,
+    peer: &Greeted,
+    json: &[u8],
+    until: Instant,
+) -> Result<LeafConnect, Refused> {
+    let connect = LeafConnect::parse(json)
         .map_err(|error| Refused::new(CloseReason::ProtocolViolation, error.to_string()))?;
     if connect.lang.is_some() {
         refuse(peer, wire::text::CONNECTED_TO_LEAFNODE_PORT, until).await;

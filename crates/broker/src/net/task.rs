@@ -148,8 +148,8 @@ impl Task {
             if self.poll_wait(cx, now).is_pending() {
                 return self.poll_timer(cx, now);
             }
-            if self.closed {
-                return Poll::Ready(CloseReason::ClientClosed);
+            if self.closed || self.ended.is_some() {
+                return Poll::Ready(self.ended.unwrap_or(CloseReason::ClientClosed));
             }
             match self.poll_read(cx, now) {
                 Poll::Ready(Ok(())) => {}

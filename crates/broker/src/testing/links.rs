@@ -78,7 +78,8 @@ fn an_answer_goes_back_over_its_link_alone_and_only_once() {
     service.say("SUB jobs.run 1\r\n");
     // The requester listens on a subject that a route names: the answer would cross by itself.
     one.say("LS+ jobs.answer\r\n");
-    (one.heard(), two.heard());
+    one.heard();
+    two.heard();
     one.say("LMSG jobs.run jobs.answer 2\r\nhi\r\n");
     assert_eq!(service.heard(), "MSG jobs.run 1 jobs.answer 2\r\nhi\r\n");
     service.say("PUB jobs.answer 2\r\nok\r\n");
