@@ -1,5 +1,7 @@
 //! Users who bring a JWT of their own: signed by their account, whose JWT is signed by the operator this server trusts
-//! (decentralised NATS authentication, JWT version 2; see the nats-io/jwt claims of operator, account and user).
+//! (decentralised NATS authentication; see the nats-io/jwt claims of operator, account and user). Version 2 signs
+//! header and claims; version 1, which old deployments still hold, signs the claims alone and names their kind beside
+//! them.
 //!
 //! Accounts are those of the configuration (`resolver: MEMORY` with `resolver_preload`); nothing is fetched.
 
@@ -46,9 +48,9 @@ pub enum OperatorError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum JwtError {
     /// Not three parts of base64url, or not the JSON expected in them.
-    #[error("is no NATS JWT of version 2")]
+    #[error("is no NATS JWT")]
     Malformed,
-    /// Another algorithm than `ed25519-nkey`.
+    /// Another algorithm than `ed25519-nkey` (or `ed25519`, version 1).
     #[error("is not signed with an nkey")]
     Algorithm,
     /// The signature is not by the issuer it names.
@@ -74,6 +76,7 @@ struct Header {
 }
 
 #[derive(Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de> + Default"))]
 struct Claims<T> {
     iss: String,
     sub: String,
@@ -85,20 +88,53 @@ struct Claims<T> {
     exp: i64,
     #[serde(default)]
     nbf: i64,
+    /// Version 1 only.
+    #[serde(rename = "type", default)]
+    kind: String,
+    #[serde(default)]
     nats: T,
 }
 
-#[derive(Deserialize)]
+/// Claims that say of which kind they are.
+trait OfKind {
+    fn kind(&self) -> &str;
+}
+
+impl<T: OfKind> Claims<T> {
+    fn is(&self, kind: &str) -> bool {
+        if self.kind.is_empty() { self.nats.kind() == kind } else { self.kind == kind }
+    }
+}
+
+impl OfKind for OperatorClaims {
+    fn kind(&self) -> &str {
+        &self.kind
+    }
+}
+
+impl OfKind for AccountClaims {
+    fn kind(&self) -> &str {
+        &self.kind
+    }
+}
+
+impl OfKind for UserClaims {
+    fn kind(&self) -> &str {
+        &self.kind
+    }
+}
+
+#[derive(Deserialize, Default)]
 struct OperatorClaims {
-    #[serde(rename = "type")]
+    #[serde(rename = "type", default)]
     kind: String,
     #[serde(default)]
     signing_keys: Vec<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 struct AccountClaims {
-    #[serde(rename = "type")]
+    #[serde(rename = "type", default)]
     kind: String,
     #[serde(default)]
     signing_keys: Vec<SigningKey>,
@@ -185,7 +221,7 @@ impl Operators {
         for given in &mode.operators {
             let jwt = operator_jwt(given)?;
             let claims: Claims<OperatorClaims> = decode(&jwt, now).map_err(OperatorError::Operator)?;
-            if claims.nats.kind != "operator" || claims.iss != claims.sub {
+            if !claims.is("operator") || claims.iss != claims.sub {
                 return Err(OperatorError::Operator(JwtError::Kind));
             }
             trusted.push(claims.sub);
@@ -195,7 +231,7 @@ impl Operators {
         for (account, jwt) in &mode.preload {
             let error = |source| OperatorError::Account { account: account.clone(), source };
             let claims: Claims<AccountClaims> = decode(jwt.trim(), now).map_err(error)?;
-            if claims.nats.kind != "account" || claims.sub != *account {
+            if !claims.is("account") || claims.sub != *account {
                 return Err(error(JwtError::Kind));
             }
             if !trusted.contains(&claims.iss) {
@@ -214,7 +250,7 @@ impl Operators {
             options.jwt.as_deref().ok_or_else(|| Denied::new("no_credentials", "no user JWT presented"))?;
         let refused = |error: JwtError| Denied::new(reason(error), format!("user JWT {error}"));
         let user: Claims<UserClaims> = decode(jwt, unix_now()).map_err(refused)?;
-        if user.nats.kind != "user" {
+        if !user.is("user") {
             return Err(refused(JwtError::Kind));
         }
         let (name, account) = self.account_of(&user).ok_or_else(|| refused(JwtError::Issuer))?;
@@ -317,7 +353,7 @@ fn operator_jwt(given: &str) -> Result<String, OperatorError> {
 }
 
 /// Reads a JWT whose signature is that of the issuer it names, within its time.
-fn decode<T: for<'de> Deserialize<'de>>(jwt: &str, now: i64) -> Result<Claims<T>, JwtError> {
+fn decode<T: for<'de> Deserialize<'de> + Default>(jwt: &str, now: i64) -> Result<Claims<T>, JwtError> {
     if jwt.len() > LONGEST {
         return Err(JwtError::Malformed);
     }
@@ -325,12 +361,14 @@ fn decode<T: for<'de> Deserialize<'de>>(jwt: &str, now: i64) -> Result<Claims<T>
     let (header, payload) = signed.split_once('.').ok_or(JwtError::Malformed)?;
     let part = |text: &str| BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| JwtError::Malformed);
     let header: Header = serde_json::from_slice(&part(header)?).map_err(|_| JwtError::Malformed)?;
-    if header.alg != "ed25519-nkey" {
-        return Err(JwtError::Algorithm);
-    }
+    let covered = match header.alg.as_str() {
+        "ed25519-nkey" => signed,
+        "ed25519" => payload,
+        _ => return Err(JwtError::Algorithm),
+    };
     let claims: Claims<T> = serde_json::from_slice(&part(payload)?).map_err(|_| JwtError::Malformed)?;
     let issuer = nkeys::KeyPair::from_public_key(&claims.iss).map_err(|_| JwtError::Issuer)?;
-    issuer.verify(signed.as_bytes(), &part(signature)?).map_err(|_| JwtError::Signature)?;
+    issuer.verify(covered.as_bytes(), &part(signature)?).map_err(|_| JwtError::Signature)?;
     if claims.exp > 0 && claims.exp <= now {
         return Err(JwtError::Expired);
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use broker::{Authenticator, Drain, RemoteUrl, Role, TlsStart};
 use daemon::telemetry::{LogConfig, LogFilter, LogFormat};
-use identity::tls::{CertifiedFile, ClientAuth, ClientTls, ServerTls};
+use identity::tls::{CertifiedFile, ClientAuth, ClientTls, ServerTls, TlsError};
 use identity::{DEFAULT_ACCOUNT, Permission, Rights};
 use node::process::Ending;
 
@@ -43,6 +43,9 @@ pub enum PlanError {
     /// A `tls` block that verifies without saying by which CA.
     #[error("{0}: tls needs ca_file to verify the other end")]
     NoCa(&'static str),
+    /// Certificates, keys or CAs that can't be used.
+    #[error("{0}: {1}")]
+    Tls(&'static str, TlsError),
     /// Streams are asked for.
     #[error("jetstream: streams are not supported by this version; --ignore-unsupported starts without them")]
     JetStream,
@@ -163,6 +166,7 @@ fn listener_tls(place: &'static str, tls: &Tls, optional: bool) -> Result<TlsPla
         HandshakeFirst::WithFallback(patience) => TlsStart::Auto(patience),
     };
     let server = ServerTls { certificates, client_auth, min_version: version(tls), ..ServerTls::default() };
+    server.build().map_err(|error| PlanError::Tls(place, error))?;
     Ok(TlsPlan { server, start, optional, verify })
 }
 
@@ -198,7 +202,10 @@ fn remote(remote: &LeafRemote, section: Option<&Leafnodes>) -> Result<RemotePlan
             let root_ca_path = tls.ca_file.clone().ok_or(PlanError::NoCa("leafnodes.remotes.tls"))?;
             let certificate =
                 pair.map(|pair| CertifiedFile::new(pair.cert_file.clone(), pair.key_file.clone()));
-            Some(ClientTls { root_ca_path, certificate, min_version: version(tls), ..ClientTls::default() })
+            let client =
+                ClientTls { root_ca_path, certificate, min_version: version(tls), ..ClientTls::default() };
+            client.build().map_err(|error| PlanError::Tls("leafnodes.remotes.tls", error))?;
+            Some(client)
         }
         None => None,
     };
@@ -303,4 +310,28 @@ fn ending(conf: &NatsConf) -> Ending {
     let spread =
         conf.lame_duck_duration.map_or(default.lame_duck.spread, |whole| whole.saturating_sub(grace));
     Ending { lame_duck: Drain { grace, spread, ..default.lame_duck }, ..default }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::natsconf::parse_file;
+
+    fn refusal(text: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("nats.conf");
+        std::fs::write(&path, text).unwrap();
+        let (conf, _) = parse_file(&path, false).unwrap();
+        from_natsconf(&conf, false, false).err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn files_are_looked_at_before_anything_starts() {
+        let tls = r#"tls { cert_file: "/nowhere/a.crt", key_file: "/nowhere/a.key" }"#;
+        let absent = "/nowhere/a.crt: No such file or directory (os error 2)";
+        assert_eq!(refusal(tls), format!("tls: {absent}"));
+        assert_eq!(refusal(&format!("leafnodes {{ port: -1, {tls} }}")), format!("leafnodes.tls: {absent}"));
+        let remote = r#"leafnodes { remotes: [{ url: "tls://a", tls { ca_file: "/nowhere/a.crt" } }] }"#;
+        assert_eq!(refusal(remote), format!("leafnodes.remotes.tls: {absent}"));
+    }
 }

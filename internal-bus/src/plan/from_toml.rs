@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use broker::{Role, TlsStart};
-use daemon::config::{ConfigErrors, Problems, environment, load_checked};
+use daemon::config::{ConfigErrors, KeyPath, Problems, environment, load_checked};
+use daemon::telemetry::LogConfig;
 use identity::peer::IdentitySource;
 use identity::policy::{Policy, PolicyConfig};
+use node::checks;
 use node::leafnodes::{PeerNames, beside};
 use node::process::Ending;
 use node::sections::{Leafnodes, Link, TlsFiles, parse_url, policy_key};
@@ -61,14 +63,21 @@ fn make(path: &Path, config: &Config, problems: &mut Problems<'_>) -> Option<Pla
     if service.plaintext {
         notices.push("clients connect without TLS and without proof of who they are".to_owned());
     }
+    limits_named_otherwise(config, problems);
     let mut limits = config.limits.to_broker();
     limits.max_connections = service.listener_limit;
     limits.max_queued_messages = service.event_limit;
     let tls = config.tls.as_ref().map(|tls| files(path, tls));
+    if let Some(files) = &tls {
+        checks::tls_files(files, KeyPath::from("tls"), problems);
+    }
     let order =
         config.tls.as_ref().map_or(IdentitySource::DEFAULT_ORDER.to_vec(), |tls| tls.identity.clone());
     let (leafnodes, remotes) = match &config.leafnodes {
-        Some(section) => (leafnodes(path, section, tls.as_ref(), problems), remotes(path, section, problems)),
+        Some(section) => (
+            leafnodes(path, section, tls.as_ref(), service.allow_remote_plaintext, problems),
+            remotes(path, section, problems),
+        ),
         None => (None, Vec::new()),
     };
     Some(Plan {
@@ -83,12 +92,26 @@ fn make(path: &Path, config: &Config, problems: &mut Problems<'_>) -> Option<Pla
         leafnodes,
         remotes,
         admin: (!config.admin.disabled).then(|| config.admin.address(ADMIN_PORT)),
-        log: config.log.clone(),
+        log: LogConfig {
+            file: config.log.file.as_ref().map(|file| beside(path, file)),
+            ..config.log.clone()
+        },
         pid_file: service.pid_file.as_ref().map(|file| beside(path, file)),
         ports_file: service.ports_file.as_ref().map(|file| beside(path, file)),
         ending: Ending::default(),
         notices,
     })
+}
+
+/// Two bounds of the broker have names of their own in this file.
+fn limits_named_otherwise(config: &Config, problems: &mut Problems<'_>) {
+    let limits = &config.limits;
+    if limits.max_connections.is_some() {
+        problems.at("limits.max_connections", "expected `listener_limit` in [service] instead");
+    }
+    if limits.max_queued_messages.is_some() {
+        problems.at("limits.max_queued_messages", "expected `event_limit` in [service] instead");
+    }
 }
 
 fn files(config: &Path, tls: &Tls) -> TlsFiles {
@@ -129,21 +152,19 @@ fn leafnodes(
     config: &Path,
     section: &Leafnodes,
     own: Option<&TlsFiles>,
+    allow_remote_plaintext: bool,
     problems: &mut Problems<'_>,
 ) -> Option<ListenerPlan> {
     if section.disabled {
         return None;
     }
-    let files = section.tls.as_ref().map(|files| settled(config, files)).or_else(|| own.cloned());
-    if !section.plaintext && files.is_none() {
-        problems.at("leafnodes.tls", "links need TLS: expected cert_path, key_path and root_ca_path here or in [tls], or `plaintext = true`");
+    let theirs = section.tls.as_ref().map(|files| settled(config, files));
+    if let Some(files) = &theirs {
+        checks::tls_files(files, KeyPath::from("leafnodes.tls"), problems);
     }
-    if !section.plaintext && section.peers.is_empty() {
-        problems.at("leafnodes.peers", "nobody may link: expected the certificate names of the gateways");
-    }
-    if section.plaintext && !section.host.is_loopback() {
-        problems.at("leafnodes.host", "without TLS only a loopback address is listened on");
-    }
+    let files = theirs.or_else(|| own.cloned());
+    let at = KeyPath::from("leafnodes");
+    checks::accepting(section, files.is_some(), allow_remote_plaintext, &at, problems);
     Some(ListenerPlan {
         address: section.address(),
         tls: files.filter(|_| !section.plaintext).as_ref().map(listener_tls),
@@ -153,30 +174,21 @@ fn leafnodes(
 }
 
 fn remotes(config: &Path, section: &Leafnodes, problems: &mut Problems<'_>) -> Vec<RemotePlan> {
-    let mut remotes = Vec::new();
-    for (at, link) in section.remotes.iter().enumerate() {
-        remotes.extend(remote(config, at, link, problems));
-    }
-    remotes
+    let at = |index| KeyPath::from("leafnodes.remotes").index(index);
+    let links = section.remotes.iter().enumerate();
+    links.map(|(index, link)| remote(config, &at(index), link, problems)).collect()
 }
 
-fn remote(config: &Path, at: usize, link: &Link, problems: &mut Problems<'_>) -> Option<RemotePlan> {
-    let mut urls = Vec::new();
-    for (number, url) in link.urls.iter().enumerate() {
-        match parse_url(url) {
-            Ok(url) => urls.push(url),
-            Err(error) => {
-                problems.at(format!("leafnodes.remotes[{at}].urls[{number}]").as_str(), error.to_string())
-            }
-        }
-    }
-    if link.urls.is_empty() {
-        problems.at(format!("leafnodes.remotes[{at}]").as_str(), "expected `urls`, where to dial");
-    }
+fn remote(config: &Path, at: &KeyPath, link: &Link, problems: &mut Problems<'_>) -> RemotePlan {
+    checks::dialled_by_the_bus(link, at, problems);
     let files = link.tls.as_ref().map(|files| settled(config, files));
-    Some(RemotePlan {
+    if let Some(files) = &files {
+        checks::tls_files(files, at.clone().key("tls"), problems);
+    }
+    RemotePlan {
         name: link.name.clone(),
-        urls,
+        // What is no URL has been reported.
+        urls: link.urls.iter().filter_map(|url| parse_url(url).ok()).collect(),
         server_name: files.as_ref().and_then(|files| files.server_name.clone()),
         handshake_first: files.as_ref().is_some_and(|files| files.handshake_first),
         tls: files.as_ref().map(TlsFiles::client),
@@ -185,5 +197,8 @@ fn remote(config: &Path, at: usize, link: &Link, problems: &mut Problems<'_>) ->
         account: identity::DEFAULT_ACCOUNT.to_owned(),
         limits: None,
         backoff: link.backoff(),
-    })
+    }
 }
+
+#[cfg(test)]
+mod tests;

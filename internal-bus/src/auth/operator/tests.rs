@@ -164,3 +164,20 @@ fn accounts_have_to_be_signed_by_the_operator() {
     let error = Operators::new(&mode(&other)).err().unwrap();
     assert!(matches!(error, OperatorError::Account { source: JwtError::Issuer, .. }), "{error}");
 }
+
+#[test]
+fn version_1_signs_the_claims_alone() {
+    let world = world(json!({})).unwrap();
+    let part = |value: Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+    let claims = part(json!({
+        "iss": world.account.public_key(), "sub": world.user.public_key(), "type": "user",
+        "nats": {"pub": {}, "sub": {}},
+    }));
+    let header = part(json!({"typ": "jwt", "alg": "ed25519"}));
+    let token = |covered: &str| {
+        let signature = BASE64_URL_SAFE_NO_PAD.encode(world.account.sign(covered.as_bytes()).unwrap());
+        format!("{header}.{claims}.{signature}")
+    };
+    assert!(world.log_in(token(&claims), &world.user).is_ok());
+    assert_eq!(world.refused(token(&format!("{header}.{claims}")), &world.user), "signature");
+}
