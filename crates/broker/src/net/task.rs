@@ -1,5 +1,8 @@
 //! The task of an established connection: reads, hands frames to the session, and keeps time.
 
+mod goodbye;
+mod timer;
+
 use std::future::poll_fn;
 use std::io;
 use std::net::Shutdown;
@@ -7,12 +10,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::Sleep;
+
+use timer::{REST_AFTER, since_epoch};
 
 use super::buffers::{self, Buffers, KEEP, READ};
 use super::pipe::TlsPipe;
@@ -24,15 +29,10 @@ use crate::session::{Patience, Pause, Session, Work};
 
 /// Read batches worked off before other tasks get their turn.
 const BATCHES: usize = 4;
-/// A connection that has been quiet for so long gives its caches back.
-const REST_AFTER: Duration = Duration::from_secs(3);
-/// Links are asked for a sign of life at least so often.
-const LINK_PING: Duration = Duration::from_secs(15);
-/// How long a closing connection may take to be told why.
-const LAST_WORDS: Duration = Duration::from_secs(2);
-/// How long, and how much, a closing connection reads on.
-const LINGER: Duration = Duration::from_millis(250);
-const LINGER_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes read at once while the server has too much queued.
+const READ_HELD: usize = 4 * 1024;
+/// What is kept in a buffer of just that size.
+const SMALL: usize = 4 * 1024;
 /// The most a frame of its own buffer grows by in one read.
 const GROW: usize = 256 * 1024;
 
@@ -309,7 +309,9 @@ impl Task {
     fn poll_read_batch(&mut self, cx: &mut Context<'_>, buffers: &mut Buffers) -> Poll<io::Result<usize>> {
         let Buffers { input, plain, work } = buffers;
         let start = if self.tls.is_some() { 0 } else { self.kept.len() };
-        let mut room = ReadBuf::new(&mut input[start..]);
+        // What is read while too much is queued will mostly have to be kept.
+        let most = if self.core.budget.is_over() { READ_HELD } else { READ };
+        let mut room = ReadBuf::new(&mut input[start..start + most]);
         ready!(Pin::new(&mut self.socket).poll_read(cx, &mut room))?;
         let read = room.filled().len();
         if read == 0 {
@@ -330,11 +332,15 @@ impl Task {
                 &plain[..]
             }
         };
-        pool::give(kept);
+        if kept.capacity() > SMALL {
+            pool::give(kept);
+        }
         let consumed = if bytes.len() >= self.need { self.work_off(bytes, work) } else { 0 };
         if consumed < bytes.len() {
-            self.kept = pool::take();
-            self.kept.extend_from_slice(&bytes[consumed..]);
+            let rest = &bytes[consumed..];
+            // A spare buffer may be large; the start of a frame is not to hold it until the rest comes.
+            self.kept = if rest.len() > SMALL { pool::take() } else { Vec::with_capacity(rest.len()) };
+            self.kept.extend_from_slice(rest);
         }
         Poll::Ready(Ok(read))
     }
@@ -377,138 +383,6 @@ impl Task {
             self.kept = bytes;
         }
     }
-
-    /// Arms the timer for what is due next, and does what is due.
-    fn poll_timer(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<CloseReason> {
-        let blocked = self.conn().outbox.blocked_since().map(|since| since + self.core.limits.write_deadline);
-        let rest = (!self.session.is_rested()).then(|| now + REST_AFTER);
-        let grants = self.conn().grants();
-        let renewed = (std::mem::replace(&mut self.grants, grants) != grants).then_some(now);
-        for due in [self.wait.until(), blocked, rest, renewed].into_iter().flatten() {
-            if due < self.sleep.deadline().into_std() {
-                self.sleep.as_mut().reset(due.into());
-            }
-        }
-        while self.sleep.as_mut().poll(cx).is_ready() {
-            let now = Instant::now();
-            match self.on_time(now) {
-                Ok(next) => self.sleep.as_mut().reset(next.into()),
-                Err(reason) => return Poll::Ready(reason),
-            }
-            if self.wait.until().is_some_and(|until| until <= now) {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-        }
-        Poll::Pending
-    }
-
-    /// Everything that happens because time has passed; returns when to look again.
-    fn on_time(&mut self, now: Instant) -> Result<Instant, CloseReason> {
-        let limits = &self.core.limits;
-        let mut next = now + limits.ping_interval;
-        if let Some(since) = self.conn().outbox.blocked_since() {
-            if now >= since + limits.write_deadline {
-                return Err(CloseReason::WriteDeadline);
-            }
-            next = next.min(since + limits.write_deadline);
-        }
-        if let Some(expires_at) = self.conn().grant().expires_at {
-            let left = Duration::from_secs(expires_at).saturating_sub(since_epoch());
-            if left.is_zero() {
-                return Err(CloseReason::AuthenticationExpired);
-            }
-            // Sleeping clocks and wall clocks drift: look again at least once an hour.
-            next = next.min(now + left.min(Duration::from_secs(3600)));
-        }
-        let idle = now.saturating_duration_since(self.active);
-        next = next.min(self.ping_when_due(now)?);
-        if idle >= REST_AFTER {
-            self.session.rest();
-        } else if !self.session.is_rested() {
-            next = next.min(self.active + REST_AFTER);
-        }
-        if let Some(until) = self.wait.until().filter(|until| *until > now) {
-            next = next.min(until);
-        }
-        Ok(next.max(now + Duration::from_millis(1)))
-    }
-
-    /// Sends a PING when it is time; returns when it is time again. Clients are asked when they are quiet,
-    /// links always: their round trip time is a measurement.
-    fn ping_when_due(&mut self, now: Instant) -> Result<Instant, CloseReason> {
-        let (limits, unanswered) = (&self.core.limits, self.session.pings().unanswered);
-        let (since, interval) = match &self.session {
-            Session::Client(_) => (self.active.max(self.pinged), limits.ping_interval),
-            Session::Link(_) => (self.pinged, limits.ping_interval.min(LINK_PING)),
-        };
-        if now < since + interval {
-            return Ok(since + interval);
-        }
-        if unanswered >= limits.ping_max {
-            return Err(CloseReason::StaleConnection);
-        }
-        self.pinged = now;
-        self.session.pings().sent(now);
-        self.conn().send_now(|out| out.extend_from_slice(b"PING\r\n"));
-        Ok(now + interval)
-    }
-
-    /// Tells the peer why, and gives what is queued a moment to leave.
-    async fn say_goodbye(&mut self, reason: CloseReason) {
-        let conn = self.conn().clone();
-        // From now on messages go to others: what is handed to a connection that closes would be lost.
-        self.session.going();
-        self.core.withdraw(&conn);
-        if let Some(text) = last_words(reason) {
-            let mut line = Vec::new();
-            wire::encode::error_line(&mut line, text);
-            conn.last_words(&line);
-        }
-        let deadline = tokio::time::Instant::now() + LAST_WORDS;
-        while reason != CloseReason::ClientClosed
-            && !conn.outbox.is_idle()
-            && tokio::time::Instant::now() < deadline
-        {
-            match tokio::time::timeout_at(deadline, self.socket.as_ref().writable()).await {
-                Ok(Ok(())) => {
-                    conn.unblock();
-                    conn.flush();
-                }
-                _ => break,
-            }
-            tokio::task::yield_now().await;
-        }
-        if let Some(tls) = &self.tls {
-            tls.close();
-        }
-        if reason != CloseReason::ClientClosed {
-            self.linger().await;
-        }
-    }
-
-    /// Reads on for a moment after the last word: a socket closed with unread bytes in it would be reset, and the
-    /// peer would not get to read why.
-    async fn linger(&mut self) {
-        if SockRef::from(self.socket.as_ref()).shutdown(Shutdown::Write).is_err() {
-            return;
-        }
-        let deadline = tokio::time::Instant::now() + LINGER;
-        let mut discarded = 0;
-        while discarded < LINGER_BYTES {
-            match tokio::time::timeout_at(deadline, self.socket.readable()).await {
-                Ok(Ok(())) => {}
-                _ => return,
-            }
-            // Made anew each time: across an await it would be part of every connection's task.
-            match self.socket.try_read(&mut [0; 4096]) {
-                Ok(0) => return,
-                Ok(read) => discarded += read,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => return,
-            }
-        }
-    }
 }
 
 impl Drop for Task {
@@ -537,22 +411,6 @@ impl Drop for Task {
             tracing::debug!(conn = conn.id, identity = %conn.grant().identity, reason = reason.name(), "connection closed");
         }
     }
-}
-
-/// The error text for a reason the peer is told.
-fn last_words(reason: CloseReason) -> Option<&'static str> {
-    match reason {
-        CloseReason::StaleConnection => Some(wire::text::STALE_CONNECTION),
-        CloseReason::SlowConsumer | CloseReason::WriteDeadline => Some(wire::text::SLOW_CONSUMER),
-        CloseReason::AuthenticationExpired => Some(wire::text::USER_AUTHENTICATION_EXPIRED),
-        CloseReason::MaximumConnections => Some(wire::text::MAX_CONNECTIONS_EXCEEDED),
-        _ => None,
-    }
-}
-
-/// Time since the Unix epoch.
-pub(crate) fn since_epoch() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc)]
 
 mod clients;
+mod interest;
 mod links;
 mod pressure;
 mod rights;

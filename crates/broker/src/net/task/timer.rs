@@ -1,0 +1,95 @@
+//! What happens to a connection because time has passed: PINGs, deadlines, expiry, rest.
+
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::Task;
+use crate::conn::CloseReason;
+use crate::session::Session;
+
+/// A connection that has been quiet for so long gives its caches back.
+pub(super) const REST_AFTER: Duration = Duration::from_secs(3);
+/// Links are asked for a sign of life at least so often.
+const LINK_PING: Duration = Duration::from_secs(15);
+impl Task {
+    /// Arms the timer for what is due next, and does what is due.
+    pub(super) fn poll_timer(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<CloseReason> {
+        let blocked = self.conn().outbox.blocked_since().map(|since| since + self.core.limits.write_deadline);
+        let rest = (!self.session.is_rested()).then(|| now + REST_AFTER);
+        let grants = self.conn().grants();
+        let renewed = (std::mem::replace(&mut self.grants, grants) != grants).then_some(now);
+        for due in [self.wait.until(), blocked, rest, renewed].into_iter().flatten() {
+            if due < self.sleep.deadline().into_std() {
+                self.sleep.as_mut().reset(due.into());
+            }
+        }
+        while self.sleep.as_mut().poll(cx).is_ready() {
+            let now = Instant::now();
+            match self.on_time(now) {
+                Ok(next) => self.sleep.as_mut().reset(next.into()),
+                Err(reason) => return Poll::Ready(reason),
+            }
+            if self.wait.until().is_some_and(|until| until <= now) {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Everything that happens because time has passed; returns when to look again.
+    fn on_time(&mut self, now: Instant) -> Result<Instant, CloseReason> {
+        let limits = &self.core.limits;
+        let mut next = now + limits.ping_interval;
+        if let Some(since) = self.conn().outbox.blocked_since() {
+            if now >= since + limits.write_deadline {
+                return Err(CloseReason::WriteDeadline);
+            }
+            next = next.min(since + limits.write_deadline);
+        }
+        if let Some(expires_at) = self.conn().grant().expires_at {
+            let left = Duration::from_secs(expires_at).saturating_sub(since_epoch());
+            if left.is_zero() {
+                return Err(CloseReason::AuthenticationExpired);
+            }
+            // Sleeping clocks and wall clocks drift: look again at least once an hour.
+            next = next.min(now + left.min(Duration::from_secs(3600)));
+        }
+        let idle = now.saturating_duration_since(self.active);
+        next = next.min(self.ping_when_due(now)?);
+        if idle >= REST_AFTER {
+            self.session.rest();
+        } else if !self.session.is_rested() {
+            next = next.min(self.active + REST_AFTER);
+        }
+        if let Some(until) = self.wait.until().filter(|until| *until > now) {
+            next = next.min(until);
+        }
+        Ok(next.max(now + Duration::from_millis(1)))
+    }
+
+    /// Sends a PING when it is time; returns when it is time again. Clients are asked when they are quiet,
+    /// links always: their round trip time is a measurement.
+    fn ping_when_due(&mut self, now: Instant) -> Result<Instant, CloseReason> {
+        let (limits, unanswered) = (&self.core.limits, self.session.pings().unanswered);
+        let (since, interval) = match &self.session {
+            Session::Client(_) => (self.active.max(self.pinged), limits.ping_interval),
+            Session::Link(_) => (self.pinged, limits.ping_interval.min(LINK_PING)),
+        };
+        if now < since + interval {
+            return Ok(since + interval);
+        }
+        if unanswered >= limits.ping_max {
+            return Err(CloseReason::StaleConnection);
+        }
+        self.pinged = now;
+        self.session.pings().sent(now);
+        self.conn().send_now(|out| out.extend_from_slice(b"PING\r\n"));
+        Ok(now + interval)
+    }
+}
+
+/// Time since the Unix epoch.
+pub(super) fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
