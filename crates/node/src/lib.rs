@@ -1,6 +1,7 @@
 //! What both processes do the same way with a broker: configuration sections, certificates that follow their files,
 //! metrics and monitoring documents, links, and the life of the process from readiness to drain.
 
+pub mod checks;
 pub mod leafnodes;
 pub mod metrics;
 pub mod monitoring;

@@ -6,7 +6,7 @@ use broker::{Crossing, CrossingError, RouteRule};
 use daemon::config::{KeyPath, Problems};
 use identity::policy::{Policy, PolicyError};
 use identity::tls::HostPattern;
-use node::sections::parse_url;
+use node::checks;
 
 use super::{CertificateMode, Config};
 
@@ -133,32 +133,25 @@ fn link(config: &Config, problems: &mut Problems<'_>) {
         }
         (Some(_), false) => problems.at("link.listen", "goes instead of `urls`, not with it"),
         (Some(listen), true) => {
-            if listen.peers.is_empty() && !listen.plaintext {
-                problems.at("link.listen.peers", "expected the certificate names that may link");
+            let at = KeyPath::from("link.listen");
+            let tls = listen.tls.is_some() || link.tls.is_some();
+            checks::accepting(listen, tls, config.service.allow_remote_plaintext, &at, problems);
+            if !listen.remotes.is_empty() {
+                problems.at(
+                    at.clone().key("remotes"),
+                    "this link waits to be dialled: to dial, use `urls` in [link]",
+                );
             }
-            if listen.tls.is_none() && link.tls.is_none() && !listen.plaintext {
-                problems.at("link.listen", "needs `tls` here or in [link]");
-            }
-            if listen.plaintext && !listen.host.is_loopback() && !config.service.allow_remote_plaintext {
-                problems.at("link.listen.plaintext", "without TLS only a loopback address is listened on");
+            if listen.disabled {
+                problems.at(
+                    at.key("disabled"),
+                    "without it there is no link: expected `urls` in [link] instead of `listen`",
+                );
             }
         }
         (None, false) => {}
     }
-    for (index, url) in link.urls.iter().enumerate() {
-        let at = || KeyPath::root().key("link").key("urls").index(index);
-        match parse_url(url) {
-            Ok(url) if url.tls && link.tls.is_none() => {
-                problems.at(at(), "a tls:// URL needs `tls` with certificate, key and CA in [link]");
-            }
-            Ok(_) => {}
-            Err(error) => problems.at(at(), error.to_string()),
-        }
-    }
-    let (min, max) = link.backoff();
-    if min.is_zero() || min > max {
-        problems.at("link.backoff_min", "expected more than no time, and at most `backoff_max`");
-    }
+    checks::dialled(link, &KeyPath::from("link"), problems);
 }
 
 #[cfg(test)]

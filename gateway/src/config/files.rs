@@ -3,7 +3,7 @@
 use daemon::config::{KeyPath, Problems};
 use identity::tls::ServerTls;
 use identity::token::TokenVerifier;
-use node::sections::TlsFiles;
+use node::checks::tls_files;
 
 use super::{CertificateMode, Config};
 
@@ -11,9 +11,10 @@ use super::{CertificateMode, Config};
 pub(super) fn check(config: &Config, problems: &mut Problems<'_>) {
     frontend(config, problems);
     issuers(config, problems);
-    link_tls(config.link.tls.as_ref(), KeyPath::from("link.tls"), problems);
     let listen = config.link.listen.as_ref().and_then(|listen| listen.tls.as_ref());
-    link_tls(listen, KeyPath::from("link.listen.tls"), problems);
+    for (tls, at) in [(config.link.tls.as_ref(), "link.tls"), (listen, "link.listen.tls")] {
+        tls.into_iter().for_each(|tls| tls_files(tls, KeyPath::from(at), problems));
+    }
 }
 
 fn frontend(config: &Config, problems: &mut Problems<'_>) {
@@ -41,13 +42,5 @@ fn issuers(config: &Config, problems: &mut Problems<'_>) {
         for error in TokenVerifier::new(vec![verifier]).err().unwrap_or_default() {
             problems.at(KeyPath::root().key("issuers").index(index), error.to_string());
         }
-    }
-}
-
-fn link_tls(tls: Option<&TlsFiles>, at: KeyPath, problems: &mut Problems<'_>) {
-    let Some(tls) = tls else { return };
-    // Both sides of a link are checked with the dialling one: it reads all of the files.
-    if let Err(error) = tls.client().build() {
-        problems.at(at, error.to_string());
     }
 }

@@ -74,7 +74,7 @@ fn a_sound_configuration() {
 /// Name, what is replaced, by what, and the one message expected.
 type Mistake = (&'static str, &'static str, &'static str, &'static str);
 
-const MISTAKES: [Mistake; 27] = [
+const MISTAKES: [Mistake; 29] = [
     (
         "unknown key",
         "host = ",
@@ -235,7 +235,19 @@ const MISTAKES: [Mistake; 27] = [
         "waiting for nobody",
         "urls = [\"tls://bus.internal:7422\"]",
         "listen = {}",
-        "gateway.toml:30:1: link.listen.peers: expected the certificate names that may link",
+        "gateway.toml:30:1: link.listen.peers: nobody may link: expected the certificate names that may",
+    ),
+    (
+        "a listening link that dials",
+        "urls = [\"tls://bus.internal:7422\"]",
+        "listen = { peers = [\"internal-bus\"], remotes = [{ urls = [\"nats-leaf://bus\"] }] }",
+        "gateway.toml:30:38: link.listen.remotes: this link waits to be dialled: to dial, use `urls` in [link]",
+    ),
+    (
+        "a listening link that is switched off",
+        "urls = [\"tls://bus.internal:7422\"]",
+        "listen = { peers = [\"internal-bus\"], disabled = true }",
+        "gateway.toml:30:38: link.listen.disabled: without it there is no link: expected `urls` in [link] instead of `listen`",
     ),
     (
         "link URL",
