@@ -20,7 +20,7 @@ pub struct Publish {
     /// Where answers are wanted.
     #[arg(long, value_name = "SUBJECT")]
     pub reply: Option<String>,
-    /// Publish so many times; `{n}` in the message becomes the number, from 1.
+    /// Publish so many times; `{i}` in the message becomes the number, from 1.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub count: u64,
     /// How to connect.
@@ -60,7 +60,7 @@ pub async fn run(args: &Publish) -> Result<(), ClientError> {
 
 fn numbered(payload: &[u8], number: u64) -> Vec<u8> {
     match std::str::from_utf8(payload) {
-        Ok(text) if text.contains("{n}") => text.replace("{n}", &number.to_string()).into_bytes(),
+        Ok(text) if text.contains("{i}") => text.replace("{i}", &number.to_string()).into_bytes(),
         _ => payload.to_vec(),
     }
 }
