@@ -1,5 +1,6 @@
 //! A client in this process: publishes and subscribes without a socket, under the same bounds as others.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -82,6 +83,8 @@ pub struct LocalClient {
     conn: Arc<Conn>,
     inbound: Arc<Inbound>,
     next_sid: u64,
+    /// What came for subscriptions while an answer was waited for.
+    aside: VecDeque<LocalMessage>,
 }
 
 impl LocalClient {
@@ -108,7 +111,7 @@ impl LocalClient {
             max_pending_replies: 0,
         }));
         core.register(&conn);
-        Self { core, conn, inbound, next_sid: 0 }
+        Self { core, conn, inbound, next_sid: 0, aside: VecDeque::new() }
     }
 
     /// Subscribes to a pattern, in a queue group if one is named.
@@ -171,6 +174,14 @@ impl LocalClient {
 
     /// The next message, when there is one; waits for it otherwise. `None` when the client was closed.
     pub async fn next(&mut self) -> Option<LocalMessage> {
+        match self.aside.pop_front() {
+            Some(message) => Some(message),
+            None => self.arrive().await,
+        }
+    }
+
+    /// The next message from the pipe.
+    async fn arrive(&mut self) -> Option<LocalMessage> {
         loop {
             if let Some(message) = self.take() {
                 return Some(message);
@@ -224,10 +235,11 @@ impl LocalClient {
         let _ended = EndSubscription(self.conn.clone(), sub);
         self.publish(subject, &reply, payload)?;
         loop {
-            let message = self.next().await.ok_or(LocalError::Closed)?;
+            let message = self.arrive().await.ok_or(LocalError::Closed)?;
             if message.subject == reply {
                 return Ok(message);
             }
+            self.aside.push_back(message);
         }
     }
 }

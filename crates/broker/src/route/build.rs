@@ -68,7 +68,9 @@ impl Route {
 
     fn add_plain(&mut self, query: &Query<'_>, sub: &Sub) {
         match &sub.conn.kind {
-            Kind::Gate if query.origin.link().is_none() => self.verdict = Verdict::Hold,
+            Kind::Gate if query.origin.link().is_none() && !is_isolated(query.subject, query.inboxes) => {
+                self.verdict = Verdict::Hold;
+            }
             Kind::Gate => {}
             Kind::Link(_) => {
                 if let Some(at) = self.link_target(query, sub) {

@@ -136,3 +136,39 @@ fn nobody_there_is_told_on_the_isolated_inbox() {
     client.say("SUB _INBOX.x.* 5\r\nPUB nobody _INBOX.x.1 1\r\nx\r\n");
     assert_eq!(client.heard(), "HMSG _INBOX.x.1 5 16 16\r\nNATS/1.0 503\r\n\r\n\r\n");
 }
+
+#[tokio::test]
+async fn a_local_request_loses_nothing_that_comes_meanwhile() {
+    let rig = Rig::new();
+    let mut local = rig.0.local_client("local", Arc::new(Grant::unrestricted("local")));
+    local.subscribe("news", None).unwrap();
+    let mut service = rig.0.local_client("service", Arc::new(Grant::unrestricted("service")));
+    service.subscribe("ask", None).unwrap();
+    let serving = async {
+        let request = service.next().await.unwrap();
+        service.publish(b"news", b"", b"one").unwrap();
+        service.publish(b"news", b"", b"two").unwrap();
+        service.publish(&request.reply, b"", b"ok").unwrap();
+    };
+    let (answer, ()) = tokio::join!(local.request(b"ask", b"?"), serving);
+    assert_eq!(answer.unwrap().payload, b"ok");
+    assert_eq!(local.next().await.unwrap().payload, b"one");
+    assert_eq!(local.next().await.unwrap().payload, b"two");
+}
+
+#[tokio::test]
+async fn a_local_client_gets_more_than_its_pipe_holds_in_order() {
+    let rig = Rig::new();
+    let mut local = rig.0.local_client("local", Arc::new(Grant::unrestricted("local")));
+    local.subscribe("a", None).unwrap();
+    let mut publisher = rig.client();
+    let filler = "x".repeat(1_000);
+    for n in 1_000..2_000 {
+        publisher.say(&format!("PUB a 1004\r\n{n}{filler}\r\n"));
+    }
+    for n in 1_000..2_000 {
+        let message = local.next().await.unwrap();
+        assert_eq!(message.payload[..4], *n.to_string().as_bytes());
+    }
+    assert_eq!(rig.0.core.budget.queued(), (0, 0));
+}

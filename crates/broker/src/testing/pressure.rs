@@ -129,3 +129,40 @@ impl std::task::Wake for Woken {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
 }
+
+#[test]
+fn a_link_that_is_down_holds_no_answers_to_isolated_inboxes() {
+    let rig = Rig::new();
+    let _gate = rig.group(crossing(&[(">", Inward, None)]).as_ref());
+    let mut asker = rig.enter(Who::isolated());
+    asker.say("SUB _INBOX.a 1\r\n");
+    let inbox = asker.conn().inbox.as_ref().unwrap().isolate(b"_INBOX.a").unwrap();
+    let mut service = rig.client();
+    let answer = format!("PUB {} 2\r\nok\r\n", String::from_utf8(inbox).unwrap());
+    assert!(matches!(service.say(&answer).pause, Pause::NeedMore(_)));
+    assert_eq!(asker.heard(), "MSG _INBOX.a 1 2\r\nok\r\n");
+    assert_eq!(service.say("PUB other 1\r\nx\r\n").pause, Pause::LinkDown);
+}
+
+#[test]
+fn a_panic_in_one_session_takes_nothing_from_the_next() {
+    let rig = Rig::new();
+    let (mut reader, mut publisher) = (rig.client(), rig.client());
+    reader.say("SUB a 1\r\n");
+    // What a session leaves in the scratch space when it panics between a message and the flush.
+    let appended =
+        reader.conn().append(crate::outbox::Load::default(), |out| out.extend_from_slice(b"PING\r\n"));
+    publisher.work.dirty.note(reader.conn(), appended);
+    publisher.work.items.push(crate::route::Item {
+        at: 1_000_000,
+        len: 10,
+        header_len: 0,
+        payload_len: 1,
+        reply_len: 0,
+        has_headers: false,
+        rewritten: false,
+    });
+    publisher.work.begin();
+    publisher.say("PUB a 1\r\nx\r\n");
+    assert_eq!(reader.heard(), "PING\r\nMSG a 1 1\r\nx\r\n");
+}
