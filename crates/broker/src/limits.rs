@@ -19,8 +19,9 @@ pub struct Limits {
     pub max_pending: usize,
     /// Bytes queued for one connection above which its publishers are held back. Default 256 KiB.
     pub stall_at: usize,
-    /// The longest a publisher is held back by one full reader, before that reader is treated as
-    /// lagging and no longer waited for until it has caught up. Default 100 ms.
+    /// The longest a publisher is held back by one full reader that takes nothing, before that reader is treated as
+    /// lagging and no longer waited for until it has caught up. One that keeps reading, only too slowly, is waited
+    /// for ten times as long. Default 100 ms.
     pub stall_for: Duration,
     /// Bytes queued for all connections together. Publishers are held back above it. Default 1 GiB.
     pub max_queued_bytes: usize,

@@ -9,12 +9,15 @@
 use std::io;
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::budget::Budget;
 use crate::pool;
+
+/// A reader that keeps reading, only too slowly, is waited for so many times as long as one that does not.
+const PATIENCE_WITH_THE_BUSY: u32 = 10;
 
 /// Where an outbox's bytes go: a socket, or a TLS session over one. Never blocks.
 pub(crate) trait Pipe: Send + Sync {
@@ -83,6 +86,9 @@ struct State {
     blocked: Option<Instant>,
     /// An appender has promised a flush.
     promised: bool,
+    /// Since when publishers have waited for it, and when it last took something meanwhile.
+    waited_since: Option<Instant>,
+    took_at: Option<Instant>,
     /// Publishers waited for it in vain and do not wait again before it has caught up.
     lagging: bool,
     broken: Option<Broken>,
@@ -207,6 +213,9 @@ impl Outbox {
                 break;
             }
             state.queued -= written;
+            if written > 0 && state.waited_since.is_some() {
+                state.took_at = Some(Instant::now());
+            }
             let mut done = 0;
             state.rest_at = at + written;
             if state.rest_at == chunk.len() {
@@ -239,6 +248,7 @@ impl Outbox {
     fn wake_waiters(state: &mut MutexGuard<'_, State>, bounds: Bounds) {
         if state.queued <= bounds.stall_at / 2 {
             state.lagging = false;
+            state.waited_since = None;
             state.waiters.drain(..).for_each(Waker::wake);
         }
     }
@@ -327,17 +337,25 @@ impl Outbox {
         if state.queued <= self.bounds.stall_at / 2 || state.lagging || state.broken.is_some() {
             return true;
         }
+        state.waited_since.get_or_insert_with(Instant::now);
         if !state.waiters.iter().any(|known| known.will_wake(waker)) {
             state.waiters.push(waker.clone());
         }
         false
     }
 
-    /// Publishers have waited long enough for this reader.
-    pub(crate) fn give_up_waiting(&self) {
+    /// Publishers have waited for this reader for `patience`. One that has taken nothing meanwhile is given up, and
+    /// so is one that has not caught up after [`PATIENCE_WITH_THE_BUSY`] times as long; `false` says to wait on.
+    pub(crate) fn give_up_waiting(&self, now: Instant, patience: Duration) -> bool {
         let mut state = self.state.lock();
+        let busy = state.took_at.is_some_and(|at| now.saturating_duration_since(at) < patience);
+        let since = state.waited_since.unwrap_or(now);
+        if busy && now.saturating_duration_since(since) < patience * PATIENCE_WITH_THE_BUSY {
+            return false;
+        }
         state.lagging = true;
         state.waiters.drain(..).for_each(Waker::wake);
+        true
     }
 
     /// Bytes queued now.

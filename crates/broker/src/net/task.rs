@@ -197,14 +197,11 @@ impl Task {
                     let client = self.session.conn().is_client();
                     // What a link can't take would be lost with it: its clients wait until it takes bytes again, or
                     // its write deadline ends it. Links do not wait for one another, that could go round in a circle.
+                    let patience = self.core.limits.stall_for;
                     readers.retain(|reader| {
-                        let wait = client && reader.link().is_some();
-                        if !wait {
-                            reader.outbox.give_up_waiting();
-                        }
-                        wait
+                        (client && reader.link().is_some()) || !reader.outbox.give_up_waiting(now, patience)
                     });
-                    *until = now + self.core.limits.stall_for;
+                    *until = now + patience;
                 }
                 readers.retain(|reader| !reader.outbox.has_room_or_wait(cx.waker()));
                 if !readers.is_empty() {
@@ -296,7 +293,11 @@ impl Task {
                 Poll::Ready(Ok(()))
             }
             Err(error) => {
-                tracing::debug!(conn = self.conn().id, %error, "read failed");
+                if self.conn().link().is_some() {
+                    tracing::warn!(conn = self.conn().id, %error, "link broken");
+                } else {
+                    tracing::debug!(conn = self.conn().id, %error, "read failed");
+                }
                 Poll::Ready(Err(match error.kind() {
                     io::ErrorKind::InvalidData => CloseReason::ProtocolViolation,
                     _ => CloseReason::ClientClosed,
@@ -405,8 +406,9 @@ impl Drop for Task {
         self.core.forget_held(conn.id);
         self.core.retire(&conn, reason);
         let lost = conn.outbox.dropped();
-        if lost > 0 {
-            tracing::warn!(conn = conn.id, identity = %conn.grant().identity, reason = reason.name(), lost, "connection closed with messages not written");
+        let unexpected = conn.link().is_some() && reason != CloseReason::ServerShutdown;
+        if lost > 0 || unexpected {
+            tracing::warn!(conn = conn.id, identity = %conn.grant().identity, reason = reason.name(), lost, "connection closed");
         } else {
             tracing::debug!(conn = conn.id, identity = %conn.grant().identity, reason = reason.name(), "connection closed");
         }

@@ -108,13 +108,30 @@ fn publishers_wait_for_a_full_reader_but_not_for_a_lagging_one() {
     outbox.flush(&pipe);
     assert!(outbox.is_full());
     assert!(!outbox.has_room_or_wait(&woken.clone().into()));
-    outbox.give_up_waiting();
+    assert!(outbox.give_up_waiting(Instant::now(), Duration::from_millis(100)));
     assert_eq!(woken.0.load(Ordering::SeqCst), 1);
     assert!(!outbox.is_full(), "a lagging reader is not waited for");
     pipe.room.store(16, Ordering::SeqCst);
     outbox.unblock(&pipe);
     put(&outbox, &[0; 20]);
     assert!(outbox.is_full(), "once it has caught up it is waited for again");
+}
+
+#[test]
+fn a_reader_that_keeps_reading_is_waited_for_longer_but_not_for_ever() {
+    let (outbox, _) = outbox(1000, 10);
+    let pipe = Faucet::with_room(0);
+    let patience = Duration::from_secs(3600);
+    put(&outbox, &[0; 200]);
+    outbox.flush(&pipe);
+    assert!(!outbox.has_room_or_wait(Waker::noop()));
+    pipe.room.store(5, Ordering::SeqCst);
+    outbox.unblock(&pipe);
+    let now = Instant::now();
+    assert!(!outbox.give_up_waiting(now, patience), "it took something a moment ago");
+    assert!(outbox.is_full());
+    assert!(outbox.give_up_waiting(now + patience, patience), "it has taken nothing since");
+    assert!(!outbox.is_full());
 }
 
 #[test]
