@@ -65,6 +65,12 @@ fn signal(request: &SignalRequest) -> Result<(), Failure> {
 
 fn plan(flags: &Flags) -> Result<Plan, Failure> {
     if let Some(ConfigFile::Toml(path)) = &flags.config {
+        let alone = Flags { action: flags.action.clone(), config: flags.config.clone(), ..Flags::default() };
+        if *flags != alone {
+            return Err(Failure::usage(
+                "options of nats-server don't go with a .toml configuration: set its keys",
+            ));
+        }
         return Ok(from_toml(path)?);
     }
     let (mut conf, notices) = match &flags.config {

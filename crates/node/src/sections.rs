@@ -314,6 +314,25 @@ pub fn policy_key(error: &identity::policy::PolicyError) -> String {
     }
 }
 
+/// What roles ask for that is not enforced yet, one sentence each: an operator is to know.
+#[must_use]
+pub fn unenforced_limits(roles: &[identity::policy::RoleConfig]) -> Vec<String> {
+    let of = |role: &identity::policy::RoleConfig| {
+        let limits = [
+            ("connections", role.limits.connections.is_some()),
+            ("messages_per_second", role.limits.messages_per_second.is_some()),
+            ("bytes_per_second", role.limits.bytes_per_second.is_some()),
+        ];
+        let name = role.name.clone();
+        limits
+            .into_iter()
+            .filter(|(_, set)| *set)
+            .map(move |(limit, _)| format!("role {name:?}: limits.{limit} is not enforced by this version"))
+            .collect::<Vec<_>>()
+    };
+    roles.iter().flat_map(of).collect()
+}
+
 /// Our end of a link by what dials and what accepts: the gateway is the bus's leaf, whoever dials.
 #[must_use]
 pub fn gateway_role() -> Role {

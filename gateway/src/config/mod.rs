@@ -234,7 +234,8 @@ fn loaded(document: &Document, path: &Path, depth: Depth) -> Result<Loaded, Conf
         }
     })?;
     config.rebase(folder);
-    let warnings = lints::lints(&config);
+    let mut warnings = lints::lints(&config);
+    warnings.extend(node::sections::unenforced_limits(&config.roles));
     Ok(Loaded { config, warnings })
 }
 

@@ -86,7 +86,13 @@ impl Users {
     }
 
     fn add(&mut self, users: &[natsconf::User], account: &str) -> Result<(), UsersError> {
-        for user in users {
+        // Other kinds of connection than this server's own are for users who are not let in here.
+        let here = |user: &&natsconf::User| {
+            user.allowed_connection_types
+                .as_ref()
+                .is_none_or(|types| types.contains(&natsconf::ConnectionType::Standard))
+        };
+        for user in users.iter().filter(here) {
             let grant = grant(user.login.id(), account, user.permissions.as_ref(), &user.at.to_string())?;
             match &user.login {
                 natsconf::Login::Name { name, password } => {

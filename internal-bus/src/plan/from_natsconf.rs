@@ -74,6 +74,7 @@ pub fn from_natsconf(
         }
         notices.push("streams (jetstream) are not supported by this version and stay off".to_owned());
     }
+    notices.extend(without_effect(conf).map(|key| format!("`{key}` has no effect here")));
     let tls = conf
         .tls
         .as_ref()
@@ -106,6 +107,24 @@ pub fn from_natsconf(
         ending: ending(conf),
         notices,
     })
+}
+
+/// Settings that are understood and change nothing.
+fn without_effect(conf: &NatsConf) -> impl Iterator<Item = &'static str> {
+    [
+        ("max_sub_tokens", conf.max_subscription_tokens.is_some()),
+        ("no_header_support", conf.no_header_support == Some(true)),
+        ("logtime", conf.logtime == Some(false)),
+        ("log_size_limit", conf.log_size_limit.is_some()),
+        ("log_max_num", conf.log_max_num.is_some()),
+        ("max_traced_msg_len", conf.max_traced_msg_len.is_some()),
+        ("trace_headers", conf.trace_headers == Some(true)),
+        ("http_base_path", conf.http_base_path.is_some()),
+        ("server_tags", !conf.server_tags.is_empty()),
+        ("server_metadata", !conf.server_metadata.is_empty()),
+    ]
+    .into_iter()
+    .filter_map(|(key, set)| set.then_some(key))
 }
 
 /// Where to listen. Without a host and without TLS it is loopback: nats-server would take every address.

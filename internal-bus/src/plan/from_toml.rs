@@ -12,7 +12,7 @@ use identity::policy::{Policy, PolicyConfig};
 use node::checks;
 use node::leafnodes::{PeerNames, beside};
 use node::process::Ending;
-use node::sections::{Leafnodes, Link, TlsFiles, parse_url, policy_key};
+use node::sections::{Leafnodes, Link, TlsFiles, parse_url, policy_key, unenforced_limits};
 
 use super::{ListenerPlan, Plan, RemotePlan, TlsPlan};
 use crate::auth::Certificates;
@@ -56,7 +56,7 @@ fn make(path: &Path, config: &Config, problems: &mut Problems<'_>) -> Option<Pla
             return None;
         }
     };
-    let mut notices = Vec::new();
+    let mut notices = unenforced_limits(&config.roles);
     if policy.is_empty() {
         notices.push("no [[roles]]: every service the CA has signed may use every subject".to_owned());
     }

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use crate::session::Work;
 
 /// Bytes read from a socket at once.
-pub(crate) const READ: usize = 64 * 1024;
+pub(crate) const READ: usize = 256 * 1024;
 /// What may be kept before a read batch: a longer rest is read on in a buffer of its own.
 pub(crate) const KEEP: usize = 16 * 1024;
 

@@ -117,13 +117,16 @@ async fn greet(
 /// What a client is told first.
 fn info(core: &Core, listener: &Listener, id: u64, address: SocketAddr, nonce: &str) -> ServerInfo {
     let tls = listener.config.tls.as_ref();
+    let told = listener.config.advertise.as_deref().and_then(|told| told.rsplit_once(':'));
+    let told = told.and_then(|(host, port)| Some((host.to_owned(), port.parse().ok()?)));
+    let (host, port) = told.unwrap_or_else(|| (listener.local.ip().to_string(), listener.local.port()));
     ServerInfo {
         server_id: core.server_id.clone(),
         server_name: core.server_name.clone(),
         version: crate::NATS_VERSION.into(),
         proto: 1,
-        host: listener.local.ip().to_string(),
-        port: listener.local.port(),
+        host,
+        port,
         headers: true,
         max_payload: core.limits.max_payload,
         client_id: Some(id),
@@ -260,6 +263,9 @@ async fn read_connect(
             if refused.reason == CloseReason::AuthenticationTimeout {
                 refuse(peer, wire::text::AUTHENTICATION_TIMEOUT, Instant::now() + Duration::from_millis(100))
                     .await;
+            }
+            if refused.reason == CloseReason::ProtocolViolation {
+                refuse(peer, wire::text::MAX_CONTROL_LINE_EXCEEDED, until).await;
             }
             Err(refused)
         }
