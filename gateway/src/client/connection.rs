@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use async_nats::header::{HeaderMap, HeaderName, HeaderValue};
 use async_nats::{Client, ConnectOptions, Event};
 use clap::Args;
+use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
 use super::ClientError;
@@ -15,6 +16,8 @@ use crate::output::note;
 /// Bounds of the time in which a refusal is waited for.
 const PATIENCE_MIN: Duration = Duration::from_millis(50);
 const PATIENCE_MAX: Duration = Duration::from_secs(2);
+/// How long a gateway may hold a message back (its link may be down) before this counts as a failure.
+const FENCE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Options of every small client.
 #[derive(Debug, Clone, Args)]
@@ -46,6 +49,8 @@ pub struct Connection {
 pub(super) struct Connected {
     pub(super) client: Client,
     errors: mpsc::UnboundedReceiver<String>,
+    /// A word for each time the connection was lost.
+    losses: mpsc::UnboundedReceiver<()>,
     /// How long connecting took: several round trips and the server's decision.
     took: Duration,
 }
@@ -55,14 +60,20 @@ impl Connection {
     pub(super) async fn open(&self) -> Result<Connected, ClientError> {
         identity::tls::install_default_provider();
         let (told, errors) = mpsc::unbounded_channel();
+        let (lost, losses) = mpsc::unbounded_channel();
         let mut options = ConnectOptions::new().name("event-gateway").event_callback(move |event| {
-            let told = told.clone();
+            let (told, lost) = (told.clone(), lost.clone());
             async move {
                 match event {
                     // Nobody listens any more when the command is about to end.
                     Event::ServerError(error) => drop(told.send(error.to_string())),
                     // Without standard error there is nobody to tell.
-                    Event::Disconnected => drop(note("connection lost, trying again")),
+                    Event::Disconnected => {
+                        if lost.send(()).is_err() {
+                            return;
+                        }
+                        drop(note("connection lost, trying again"));
+                    }
                     _ => {}
                 }
             }
@@ -88,7 +99,7 @@ impl Connection {
             server: without_credentials(&self.server),
             reason: explain(&error),
         })?;
-        Ok(Connected { client, errors, took: began.elapsed() })
+        Ok(Connected { client, errors, losses, took: began.elapsed() })
     }
 
     fn read_token(&self) -> Result<Option<String>, ClientError> {
@@ -100,14 +111,35 @@ impl Connection {
 }
 
 impl Connected {
-    /// Waits until everything is sent, and then as long as the server may need to refuse it: the protocol has no
-    /// answer for what was taken, and connecting took longer than a refusal does.
+    /// Waits until the server has gone through everything sent, and then as long as its refusals may need to get here:
+    /// the protocol has no answer for what was taken, and connecting took longer than a refusal does.
     pub(super) async fn settled(&mut self) -> Result<(), ClientError> {
-        self.client.flush().await.map_err(|error| ClientError::Lost(error.to_string()))?;
+        match tokio::time::timeout(FENCE_PATIENCE, self.fence()).await {
+            Ok(passed) => passed?,
+            Err(_) => return Err(ClientError::Lost("the server does not go on".to_owned())),
+        }
         let patience = self.took.clamp(PATIENCE_MIN, PATIENCE_MAX);
         match tokio::time::timeout(patience, self.refused()).await {
             Ok(error) => Err(error),
             Err(_) => Ok(()),
+        }
+    }
+
+    /// Sends itself a message and waits for it, or for its refusal: the server takes one after another. Bytes on
+    /// their way say nothing, a gateway whose link is down reads no further and closes the connection in the end.
+    async fn fence(&mut self) -> Result<(), ClientError> {
+        let lost = |error: &dyn std::fmt::Display| ClientError::Lost(error.to_string());
+        let fence = self.client.new_inbox();
+        let mut back = self.client.subscribe(fence.clone()).await.map_err(|error| lost(&error))?;
+        self.client.publish(fence.clone(), "".into()).await.map_err(|error| lost(&error))?;
+        self.client.flush().await.map_err(|error| lost(&error))?;
+        tokio::select! {
+            biased;
+            Some(()) = self.losses.recv() => Err(lost(&"the server closed the connection")),
+            Some(error) = self.errors.recv() => {
+                if error.contains(&fence) { Ok(()) } else { Err(ClientError::Refused(error)) }
+            }
+            _ = back.next() => Ok(()),
         }
     }
 
