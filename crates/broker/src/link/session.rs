@@ -72,7 +72,7 @@ impl LinkSession {
         self.conn.send_now(|out| self.link.announce_fixed(out));
         self.conn.account.attach_link(&self.conn);
         self.pings.sent(now);
-        self.conn.send_now(|out| out.extend_from_slice(b"PING\r\n"));
+        self.conn.send_now(|out| out.extend_from_slice(wire::encode::PING));
     }
 
     /// The link is about to end: publishers are held from now on, before its interest goes.
@@ -128,7 +128,7 @@ impl LinkSession {
         match op {
             Op::Subscribe { subject, queue } => self.subscribe(subject, *queue)?,
             Op::Unsubscribe { subject, queue } => self.unsubscribe(subject, *queue),
-            Op::Ping => self.conn.send_now(|out| out.extend_from_slice(b"PONG\r\n")),
+            Op::Ping => self.conn.send_now(|out| out.extend_from_slice(wire::encode::PONG)),
             Op::Pong => {
                 if self.early_ping {
                     // The answer to what was asked while dialling; an end that says nothing else has now let us in.

@@ -139,7 +139,7 @@ async fn dial(
     let (peer, info) = greet(remote, url, stream, until).await?;
     let connect = connect_line(core, remote, url);
     peer.write(&connect.to_line(), until).await?;
-    peer.write(b"PING\r\n", until).await?;
+    peer.write(wire::encode::PING, until).await?;
     Ok(accept_peer(core, remote, peer, &info, address))
 }
 

@@ -185,7 +185,7 @@ async fn log_in(
             core.counters.logins.add(1);
             let task = establish(&core, &listener, peer, id, address, &options, grant);
             if said && options.verbose {
-                task.conn().send_now(|out| out.extend_from_slice(b"+OK\r\n"));
+                task.conn().send_now(|out| out.extend_from_slice(wire::encode::OK));
             }
             Ok(task)
         }

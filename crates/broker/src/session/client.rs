@@ -103,7 +103,7 @@ impl ClientSession {
             Op::Subscribe { subject, queue, sid } => return self.subscribe(subject, queue, sid),
             Op::Unsubscribe { sid, max } => self.unsubscribe(sid, max),
             Op::Ping => {
-                self.say(work, b"PONG\r\n");
+                self.say(work, wire::encode::PONG);
                 return Flow::Next;
             }
             Op::Pong => {
@@ -121,7 +121,7 @@ impl ClientSession {
     /// `+OK` for clients that want it.
     pub(super) fn confirm(&self, work: &mut Work) {
         if self.conn.features.verbose {
-            self.say(work, b"+OK\r\n");
+            self.say(work, wire::encode::OK);
         }
     }
 

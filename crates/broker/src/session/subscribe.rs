@@ -68,7 +68,7 @@ impl ClientSession {
 
     fn confirm_now(&self) {
         if self.conn.features.verbose {
-            self.conn.send_now(|out| out.extend_from_slice(b"+OK\r\n"));
+            self.conn.send_now(|out| out.extend_from_slice(wire::encode::OK));
         }
     }
 }

@@ -84,7 +84,7 @@ impl Task {
         }
         self.pinged = now;
         self.session.pings().sent(now);
-        self.conn().send_now(|out| out.extend_from_slice(b"PING\r\n"));
+        self.conn().send_now(|out| out.extend_from_slice(wire::encode::PING));
         Ok(now + interval)
     }
 }
