@@ -1,8 +1,7 @@
-//! What a long-lived process needs around its work: configuration, telemetry, admin HTTP, readiness, drain, signals.
+//! What a long-lived process needs around its work: configuration, telemetry, admin HTTP, readiness, signals.
 
 pub mod admin;
 pub mod config;
-pub mod drain;
 pub mod exit;
 pub mod metrics;
 pub mod pid;
