@@ -18,7 +18,7 @@ struct Floor {
     never: &'static [&'static str],
 }
 
-const FLOORS: [Floor; 8] = [
+const FLOORS: [Floor; 10] = [
     Floor { package: "gatehouse-wire", ours: &[], never: &["tokio", "rustls", "tokio-rustls", "tracing"] },
     Floor { package: "gatehouse-subject", ours: &[], never: &["serde", "tokio"] },
     Floor { package: "gatehouse-identity", ours: &["gatehouse-subject"], never: &["axum", "async-nats"] },
@@ -27,6 +27,22 @@ const FLOORS: [Floor; 8] = [
         package: "gatehouse-broker",
         ours: &["gatehouse-wire", "gatehouse-subject", "gatehouse-identity"],
         never: &["axum", "async-nats", "clap", "toml"],
+    },
+    Floor {
+        package: "gatehouse-store",
+        ours: &["gatehouse-subject"],
+        never: &["tokio", "rustls", "tokio-rustls", "serde_json", "axum", "async-nats"],
+    },
+    Floor {
+        package: "gatehouse-jetstream",
+        ours: &[
+            "gatehouse-broker",
+            "gatehouse-identity",
+            "gatehouse-store",
+            "gatehouse-subject",
+            "gatehouse-wire",
+        ],
+        never: &["axum", "async-nats", "clap", "toml", "rustls", "tokio-rustls"],
     },
     Floor {
         package: "gatehouse-node",
@@ -41,6 +57,7 @@ const FLOORS: [Floor; 8] = [
             "gatehouse-daemon",
             "gatehouse-identity",
             "gatehouse-node",
+            "gatehouse-store",
             "gatehouse-subject",
             "gatehouse-wire",
         ],
@@ -52,11 +69,13 @@ const FLOORS: [Floor; 8] = [
             "gatehouse-broker",
             "gatehouse-daemon",
             "gatehouse-identity",
+            "gatehouse-jetstream",
             "gatehouse-node",
+            "gatehouse-store",
             "gatehouse-subject",
             "gatehouse-wire",
         ],
-        never: &["async-nats", "jsonwebtoken", "x509-parser", "rustls-pemfile"],
+        never: &["jsonwebtoken", "x509-parser", "rustls-pemfile"],
     },
 ];
 
@@ -190,6 +209,7 @@ fn sockets_timers_and_tasks_stay_where_the_floors_say() -> Result<()> {
         "crates/broker/src/server.rs",
         "crates/daemon/",
         "crates/identity/src/rotate/",
+        "crates/jetstream/src/run/",
         "crates/node/",
         "gateway/src/",
         "internal-bus/src/",
