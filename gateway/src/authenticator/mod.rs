@@ -8,15 +8,15 @@ mod presented;
 #[cfg(test)]
 mod tests;
 
-use std::future::ready;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use broker::{Authenticator, Credentials, Decision, Denied, Login};
 use identity::peer::{IdentitySource, PeerCertificate};
-use identity::policy::{CertificateNames, Facts, Policy};
+use identity::policy::{CertificateNames, Policy, VerifiedFacts};
 use identity::token::{Claims, TokenError, TokenVerifier};
 use identity::{Grant, Permission, PermissionError, Rights};
+use tokio_rustls::rustls::pki_types::CertificateDer;
 
 use crate::config::HEALTH_SUBJECTS;
 use crate::health::HealthCredential;
@@ -62,7 +62,8 @@ impl GatewayAuthenticator {
         problems.iter().map(ToString::to_string).collect()
     }
 
-    fn decide(&self, login: &Login<'_>) -> Result<Arc<Grant>, Denied> {
+    /// The whole decision: what was presented, verified; the facts, judged.
+    async fn decide(&self, login: &Login<'_>) -> Result<Arc<Grant>, Denied> {
         let Credentials::Client(options) = login.credentials else {
             return Err(Denied::new("wrong_port", "a leafnode on the clients' port"));
         };
@@ -71,26 +72,53 @@ impl GatewayAuthenticator {
             return Ok(Arc::clone(&self.health_grant));
         }
         let now = (self.now)();
-        let certificate = self.certificate(login)?;
-        let claims =
-            token.map(|token| self.verifier.verify(token, now)).transpose().map_err(refused_token)?;
-        if claims.is_none() && certificate.is_none() {
-            return Err(Denied::new("no_credentials", "neither a token nor a certificate was presented"));
-        }
-        let facts = Facts { claims: claims.as_ref(), certificate: certificate.as_ref() };
-        let evaluation = self.policy.evaluate(&facts, now);
-        for (role, problem) in &evaluation.refused {
-            tracing::warn!(address = %login.address, %role, %problem, "role not given");
-        }
-        let mut grant = evaluation.grant.map_err(|denied| refused_by_policy(&denied, claims.as_ref()))?;
-        grant.isolate_inbox = true;
+        let facts = self.verify(token, login.certificates, now).await?;
+        let grant = self.judge(&facts, now)?;
         tell(login, &grant);
         Ok(Arc::new(grant))
     }
 
+    /// Turns what a peer presents into facts, at `now` (seconds since the Unix epoch). Says nothing yet about rights.
+    ///
+    /// # Errors
+    /// Nothing was presented, or something that is not good.
+    pub async fn verify(
+        &self,
+        token: Option<&str>,
+        certificates: &[CertificateDer<'static>],
+        now: u64,
+    ) -> Result<VerifiedFacts, Denied> {
+        let certificate = self.certificate(certificates)?;
+        // Some tens of microseconds, in the connection's own task: no reason to go elsewhere with it.
+        let claims =
+            token.map(|token| self.verifier.verify(token, now)).transpose().map_err(refused_token)?;
+        let facts =
+            VerifiedFacts { claims, certificate: certificate.map(Arc::new), ..VerifiedFacts::default() };
+        if facts.is_empty() {
+            return Err(Denied::new("no_credentials", "neither a token nor a certificate was presented"));
+        }
+        Ok(facts)
+    }
+
+    /// What verified facts are worth at `now`: at login, and again for a live session whenever the policy or what
+    /// has been revoked changes. Waits for nothing.
+    ///
+    /// # Errors
+    /// They are worth nothing.
+    pub fn judge(&self, facts: &VerifiedFacts, now: u64) -> Result<Grant, Denied> {
+        let evaluation = self.policy.evaluate(&facts.as_facts(), now);
+        for (role, problem) in &evaluation.refused {
+            tracing::warn!(%role, %problem, "role not given");
+        }
+        let denied = |denied| refused_by_policy(&denied, facts.claims.as_ref());
+        let mut grant = evaluation.grant.map_err(denied)?;
+        grant.isolate_inbox = true;
+        Ok(grant)
+    }
+
     /// The names in the certificate that the handshake has verified, if one was shown.
-    fn certificate(&self, login: &Login<'_>) -> Result<Option<CertificateNames>, Denied> {
-        let Some(leaf) = login.certificates.first() else { return Ok(None) };
+    fn certificate(&self, chain: &[CertificateDer<'static>]) -> Result<Option<CertificateNames>, Denied> {
+        let Some(leaf) = chain.first() else { return Ok(None) };
         let denied = |error: identity::peer::PeerError| Denied::new("certificate", error.to_string());
         let certificate = PeerCertificate::from_der(leaf).map_err(denied)?;
         let identity = certificate.identity(&self.identity_order).map_err(denied)?;
@@ -106,8 +134,7 @@ impl Authenticator for GatewayAuthenticator {
     }
 
     fn authenticate<'a>(&'a self, login: Login<'a>) -> Decision<'a> {
-        // Some tens of microseconds, in the connection's own task: no reason to go elsewhere with it.
-        Box::pin(async move { ready(self.decide(&login)).await })
+        Box::pin(async move { self.decide(&login).await })
     }
 }
 

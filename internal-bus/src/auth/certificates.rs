@@ -47,7 +47,7 @@ impl Certificates {
             let names = CertificateNames::of(&certificate, &peer);
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
             self.policy
-                .grant(&Facts { claims: None, certificate: Some(&names) }, now)
+                .grant(&Facts { certificate: Some(&names), ..Facts::default() }, now)
                 .map_err(|denied| Denied::new(denied.reason(), denied.to_string()))?
         };
         grant.identity = peer.value.as_str().into();

@@ -47,11 +47,17 @@ pub(super) fn evaluate(roles: &[Role], bindings: &[Binding], facts: &Facts<'_>, 
     let matches = |binding: &Binding| binding.matches(facts);
     let matched: Vec<usize> = (0..bindings.len()).filter(|index| matches(&bindings[*index])).collect();
     let mut bound: Vec<usize> = matched.iter().map(|index| bindings[*index].role).collect();
+    let mut refused = Vec::new();
+    for name in facts.roles {
+        match roles.iter().position(|role| role.name == *name) {
+            Some(index) => bound.push(index),
+            None => refused.push((Arc::clone(name), "the policy has no such role".to_owned())),
+        }
+    }
     bound.sort_unstable();
     bound.dedup();
 
     let mut united = United::default();
-    let mut refused = Vec::new();
     let mut deny_lost = false;
     for role in bound.into_iter().map(|index| &roles[index]) {
         if let Err(problem) = united.add(role, facts) {

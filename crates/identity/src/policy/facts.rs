@@ -1,5 +1,7 @@
 //! What is known about a peer when it asks to be let in, and how rules name it.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use crate::peer::{PeerCertificate, PeerIdentity};
@@ -12,6 +14,34 @@ pub struct Facts<'a> {
     pub claims: Option<&'a Claims>,
     /// Names in a verified client certificate.
     pub certificate: Option<&'a CertificateNames>,
+    /// Names of roles that whoever vouches for the peer gives it directly, without a binding.
+    pub roles: &'a [Arc<str>],
+}
+
+/// The same, owned: what a session keeps, so that it can be judged again when the policy, a key or a revocation list
+/// changes. Cloning is cheap; `Debug` shows no claim's value.
+#[derive(Debug, Clone, Default)]
+pub struct VerifiedFacts {
+    /// Claims of a verified token, or what stands for them where a token is not a JWT.
+    pub claims: Option<Claims>,
+    /// Names in a verified client certificate.
+    pub certificate: Option<Arc<CertificateNames>>,
+    /// Names of roles given directly.
+    pub roles: Arc<[Arc<str>]>,
+}
+
+impl VerifiedFacts {
+    /// As the policy takes them.
+    #[must_use]
+    pub fn as_facts(&self) -> Facts<'_> {
+        Facts { claims: self.claims.as_ref(), certificate: self.certificate.as_deref(), roles: &self.roles }
+    }
+
+    /// Whether nothing at all was presented.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.claims.is_none() && self.certificate.is_none()
+    }
 }
 
 /// The names in a verified client certificate.
@@ -29,6 +59,12 @@ pub struct CertificateNames {
     pub cn: Option<String>,
     /// The issuer's distinguished name, for provenance.
     pub issuer: String,
+    /// Serial number: lower-case hex, no separators, no leading zero bytes.
+    pub serial: String,
+    /// SHA-256 of the SubjectPublicKeyInfo.
+    pub spki_sha256: [u8; 32],
+    /// SHA-256 of the whole certificate (RFC 8705 `x5t#S256`).
+    pub cert_sha256: [u8; 32],
     /// When the certificate ends, in seconds since the Unix epoch, if the grant is to end with it.
     pub not_after: Option<u64>,
 }
@@ -44,6 +80,9 @@ impl CertificateNames {
             emails: certificate.emails.clone(),
             cn: certificate.cn.clone(),
             issuer: certificate.issuer.clone(),
+            serial: certificate.serial.clone(),
+            spki_sha256: certificate.spki_sha256,
+            cert_sha256: certificate.cert_sha256,
             not_after: None,
         }
     }

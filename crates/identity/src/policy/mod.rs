@@ -2,7 +2,8 @@
 //!
 //! # Meaning
 //! - Nothing is allowed that no role allows. A peer gets every role that a matching binding gives; a binding
-//!   matches when its issuer and all of its conditions do.
+//!   matches when its issuer and all of its conditions do. Roles that a token file or a remote check names for the
+//!   peer count as bound.
 //! - Roles add up: what any of them allows is allowed, what any of them denies is denied. Of limits, the widest
 //!   that a role states holds; a role that states none changes none.
 //! - A role whose template can't be filled in safely is refused, and the others stand. If the refused role
@@ -30,7 +31,7 @@ pub use self::compile::PolicyError;
 pub use self::condition::ConditionConfig;
 pub use self::config::{BindingConfig, LimitsConfig, PermissionConfig, PolicyConfig, RoleConfig};
 pub use self::evaluate::{Denied, Evaluation};
-pub use self::facts::{CertificateNames, Facts};
+pub use self::facts::{CertificateNames, Facts, VerifiedFacts};
 pub use self::lint::Lint;
 pub use self::units::{Bytes, ResponsesConfig};
 use crate::grant::Grant;

@@ -9,7 +9,7 @@ use crate::token::Claims;
 fn render(template: &str, claims: &Value) -> Result<String, String> {
     let Value::Object(map) = claims else { panic!("not an object") };
     let claims = Claims::from_map(map.clone());
-    Template::parse(template).unwrap().render(&Facts { claims: Some(&claims), certificate: None })
+    Template::parse(template).unwrap().render(&Facts { claims: Some(&claims), ..Facts::default() })
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn certificates() {
         cn: Some("billing.internal".into()),
         ..CertificateNames::default()
     };
-    let facts = Facts { claims: None, certificate: Some(&names) };
+    let facts = Facts { certificate: Some(&names), ..Facts::default() };
     let render = |text: &str| Template::parse(text).unwrap().render(&facts);
     assert_eq!(render("svc.{{certificate.dns}}.>").as_deref(), Ok("svc.billing.>"));
     assert_eq!(render("svc.{{certificate.identity}}").as_deref(), Ok("svc.billing"));

@@ -1,5 +1,7 @@
 //! Tables for policies: reading, errors, evaluation, lints.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -26,7 +28,7 @@ fn claims(more: Value) -> Claims {
 
 fn grant(policy: &Policy, more: Value) -> Result<Grant, Denied> {
     let claims = claims(more);
-    policy.grant(&Facts { claims: Some(&claims), certificate: None }, NOW)
+    policy.grant(&Facts { claims: Some(&claims), ..Facts::default() }, NOW)
 }
 
 fn reason(policy: &Policy, more: Value) -> &'static str {
@@ -132,9 +134,9 @@ fn every_condition_of_a_binding_must_hold() {
         ..CertificateNames::default()
     };
     let (claims, names) = (Some(&claims), Some(&names));
-    assert!(policy.grant(&Facts { claims, certificate: names }, NOW).is_ok());
-    assert!(policy.grant(&Facts { claims, certificate: None }, NOW).is_err());
-    assert!(policy.grant(&Facts { claims: None, certificate: names }, NOW).is_err());
+    assert!(policy.grant(&Facts { claims, certificate: names, ..Facts::default() }, NOW).is_ok());
+    assert!(policy.grant(&Facts { claims, ..Facts::default() }, NOW).is_err());
+    assert!(policy.grant(&Facts { certificate: names, ..Facts::default() }, NOW).is_err());
 }
 
 #[test]
@@ -149,17 +151,17 @@ fn certificates_alone() {
         issuer: "CN=CA".into(),
         ..CertificateNames::default()
     };
-    let granted = policy.grant(&Facts { claims: None, certificate: Some(&names) }, NOW).unwrap();
+    let granted = policy.grant(&Facts { certificate: Some(&names), ..Facts::default() }, NOW).unwrap();
     assert_eq!((&*granted.identity, granted.expires_at), ("billing.internal", None));
     assert_eq!(&*granted.provenance.unwrap().issuer, "CN=CA");
     names.not_after = Some(NOW + 5);
     let claims = claims(json!({}));
-    let both = Facts { claims: Some(&claims), certificate: Some(&names) };
+    let both = Facts { claims: Some(&claims), certificate: Some(&names), ..Facts::default() };
     let granted = policy.grant(&both, NOW).unwrap();
     assert_eq!((&*granted.identity, granted.expires_at), ("alice", Some(NOW + 5)));
     assert_eq!(policy.grant(&Facts::default(), NOW).unwrap_err().reason(), "anonymous");
     names.dns = vec!["other.internal".into()];
-    let denied = policy.grant(&Facts { claims: None, certificate: Some(&names) }, NOW);
+    let denied = policy.grant(&Facts { certificate: Some(&names), ..Facts::default() }, NOW);
     assert_eq!(denied.unwrap_err().reason(), "no_role");
 }
 
@@ -184,7 +186,7 @@ fn roles_add_up() {
     assert_eq!((responses.max, responses.ttl.unwrap().as_secs()), (None, 120));
     assert_eq!((granted.quotas.payload, granted.quotas.connections), (Some(2_048), Some(2)));
     let claims = claims(json!({}));
-    let evaluation = policy.evaluate(&Facts { claims: Some(&claims), certificate: None }, NOW);
+    let evaluation = policy.evaluate(&Facts { claims: Some(&claims), ..Facts::default() }, NOW);
     assert_eq!(evaluation.matched, [0, 1, 2]);
 }
 
@@ -220,7 +222,7 @@ fn a_refused_role_leaves_the_others_unless_it_denies() {
         }))
     };
     let claims = claims(json!({}));
-    let facts = Facts { claims: Some(&claims), certificate: None };
+    let facts = Facts { claims: Some(&claims), ..Facts::default() };
     let evaluation = build(json!([])).evaluate(&facts, NOW);
     assert_eq!(evaluation.grant.unwrap().roles, ["all".into()]);
     assert_eq!(evaluation.refused.len(), 1);
@@ -355,4 +357,29 @@ fn lints() {
     let with_one = codes(policy.lints_with_issuers(&["https://i"]));
     assert!(with_one.contains(&"unknown_issuer") && !with_one.contains(&"any_issuer"));
     assert!(codes(policy.lints_with_issuers(&["https://i", "https://gone"])).contains(&"any_issuer"));
+}
+
+#[test]
+fn roles_given_directly_count_as_bound_and_unknown_ones_are_told() {
+    let policy = policy(json!({
+        "roles": [
+            {"name": "reader", "subscribe": {"allow": ["news.>"]}},
+            {"name": "writer", "publish": {"allow": ["news.{{claims.sub}}.>"]}},
+        ],
+        "bindings": [{"role": "writer", "issuer": "https://elsewhere"}],
+    }));
+    let given = |names: &[&str]| VerifiedFacts {
+        claims: Some(claims(json!({}))),
+        roles: names.iter().map(|name| Arc::from(*name)).collect(),
+        ..VerifiedFacts::default()
+    };
+    let both = given(&["writer", "reader", "writer"]);
+    let granted = policy.grant(&both.as_facts(), NOW).unwrap();
+    assert_eq!(granted.roles, ["reader".into(), "writer".into()]);
+    assert!(granted.rights.may_publish(b"news.alice.1") && granted.rights.may_subscribe(b"news.>", None));
+    assert_eq!(policy.grant(&given(&[]).as_facts(), NOW).unwrap_err().reason(), "no_role");
+    let evaluation = policy.evaluate(&given(&["reader", "nobody"]).as_facts(), NOW);
+    assert_eq!(evaluation.grant.unwrap().roles, ["reader".into()]);
+    assert_eq!(evaluation.refused.len(), 1);
+    assert!(policy.grant(&given(&["nobody"]).as_facts(), NOW).is_err());
 }
