@@ -13,6 +13,7 @@ use identity::Grant;
 use parking_lot::Mutex;
 
 use crate::account::Account;
+use crate::handler::Seat;
 use crate::inbox::InboxSpace;
 use crate::link::Link;
 use crate::outbox::{Appended, Load, Outbox, Pipe};
@@ -28,6 +29,8 @@ pub(crate) enum Kind {
     Link(Arc<Link>),
     /// Code in this process: framed as for a link, read by [`crate::local::LocalClient`].
     Local,
+    /// Code in this process that is called with what comes: see [`crate::handler`].
+    Handler(Box<Seat>),
     /// Not a peer: stands for a link that is down, so that publishers to its routes are held.
     Gate,
 }
@@ -133,6 +136,21 @@ pub(crate) struct About {
     pub(crate) tls_cipher: Option<&'static str>,
     /// When the connection was accepted.
     pub(crate) start: SystemTime,
+}
+
+impl About {
+    /// What is told about code in this process.
+    pub(crate) fn of_this_process(name: &str) -> Self {
+        Self {
+            address: None,
+            name: Some(name.into()),
+            lang: None,
+            version: None,
+            tls_version: None,
+            tls_cipher: None,
+            start: SystemTime::now(),
+        }
+    }
 }
 
 /// What a client's CONNECT switched on.
@@ -265,6 +283,10 @@ impl Conn {
             Kind::Link(link) => Some(link),
             _ => None,
         }
+    }
+
+    pub(crate) fn is_handler(&self) -> bool {
+        matches!(self.kind, Kind::Handler(_))
     }
 
     pub(crate) fn is_client(&self) -> bool {

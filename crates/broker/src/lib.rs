@@ -12,6 +12,7 @@ mod auth;
 mod budget;
 mod conn;
 mod core;
+mod handler;
 mod inbox;
 mod limits;
 mod link;
@@ -19,6 +20,7 @@ mod local;
 mod monitor;
 mod net;
 mod outbox;
+mod outlet;
 mod pool;
 mod replies;
 mod route;
@@ -28,15 +30,18 @@ mod subscription;
 #[cfg(test)]
 mod testing;
 
+pub use account::watch::InterestWatch;
 pub use auth::{Authenticator, Credentials, Decision, Denied, Login, Open};
 pub use conn::CloseReason;
 pub use core::{Counter, Counters};
+pub use handler::{Call, Handler, HandlerPort, Message, Origin, OriginKind, Reception};
 pub use limits::Limits;
 pub use link::{Crossing, CrossingError, Direction, LinkGroup, Role, RouteRule};
 pub use local::{LocalClient, LocalError, LocalMessage};
 pub use monitor::{LinkState, Totals};
 pub use net::dial::{DialTls, RemoteConfig, RemoteUrl};
 pub use net::listener::{LeafPurpose, ListenerConfig, ListenerTls, Purpose, TlsSource, TlsStart};
+pub use outlet::{Letter, Outlet, Sent};
 pub use server::{Drain, Server, ServerConfig};
 
 /// This software's version, told in INFO as `gatehouse`.

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use identity::Grant;
 use parking_lot::Mutex;
@@ -99,15 +98,7 @@ impl LocalClient {
             grant,
             features: Features::default(),
             inbox: None,
-            about: About {
-                address: None,
-                name: Some(name.into()),
-                lang: None,
-                version: None,
-                tls_version: None,
-                tls_cipher: None,
-                start: SystemTime::now(),
-            },
+            about: About::of_this_process(name),
             max_pending_replies: 0,
         }));
         core.register(&conn);
@@ -150,6 +141,8 @@ impl LocalClient {
             len: u32::try_from(tail.len()).unwrap_or(u32::MAX),
             header_len: 0,
             payload_len: u32::try_from(payload.len()).unwrap_or(u32::MAX),
+            shown_at: 0,
+            shown_len: 0,
             reply_len: u16::try_from(reply.len()).unwrap_or(u16::MAX),
             has_headers: false,
             rewritten: false,

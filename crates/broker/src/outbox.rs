@@ -271,6 +271,30 @@ impl Outbox {
         }
     }
 
+    /// Counts bytes that wait elsewhere (in a handler) against this outbox: above the bound publishers wait.
+    pub(crate) fn hold(&self, bytes: usize) {
+        let mut state = self.state.lock();
+        if state.broken.is_none() {
+            state.queued += bytes;
+            self.budget.add(bytes, 0);
+        }
+    }
+
+    /// Takes back what [`Self::hold`] counted.
+    pub(crate) fn release(&self, bytes: usize) {
+        let mut state = self.state.lock();
+        if state.broken.is_some() {
+            return;
+        }
+        let bytes = bytes.min(state.queued);
+        state.queued -= bytes;
+        self.budget.release(bytes, 0);
+        if state.waited_since.is_some() {
+            state.took_at = Some(Instant::now());
+        }
+        Self::wake_waiters(&mut state, self.bounds);
+    }
+
     /// Ends it from outside.
     pub(crate) fn close(&self) {
         let mut state = self.state.lock();

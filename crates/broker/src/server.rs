@@ -2,9 +2,9 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use identity::Grant;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -14,6 +14,7 @@ use wire::info::ServerInfo;
 
 use crate::conn::{About, CloseReason, Conn, ConnParts, Features, Kind};
 use crate::core::{Core, Counters};
+use crate::handler::{Handler, HandlerPort};
 use crate::limits::Limits;
 use crate::link::{Crossing, LinkGroup};
 use crate::local::LocalClient;
@@ -105,15 +106,7 @@ impl Server {
             grant: Arc::new(Grant::unrestricted("gate")),
             features: Features::default(),
             inbox: None,
-            about: About {
-                address: None,
-                name: None,
-                lang: None,
-                version: None,
-                tls_version: None,
-                tls_cipher: None,
-                start: SystemTime::now(),
-            },
+            about: About::of_this_process("gate"),
             max_pending_replies: 0,
         }));
         LinkGroup::new(self.core.clone(), crossing, &gate)
@@ -128,6 +121,12 @@ impl Server {
     #[must_use]
     pub fn local_client(&self, name: &str, grant: Arc<Grant>) -> LocalClient {
         LocalClient::new(self.core.clone(), name, grant)
+    }
+
+    /// A place in an account for code in this process. The caller keeps the handler: when it is gone, nobody is there.
+    #[must_use]
+    pub fn handler(&self, account: &str, name: &str, handler: Weak<dyn Handler>) -> HandlerPort {
+        HandlerPort::open(self.core.clone(), account, name, handler)
     }
 
     /// Stops accepting, tells clients to go elsewhere, closes them one by one, and waits until all is written.
@@ -237,7 +236,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// The pipe of what is no peer.
-struct Nowhere;
+pub(crate) struct Nowhere;
 
 impl Pipe for Nowhere {
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {

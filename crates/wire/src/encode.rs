@@ -49,6 +49,24 @@ pub fn message_tail(out: &mut Vec<u8>, reply: &[u8], header_len: Option<usize>, 
     sizes_and_payload(out, header_len, payload);
 }
 
+/// [`message_tail`] for headers and body that lie apart; no headers when `headers` is empty.
+#[inline]
+pub fn split_message_tail(out: &mut Vec<u8>, reply: &[u8], headers: &[u8], body: &[u8]) {
+    if !reply.is_empty() {
+        out.extend_from_slice(reply);
+        out.push(b' ');
+    }
+    if !headers.is_empty() {
+        decimal(out, headers.len() as u64);
+        out.push(b' ');
+    }
+    decimal(out, (headers.len() + body.len()) as u64);
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(headers);
+    out.extend_from_slice(body);
+    out.extend_from_slice(b"\r\n");
+}
+
 /// A whole `LMSG` (`HMSG` with headers) that names the queue groups to serve over there. With no
 /// queue groups it is the plain form.
 pub fn leaf_message_with_queues(

@@ -78,6 +78,20 @@ const VERBS: [Verb; 10] = [
     Verb::Err,
 ];
 
+/// Takes apart the reply of a stored event on its way to a consumer's inbox. Over a link the subject to show cannot
+/// be named beside the inbox, so it travels behind the acknowledgement subject: `$JS.ACK.…@orders.new`. Returns reply
+/// and subject to show; `None` for any other reply.
+#[inline]
+#[must_use]
+pub fn split_shown(reply: &[u8]) -> Option<(&[u8], &[u8])> {
+    if !reply.starts_with(b"$JS.ACK.") {
+        return None;
+    }
+    let at = memchr::memrchr(b'@', reply)?;
+    let shown = reply.get(at + 1..)?;
+    (!shown.is_empty()).then(|| (reply.get(..at).unwrap_or_default(), shown))
+}
+
 /// Reads one operation from the start of `buf`. Of `limits` only the payload counts: control
 /// lines may take [`LEAF_MAX_CONTROL_LINE`].
 ///

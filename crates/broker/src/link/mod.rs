@@ -80,7 +80,7 @@ impl Link {
     /// Whether a local subscription concerns the other end at all.
     pub(crate) fn wants(&self, sub: &Subscription) -> bool {
         match &sub.conn.kind {
-            crate::conn::Kind::Client | crate::conn::Kind::Local => true,
+            crate::conn::Kind::Client | crate::conn::Kind::Local | crate::conn::Kind::Handler(_) => true,
             crate::conn::Kind::Link(from) => self.takes_from(from),
             crate::conn::Kind::Gate => false,
         }

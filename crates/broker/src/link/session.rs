@@ -259,14 +259,22 @@ impl LinkSession {
             len: narrow(frame.len() - message.tail_at),
             header_len: narrow(message.header_len),
             payload_len: narrow(message.payload.len()),
+            shown_at: 0,
+            shown_len: 0,
             reply_len: u16::try_from(message.reply.len()).unwrap_or(u16::MAX),
             has_headers: message.has_headers,
             rewritten: false,
         };
-        if message.tail_at == 0 {
+        let shown = wire::leaf::split_shown(message.reply);
+        if message.tail_at == 0 || shown.is_some() {
+            let (reply, shown) = shown.unwrap_or((message.reply, b""));
+            item.shown_at = narrow(work.side.len());
+            item.shown_len = u16::try_from(shown.len()).unwrap_or(0);
+            work.side.extend_from_slice(shown);
+            item.reply_len = u16::try_from(reply.len()).unwrap_or(u16::MAX);
             let start = work.side.len();
             let header_len = message.has_headers.then_some(message.header_len);
-            wire::encode::message_tail(&mut work.side, message.reply, header_len, message.payload);
+            wire::encode::message_tail(&mut work.side, reply, header_len, message.payload);
             item.at = narrow(start);
             item.len = narrow(work.side.len() - start);
             item.rewritten = true;

@@ -77,7 +77,7 @@ impl Route {
                     self.links[at].plain = true;
                 }
             }
-            Kind::Client | Kind::Local => {
+            Kind::Client | Kind::Local | Kind::Handler(_) => {
                 if may_get(query, sub) {
                     let target = self.target(query, sub, true);
                     self.plain.push(target);
@@ -127,13 +127,17 @@ impl Route {
             let prefix = self.store(&[b"LMSG ", query.subject, b" "]);
             return Target { sub: sub.clone(), prefix, how: How::Framed };
         }
+        if matches!(conn.kind, Kind::Handler(_)) {
+            let prefix = self.store(&[query.subject]);
+            return Target { sub: sub.clone(), prefix, how: How::Handler };
+        }
         let singly = sub.is_limited() || !conn.features.headers || conn.tracks_replies(query.origin);
         let how = if singly { How::Singly } else { How::Block };
         let isolated = is_isolated(query.subject, query.inboxes);
         if may_share
             && !isolated
             && let Some(known) = self.plain.last()
-            && known.how != How::Framed
+            && matches!(known.how, How::Block | How::Singly)
             && known.sub.tag() == sub.tag()
         {
             return Target { sub: sub.clone(), prefix: known.prefix.clone(), how };

@@ -9,14 +9,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{How, Item, Items, Route, Target, frame};
-use crate::conn::Conn;
+use crate::conn::{Conn, Kind};
+use crate::handler::{Call, Reception};
 use crate::outbox::{Appended, Load};
+use crate::outlet::Letters;
 use crate::subscription::Claim;
 
 /// A block of at least this many bytes is written at once, without a detour through the outbox.
 const WRITE_AT_ONCE: usize = 16 * 1024;
 /// A queue with this much in it is flushed before the batch ends.
 const FLUSH_EARLY: usize = 64 * 1024;
+
+/// How often handlers may answer one another in one read batch.
+const ROUNDS: usize = 16;
 
 /// What a read batch has left to do: connections to flush, readers that are full, subscriptions that ended.
 #[derive(Debug, Default)]
@@ -26,6 +31,10 @@ pub(crate) struct Dirty {
     pub(crate) full: Vec<Arc<Conn>>,
     /// Limited subscriptions that have had their last message.
     pub(crate) spent: Vec<crate::subscription::Sub>,
+    /// Handlers that were called.
+    called: Vec<Arc<Conn>>,
+    /// What they answered.
+    pub(crate) letters: Letters,
 }
 
 impl Dirty {
@@ -47,9 +56,40 @@ impl Dirty {
 
     /// Writes what was queued; afterwards `full` names who could not take it.
     pub(crate) fn flush(&mut self) {
+        for round in 0.. {
+            self.settle_handlers();
+            let letters = std::mem::take(&mut self.letters);
+            if letters.is_empty() {
+                self.letters = letters;
+                break;
+            }
+            if round == ROUNDS {
+                tracing::warn!("handlers answer one another without end: the rest is dropped");
+                break;
+            }
+            letters.send(self);
+        }
         while let Some(conn) = self.flush.pop() {
             conn.flush();
             self.look(&conn);
+        }
+    }
+
+    /// Tells the handlers that were called that no more comes for now; notes who has too much to do.
+    fn settle_handlers(&mut self) {
+        while let Some(conn) = self.called.pop() {
+            if let Kind::Handler(seat) = &conn.kind
+                && let Some(handler) = seat.handler()
+            {
+                handler.batch_done();
+            }
+            self.look(&conn);
+        }
+    }
+
+    fn called(&mut self, conn: &Arc<Conn>) {
+        if !self.called.iter().any(|known| Arc::ptr_eq(known, conn)) {
+            self.called.push(conn.clone());
         }
     }
 
@@ -97,6 +137,7 @@ impl Delivery<'_> {
                     self.dirty.relieve(&target.sub.conn);
                     given
                 }
+                How::Handler => self.call(target, self.items),
                 How::Block | How::Framed => {
                     if self.encoded != target.prefix || self.encoded.is_empty() {
                         self.encode(target, 0, 1);
@@ -129,6 +170,14 @@ impl Delivery<'_> {
             if target.how == How::Singly {
                 return self.deal_singly(members, first + attempt, start, step);
             }
+            if target.how == How::Handler {
+                let list: Vec<Item> = self.items.list.iter().skip(start).step_by(step).copied().collect();
+                let given = self.call(target, &Items { list: &list, ..*self.items });
+                if given > 0 {
+                    return given;
+                }
+                continue;
+            }
             self.encode(target, start, step);
             self.encoded = 0..0;
             let given = self.hand_over(target, share);
@@ -148,6 +197,8 @@ impl Delivery<'_> {
             for target in members.iter().cycle().skip(first % members.len()).take(members.len()) {
                 let given = if target.how == How::Singly {
                     self.one(target, item)
+                } else if target.how == How::Handler {
+                    self.call(target, &Items { list: std::slice::from_ref(item), ..*self.items })
                 } else {
                     self.encode(target, at, count);
                     self.encoded = 0..0;
@@ -172,6 +223,11 @@ impl Delivery<'_> {
         self.block.reserve(self.items.tail_bytes() / step + (prefix.len() + 64) * self.items.list.len());
         let framed = target.how == How::Framed;
         for item in self.items.list.iter().skip(start).step_by(step) {
+            if let Some(shown) = self.items.shown(item).filter(|_| !framed) {
+                shown_prefix(self.block, shown, target, item.has_headers);
+                self.block.extend_from_slice(self.items.tail(item));
+                continue;
+            }
             match (framed, item.has_headers) {
                 (false, true) => self.block.extend_from_slice(prefix),
                 (false, false) => self.block.extend_from_slice(&prefix[1..]),
@@ -184,6 +240,21 @@ impl Delivery<'_> {
             self.block.extend_from_slice(self.items.tail(item));
         }
         self.encoded = target.prefix.clone();
+    }
+
+    /// Calls a handler; how many messages it took.
+    fn call(&mut self, target: &Target, items: &Items<'_>) -> usize {
+        let conn = &target.sub.conn;
+        let Kind::Handler(seat) = &conn.kind else { return 0 };
+        let Some(handler) = seat.handler() else { return 0 };
+        target.sub.count(items.list.len());
+        self.dirty.called(conn);
+        let subject = self.route.text(&target.prefix);
+        let mut call = Call::new(subject, items, self.origin, conn, &mut self.dirty.letters);
+        match handler.call(&mut call) {
+            Reception::Taken => items.list.len(),
+            Reception::Absent => 0,
+        }
     }
 
     /// Sends the block to a target.
@@ -213,8 +284,18 @@ impl Delivery<'_> {
         let prefix = self.route.text(&target.prefix);
         let payload = self.items.payload(item);
         let load = Load { messages: 1, payload: item.payload_len as usize };
+        let shown = self.items.shown(item);
         let appended = conn.append(load, |out| {
-            if item.has_headers && !conn.features.headers {
+            if let Some(shown) = shown {
+                let has_headers = item.has_headers && conn.features.headers;
+                shown_prefix(out, shown, target, has_headers);
+                if !has_headers {
+                    let body = payload.get(item.header_len as usize..).unwrap_or_default();
+                    wire::encode::message_tail(out, reply, None, body);
+                } else {
+                    out.extend_from_slice(self.items.tail(item));
+                }
+            } else if item.has_headers && !conn.features.headers {
                 out.extend_from_slice(&prefix[1..]);
                 wire::encode::message_tail(
                     out,
@@ -277,6 +358,15 @@ impl Delivery<'_> {
             copies += usize::from(send_block(&link.conn, self.block, load, self.dirty));
         }
         copies
+    }
+}
+
+/// `MSG shown sid ` (`HMSG` with headers) for a message that shows another subject than the routed one.
+fn shown_prefix(out: &mut Vec<u8>, shown: &[u8], target: &Target, has_headers: bool) {
+    if has_headers {
+        wire::encode::header_message_prefix(out, shown, target.sub.tag());
+    } else {
+        wire::encode::message_prefix(out, shown, target.sub.tag());
     }
 }
 

@@ -32,6 +32,11 @@ fn put(out: &mut Vec<u8>, conn: &Conn, subject: &[u8], queues: &[u8], items: &It
         Some(link) => link.reply_across(reply),
         None => Cow::Borrowed(reply),
     };
+    let crossing = match items.shown(item) {
+        // The other end takes it apart again: see `wire::leaf::split_shown`.
+        Some(shown) if !crossing.is_empty() => Cow::Owned([&crossing, &b"@"[..], shown].concat()),
+        _ => crossing,
+    };
     if queues.is_empty() {
         if matches!(crossing, Cow::Borrowed(same) if same.len() == reply.len()) {
             out.extend_from_slice(tail);

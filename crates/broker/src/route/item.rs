@@ -11,6 +11,9 @@ pub(crate) struct Item {
     pub(crate) header_len: u32,
     /// Headers and payload, without the closing CRLF.
     pub(crate) payload_len: u32,
+    /// The subject shown to readers where that is not the routed one; lies in the same buffer.
+    pub(crate) shown_at: u32,
+    pub(crate) shown_len: u16,
     pub(crate) reply_len: u16,
     pub(crate) has_headers: bool,
     pub(crate) rewritten: bool,
@@ -33,6 +36,16 @@ impl<'a> Items<'a> {
 
     pub(crate) fn reply(&self, item: &Item) -> &'a [u8] {
         &self.tail(item)[..item.reply_len as usize]
+    }
+
+    /// The subject to show, when it is not the routed one.
+    #[inline]
+    pub(crate) fn shown(&self, item: &Item) -> Option<&'a [u8]> {
+        if item.shown_len == 0 {
+            return None;
+        }
+        let buffer = if item.rewritten { self.side } else { self.read };
+        buffer.get(item.shown_at as usize..item.shown_at as usize + item.shown_len as usize)
     }
 
     /// Headers and payload.

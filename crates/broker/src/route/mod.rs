@@ -50,7 +50,7 @@ pub(crate) struct Route {
 #[derive(Debug)]
 struct Target {
     sub: Sub,
-    /// `HMSG subject sid ` in the arena; without its first byte it is the prefix of a plain message.
+    /// `HMSG subject sid ` in the arena; without its first byte it is the prefix of a plain message (see [`How`]).
     prefix: Range<usize>,
     how: How,
 }
@@ -63,6 +63,8 @@ enum How {
     Singly,
     /// Prefix of a link: the first letter differs with and without headers.
     Framed,
+    /// Called; the prefix is the bare subject.
+    Handler,
 }
 
 /// A link that gets messages of this subject, at most once each.

@@ -29,7 +29,7 @@ pub(crate) struct Work {
 
 impl Work {
     /// What is kept of a scratch buffer that one large message has stretched.
-    const KEPT: usize = 512 * 1024;
+    pub(crate) const KEPT: usize = 512 * 1024;
 
     /// Ready for a read batch, also when the one before ended in a panic: what it had queued is still to be flushed.
     pub(crate) fn begin(&mut self) {

@@ -184,6 +184,8 @@ impl ClientSession {
             len: 0,
             header_len: narrow(publish.header_len),
             payload_len: narrow(publish.payload.len()),
+            shown_at: 0,
+            shown_len: 0,
             reply_len: 0,
             has_headers: publish.has_headers,
             rewritten: true,

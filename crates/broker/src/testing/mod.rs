@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc)]
 
 mod clients;
+mod handlers;
 mod interest;
 mod links;
 mod pressure;

@@ -158,6 +158,8 @@ fn a_panic_in_one_session_takes_nothing_from_the_next() {
         len: 10,
         header_len: 0,
         payload_len: 1,
+        shown_at: 0,
+        shown_len: 0,
         reply_len: 0,
         has_headers: false,
         rewritten: false,

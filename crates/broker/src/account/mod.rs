@@ -1,12 +1,16 @@
 //! An account: a subject space of its own, with its interest index and the links that carry it on.
 
+pub(crate) mod watch;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{RwLock, RwLockReadGuard};
 use subject::Interest;
 
-use crate::conn::Conn;
+use watch::Watches;
+
+use crate::conn::{Conn, Kind};
 use crate::outbox::{Appended, Load};
 use crate::subscription::Sub;
 
@@ -16,6 +20,7 @@ pub(crate) struct Account {
     index: RwLock<Index>,
     /// Counts changes of interest and of rights: what was derived from an older one is derived anew.
     generation: AtomicU64,
+    watches: Watches,
     /// `$LDS.<token>`: seen on our own link, it tells of a loop.
     pub(crate) loop_subject: Arc<str>,
 }
@@ -37,6 +42,7 @@ impl Account {
             name: name.into(),
             index: RwLock::new(Index { interest: Interest::new(), links: Vec::new() }),
             generation: AtomicU64::new(1),
+            watches: Watches::default(),
             loop_subject: format!("$LDS.{}", crate::inbox::random_token(22)).into(),
         }
     }
@@ -60,6 +66,7 @@ impl Account {
             index.interest.insert(sub.clone());
             tell(&index.links, sub, true, told);
         });
+        self.watches.tell(&[sub]);
     }
 
     /// Removes subscriptions and withdraws them from the links.
@@ -74,6 +81,7 @@ impl Account {
                 }
             }
         });
+        self.watches.tell(&subs.iter().collect::<Vec<_>>());
     }
 
     /// Puts one subscription in the place of another without a moment with neither or both.
@@ -85,6 +93,7 @@ impl Account {
                 tell(&index.links, old, false, told);
             }
         });
+        self.watches.tell(&[old, new]);
     }
 
     /// Adds a link: it is told all present interest now and every change from now on.
@@ -110,6 +119,18 @@ impl Account {
         for conn in told {
             conn.flush();
         }
+    }
+
+    /// Whether anybody but `own` would get what is published to `subject`.
+    pub(crate) fn has_interest(&self, subject: &[u8], own: &Arc<Conn>) -> bool {
+        let others = |sub: &Sub| !matches!(sub.conn.kind, Kind::Gate) && !Arc::ptr_eq(&sub.conn, own);
+        let mut found = false;
+        self.index().interest.matches(subject, |members| {
+            found = found
+                || members.plain().iter().any(others)
+                || members.queues().any(|(_, subs)| subs.iter().any(others));
+        });
+        found
     }
 
     pub(crate) fn subscriptions(&self) -> usize {
