@@ -177,11 +177,12 @@ struct Stored {
 
 impl Letters {
     pub(crate) fn push(&mut self, port: &Arc<Conn>, letter: &Letter<'_>) {
-        let parts = [letter.subject, letter.shown, letter.reply, letter.headers, letter.payload].map(|part| {
-            let start = self.bytes.len();
-            self.bytes.extend_from_slice(part);
-            start..self.bytes.len()
-        });
+        let parts =
+            [letter.subject, letter.shown, letter.reply, letter.headers, letter.payload].map(|part| {
+                let start = self.bytes.len();
+                self.bytes.extend_from_slice(part);
+                start..self.bytes.len()
+            });
         self.list.push(Stored { port: port.clone(), parts });
     }
 

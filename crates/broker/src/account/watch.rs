@@ -34,7 +34,8 @@ impl Watches {
                 let pattern = sub.subject();
                 if subject::has_wildcard(pattern) {
                     let matching = watched.iter().filter(|(subject, _)| subject::matches(pattern, subject));
-                    concerned.extend(matching.flat_map(|(_, list)| list.iter().map(|(_, told)| told.clone())));
+                    concerned
+                        .extend(matching.flat_map(|(_, list)| list.iter().map(|(_, told)| told.clone())));
                 } else if let Some(list) = watched.get(pattern) {
                     concerned.extend(list.iter().map(|(_, told)| told.clone()));
                 }

@@ -199,7 +199,8 @@ impl Task {
                     // its write deadline ends it. Links do not wait for one another, that could go round in a circle.
                     let patience = self.core.limits.stall_for;
                     readers.retain(|reader| {
-                        (client && (reader.link().is_some() || reader.is_handler())) || !reader.outbox.give_up_waiting(now, patience)
+                        (client && (reader.link().is_some() || reader.is_handler()))
+                            || !reader.outbox.give_up_waiting(now, patience)
                     });
                     *until = now + patience;
                 }

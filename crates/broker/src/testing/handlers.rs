@@ -35,11 +35,7 @@ impl Handler for Notes {
         self.heard.lock().push(format!("{subject}:{}", texts.join(",")));
         let count = call.len().to_string();
         for message in call.messages().filter(|message| !message.reply.is_empty()) {
-            call.answer(&Letter {
-                subject: message.reply,
-                payload: count.as_bytes(),
-                ..Letter::default()
-            });
+            call.answer(&Letter { subject: message.reply, payload: count.as_bytes(), ..Letter::default() });
         }
         Reception::Taken
     }
