@@ -9,6 +9,8 @@ use identity::Grant;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use wire::info::{ConnectOptions, LeafConnect};
 
+use crate::follow::Follower;
+
 /// What a peer presents at login.
 #[derive(Debug, Clone, Copy)]
 pub struct Login<'a> {
@@ -50,8 +52,29 @@ impl Denied {
     }
 }
 
+/// Somebody let in.
+pub struct Admission {
+    /// Who it is and what it may do, as of now.
+    pub grant: Arc<Grant>,
+    /// Who follows the session, where its rights may change while it lives.
+    pub follower: Option<Arc<dyn Follower>>,
+}
+
+impl std::fmt::Debug for Admission {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Admission").field("grant", &self.grant).finish_non_exhaustive()
+    }
+}
+
+impl From<Arc<Grant>> for Admission {
+    /// A grant that stays as it is.
+    fn from(grant: Arc<Grant>) -> Self {
+        Self { grant, follower: None }
+    }
+}
+
 /// What [`Authenticator::authenticate`] answers with.
-pub type Decision<'a> = Pin<Box<dyn Future<Output = Result<Arc<Grant>, Denied>> + Send + 'a>>;
+pub type Decision<'a> = Pin<Box<dyn Future<Output = Result<Admission, Denied>> + Send + 'a>>;
 
 /// Decides who may log in, and with which rights. May take its time (within the login timeout), and is
 /// dropped when the peer goes away.
@@ -73,6 +96,6 @@ impl Authenticator for Open {
     }
 
     fn authenticate<'a>(&'a self, _: Login<'a>) -> Decision<'a> {
-        Box::pin(async { Ok(Arc::new(Grant::unrestricted("anonymous"))) })
+        Box::pin(async { Ok(Arc::new(Grant::unrestricted("anonymous")).into()) })
     }
 }

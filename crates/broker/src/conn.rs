@@ -2,23 +2,27 @@
 //!
 //! The connection's own task keeps what only it needs (see [`crate::session`]); what others touch is here.
 
+mod rights;
+mod subs;
+
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
-use hashbrown::HashTable;
 use identity::Grant;
 use parking_lot::Mutex;
 
 use crate::account::Account;
 use crate::handler::Seat;
+use crate::follow::Follower;
 use crate::inbox::InboxSpace;
 use crate::link::Link;
 use crate::outbox::{Appended, Load, Outbox, Pipe};
 use crate::replies::Replies;
-use crate::subscription::Sub;
+
+pub(crate) use subs::SubTable;
 
 /// What kind of peer a connection has: decides how messages are framed for it.
 #[derive(Debug)]
@@ -60,11 +64,21 @@ pub enum CloseReason {
     LoopDetected,
     Panicked,
     Io,
+    /// The credentials were revoked.
+    Revoked,
+    /// The policy of now gives the identity nothing.
+    RightsWithdrawn,
+    /// The client's certificate has ended.
+    CertificateExpired,
+    /// The identity has as many connections as it may have.
+    MaximumIdentityConnections,
+    /// It would not let others get in: given up before login in their favour.
+    Crowded,
 }
 
 impl CloseReason {
     /// Every reason, in order.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 25] = [
         Self::ClientClosed,
         Self::SlowConsumer,
         Self::WriteDeadline,
@@ -85,6 +99,11 @@ impl CloseReason {
         Self::LoopDetected,
         Self::Panicked,
         Self::Io,
+        Self::Revoked,
+        Self::RightsWithdrawn,
+        Self::CertificateExpired,
+        Self::MaximumIdentityConnections,
+        Self::Crowded,
     ];
 
     /// A stable name for logs, metrics and `/connz`.
@@ -111,6 +130,11 @@ impl CloseReason {
             Self::LoopDetected => "loop_detected",
             Self::Panicked => "panicked",
             Self::Io => "io",
+            Self::Revoked => "revoked",
+            Self::RightsWithdrawn => "rights_withdrawn",
+            Self::CertificateExpired => "certificate_expired",
+            Self::MaximumIdentityConnections => "maximum_identity_connections",
+            Self::Crowded => "crowded",
         }
     }
 
@@ -177,14 +201,18 @@ pub(crate) struct Conn {
     pub(crate) outbox: Outbox,
     pipe: Arc<dyn Pipe>,
     pub(crate) account: Arc<Account>,
-    grant: ArcSwap<Grant>,
+    pub(super) grant: ArcSwap<Grant>,
     /// How often the rights were replaced. Subscriptions let in by earlier ones are asked about on delivery.
-    grants: AtomicU32,
+    pub(super) grants: AtomicU32,
     pub(crate) features: Features,
     pub(crate) inbox: Option<Box<InboxSpace>>,
     pub(crate) replies: Mutex<Replies>,
     pub(crate) subs: Mutex<SubTable>,
     pub(crate) about: Box<About>,
+    /// Who decides about the rights while the connection lives.
+    pub(crate) follower: OnceLock<Arc<dyn Follower>>,
+    /// A renewal is under way: one at a time.
+    pub(crate) renewing: AtomicBool,
     pub(crate) in_messages: AtomicU64,
     pub(crate) in_bytes: AtomicU64,
     /// Milliseconds since `epoch` when something was last read.
@@ -229,52 +257,14 @@ impl Conn {
             replies: Mutex::new(Replies::new(parts.max_pending_replies)),
             subs: Mutex::new(SubTable::default()),
             about: Box::new(parts.about),
+            follower: OnceLock::new(),
+            renewing: AtomicBool::new(false),
             in_messages: AtomicU64::new(0),
             in_bytes: AtomicU64::new(0),
             active_ms: AtomicU64::new(0),
             rtt_micros: AtomicU32::new(0),
             closing: AtomicU8::new(0),
             epoch: Instant::now(),
-        }
-    }
-
-    /// The rights as of now.
-    pub(crate) fn grant(&self) -> arc_swap::Guard<Arc<Grant>> {
-        self.grant.load()
-    }
-
-    /// Replaces the rights: every cached routing decision is taken anew, and what they no longer allow ends.
-    pub(crate) fn set_grant(&self, grant: Arc<Grant>) {
-        self.grant.store(grant.clone());
-        self.grants.fetch_add(1, Ordering::Release);
-        self.account.invalidate();
-        self.end_forbidden(&grant);
-        self.outbox.wake_owner();
-    }
-
-    /// How often the rights were replaced.
-    pub(crate) fn grants(&self) -> u32 {
-        self.grants.load(Ordering::Acquire)
-    }
-
-    /// Ends subscriptions the rights do not allow, and says so.
-    fn end_forbidden(&self, grant: &Grant) {
-        let in_own_inbox =
-            |sub: &Sub| self.inbox.as_ref().is_some_and(|space| sub.subject().starts_with(space.own()));
-        let ended: Vec<Sub> = {
-            let mut subs = self.subs.lock();
-            let forbidden: Vec<Sub> = subs
-                .iter()
-                .filter(|sub| !in_own_inbox(sub) && !grant.rights.may_subscribe(sub.subject(), sub.queue()))
-                .cloned()
-                .collect();
-            forbidden.iter().for_each(|sub| drop(subs.remove(sub.tag())));
-            forbidden
-        };
-        self.account.unsubscribe(&ended);
-        for sub in ended.iter().filter(|_| self.is_client()) {
-            let text = wire::text::subscription_violation(sub.subject(), sub.queue());
-            self.send_now(|out| wire::encode::error_line(out, &text));
         }
     }
 
@@ -354,61 +344,5 @@ impl Conn {
     pub(crate) fn touch(&self, now: Instant) {
         let ms = now.saturating_duration_since(self.epoch).as_millis();
         self.active_ms.store(u64::try_from(ms).unwrap_or(u64::MAX), Ordering::Relaxed);
-    }
-}
-
-/// A connection's subscriptions by subscription id (for a link: by pattern and queue).
-#[derive(Debug, Default)]
-pub(crate) struct SubTable {
-    table: HashTable<Sub>,
-}
-
-fn hash_key(key: &[u8]) -> u64 {
-    use std::hash::BuildHasher;
-    foldhash::fast::FixedState::with_seed(0x6761_7465).hash_one(key)
-}
-
-impl SubTable {
-    pub(crate) fn len(&self) -> usize {
-        self.table.len()
-    }
-
-    pub(crate) fn get(&self, tag: &[u8]) -> Option<&Sub> {
-        self.table.find(hash_key(tag), |sub| sub.tag() == tag)
-    }
-
-    /// Adds; what had the same tag comes back.
-    pub(crate) fn insert(&mut self, sub: Sub) -> Option<Sub> {
-        let hash = hash_key(sub.tag());
-        match self.table.entry(hash, |known| known.tag() == sub.tag(), |known| hash_key(known.tag())) {
-            hashbrown::hash_table::Entry::Occupied(mut entry) => {
-                Some(std::mem::replace(entry.get_mut(), sub))
-            }
-            hashbrown::hash_table::Entry::Vacant(entry) => {
-                entry.insert(sub);
-                None
-            }
-        }
-    }
-
-    pub(crate) fn remove(&mut self, tag: &[u8]) -> Option<Sub> {
-        let found = self.table.find_entry(hash_key(tag), |sub| sub.tag() == tag).ok()?;
-        Some(found.remove().0)
-    }
-
-    /// Removes this very subscription, not one that has its id by now.
-    pub(crate) fn remove_exactly(&mut self, sub: &Sub) {
-        let same = |known: &Sub| Arc::ptr_eq(&known.0, &sub.0);
-        if let Ok(found) = self.table.find_entry(hash_key(sub.tag()), same) {
-            found.remove();
-        }
-    }
-
-    pub(crate) fn take_all(&mut self) -> Vec<Sub> {
-        std::mem::take(&mut self.table).into_iter().collect()
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Sub> {
-        self.table.iter()
     }
 }

@@ -51,6 +51,10 @@ pub struct Counters {
     pub publish_denied: Counter,
     /// Subscriptions refused for want of rights.
     pub subscribe_denied: Counter,
+    /// Connections that went on with a fresh token.
+    pub renewals: Counter,
+    /// Fresh tokens that were refused on a live connection.
+    pub renewals_refused: Counter,
     /// Messages from a link that no route names, dropped.
     pub link_filtered: Counter,
     /// Publishers that were held back because a link was down.
@@ -196,6 +200,9 @@ impl Core {
             return;
         }
         self.withdraw(conn);
+        if let Some(follower) = conn.follower.get() {
+            follower.closed();
+        }
         conn.outbox.close();
         self.counters.closed(reason);
         let (out_messages, out_bytes) = conn.outbox.totals();

@@ -12,6 +12,7 @@ mod auth;
 mod budget;
 mod conn;
 mod core;
+mod follow;
 mod handler;
 mod inbox;
 mod limits;
@@ -31,10 +32,11 @@ mod subscription;
 mod testing;
 
 pub use account::watch::InterestWatch;
-pub use auth::{Authenticator, Credentials, Decision, Denied, Login, Open};
+pub use handler::{Call, Handler, HandlerPort, Message, Origin, OriginKind, Reception};
+pub use auth::{Admission, Authenticator, Credentials, Decision, Denied, Login, Open};
 pub use conn::CloseReason;
 pub use core::{Counter, Counters};
-pub use handler::{Call, Handler, HandlerPort, Message, Origin, OriginKind, Reception};
+pub use follow::{Follower, NotRenewed, Renewal, SessionHandle};
 pub use limits::Limits;
 pub use link::{Crossing, CrossingError, Direction, LinkGroup, Role, RouteRule};
 pub use local::{LocalClient, LocalError, LocalMessage};
@@ -43,6 +45,7 @@ pub use net::dial::{DialTls, RemoteConfig, RemoteUrl};
 pub use net::listener::{LeafPurpose, ListenerConfig, ListenerTls, Purpose, TlsSource, TlsStart};
 pub use outlet::{Letter, Outlet, Sent};
 pub use server::{Drain, Server, ServerConfig};
+pub use session::reserved::{EXPIRING_SUBJECT, RENEW_SUBJECT};
 
 /// This software's version, told in INFO as `gatehouse`.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

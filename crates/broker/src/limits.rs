@@ -41,6 +41,9 @@ pub struct Limits {
     pub ping_max: u32,
     /// TLS handshakes worked on at once: bounds memory in a connection storm. Default 32.
     pub handshakes_at_once: usize,
+    /// How long before its rights end a client is told, on [`crate::EXPIRING_SUBJECT`]; but not before half of their
+    /// time is over. Zero: not at all. Default 1 min.
+    pub expiry_notice: Duration,
     /// Distinct replies one connection may owe at a time (rights to answer). Default 4,096.
     pub max_pending_replies: usize,
 }
@@ -65,6 +68,7 @@ impl Default for Limits {
             ping_interval: Duration::from_secs(120),
             ping_max: 2,
             handshakes_at_once: 32,
+            expiry_notice: Duration::from_secs(60),
             max_pending_replies: 4096,
         }
     }

@@ -200,8 +200,8 @@ impl Server {
                 continue;
             }
             match decide(&conn.grant()) {
-                Some(grant) => conn.set_grant(grant),
-                None => conn.request_close(CloseReason::AuthenticationExpired),
+                Some(grant) => drop(conn.set_grant(grant)),
+                None => conn.cut_off(CloseReason::RightsWithdrawn),
             }
         }
     }

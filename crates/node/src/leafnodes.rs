@@ -89,7 +89,7 @@ impl Authenticator for PeerNames {
     }
 
     fn authenticate<'a>(&'a self, login: Login<'a>) -> Decision<'a> {
-        Box::pin(std::future::ready(self.decide(&login)))
+        Box::pin(std::future::ready(self.decide(&login).map(Into::into)))
     }
 }
 

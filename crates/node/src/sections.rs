@@ -56,6 +56,7 @@ pub struct Limits {
     pub ping_interval: Option<Period>,
     pub ping_max: Option<u32>,
     pub handshakes_at_once: Option<usize>,
+    pub expiry_notice: Option<Period>,
     pub max_pending_replies: Option<usize>,
 }
 
@@ -84,6 +85,7 @@ impl Limits {
             ping_interval: time(self.ping_interval, default.ping_interval),
             ping_max: self.ping_max.unwrap_or(default.ping_max),
             handshakes_at_once: self.handshakes_at_once.unwrap_or(default.handshakes_at_once),
+            expiry_notice: time(self.expiry_notice, default.expiry_notice),
             max_pending_replies: self.max_pending_replies.unwrap_or(default.max_pending_replies),
         }
     }

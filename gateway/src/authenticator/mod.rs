@@ -134,7 +134,7 @@ impl Authenticator for GatewayAuthenticator {
     }
 
     fn authenticate<'a>(&'a self, login: Login<'a>) -> Decision<'a> {
-        Box::pin(async move { self.decide(&login).await })
+        Box::pin(async move { Ok(self.decide(&login).await?.into()) })
     }
 }
 

@@ -64,6 +64,6 @@ impl Authenticator for Certificates {
     }
 
     fn authenticate<'a>(&'a self, login: Login<'a>) -> Decision<'a> {
-        Box::pin(std::future::ready(self.decide(&login)))
+        Box::pin(std::future::ready(self.decide(&login).map(Into::into)))
     }
 }

@@ -336,7 +336,7 @@ impl Authenticator for Operators {
     }
 
     fn authenticate<'a>(&'a self, login: Login<'a>) -> Decision<'a> {
-        Box::pin(std::future::ready(self.decide(&login)))
+        Box::pin(std::future::ready(self.decide(&login).map(Into::into)))
     }
 }
 

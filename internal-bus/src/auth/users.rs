@@ -168,7 +168,7 @@ impl Authenticator for Users {
     }
 
     fn authenticate<'a>(&'a self, login: Login<'a>) -> Decision<'a> {
-        Box::pin(self.decide(login))
+        Box::pin(async move { Ok(self.decide(login).await?.into()) })
     }
 }
 
@@ -280,7 +280,7 @@ impl Authenticator for LeafUsers {
     }
 
     fn authenticate<'a>(&'a self, login: Login<'a>) -> Decision<'a> {
-        Box::pin(self.decide(login))
+        Box::pin(async move { Ok(self.decide(login).await?.into()) })
     }
 }
 

@@ -21,6 +21,8 @@ pub(crate) struct Account {
     /// Counts changes of interest and of rights: what was derived from an older one is derived anew.
     generation: AtomicU64,
     watches: Watches,
+    /// Counts changes of rights alone: they are followed within a read batch, too.
+    rights: AtomicU64,
     /// `$LDS.<token>`: seen on our own link, it tells of a loop.
     pub(crate) loop_subject: Arc<str>,
 }
@@ -43,6 +45,7 @@ impl Account {
             index: RwLock::new(Index { interest: Interest::new(), links: Vec::new() }),
             generation: AtomicU64::new(1),
             watches: Watches::default(),
+            rights: AtomicU64::new(0),
             loop_subject: format!("$LDS.{}", crate::inbox::random_token(22)).into(),
         }
     }
@@ -54,6 +57,17 @@ impl Account {
     /// Makes every connection of the account take its routing decisions anew.
     pub(crate) fn invalidate(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// How often somebody's rights were replaced.
+    pub(crate) fn rights(&self) -> u64 {
+        self.rights.load(Ordering::Acquire)
+    }
+
+    /// Somebody's rights were replaced.
+    pub(crate) fn rights_changed(&self) {
+        self.invalidate();
+        self.rights.fetch_add(1, Ordering::AcqRel);
     }
 
     pub(crate) fn index(&self) -> RwLockReadGuard<'_, Index> {

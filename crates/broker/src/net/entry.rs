@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
-use identity::Grant;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use wire::Step;
@@ -18,7 +17,7 @@ use wire::info::{ConnectOptions, ServerInfo};
 use super::greeting::{self, Greeted, Refused};
 use super::listener::{Listener, TlsStart};
 use super::task::Task;
-use crate::auth::{Credentials, Login};
+use crate::auth::{Admission, Credentials, Login};
 use crate::conn::{About, CloseReason, Conn, ConnParts, Features, Kind};
 use crate::core::Core;
 use crate::inbox::InboxSpace;
@@ -181,9 +180,9 @@ async fn log_in(
     };
     let decision = tokio::time::timeout_at(until, listener.config.authenticator.authenticate(login)).await;
     match decision {
-        Ok(Ok(grant)) => {
+        Ok(Ok(admission)) => {
             core.counters.logins.add(1);
-            let task = establish(&core, &listener, peer, id, address, &options, grant);
+            let task = establish(&core, &listener, peer, id, address, &options, admission);
             if said && options.verbose {
                 task.conn().send_now(|out| out.extend_from_slice(wire::encode::OK));
             }
@@ -279,8 +278,9 @@ fn establish(
     id: u64,
     address: SocketAddr,
     options: &ConnectOptions,
-    grant: Arc<Grant>,
+    admission: Admission,
 ) -> Task {
+    let Admission { grant, follower } = admission;
     tracing::debug!(conn = id, %address, identity = %grant.identity, lang = options.lang.as_deref(), "connection established");
     let conn = Arc::new(Conn::new(ConnParts {
         id,
@@ -309,6 +309,9 @@ fn establish(
         max_pending_replies: core.limits.max_pending_replies,
     }));
     core.register(&conn);
+    if let Some(follower) = follower {
+        conn.follow(follower);
+    }
     if core.draining.load(Ordering::SeqCst) {
         // It came in after the others had been counted.
         conn.request_close(CloseReason::ServerShutdown);

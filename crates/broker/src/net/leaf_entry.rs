@@ -94,7 +94,7 @@ async fn log_in(
     };
     let decision = tokio::time::timeout_at(until, listener.config.authenticator.authenticate(login)).await;
     let grant = match decision {
-        Ok(Ok(grant)) => grant,
+        Ok(Ok(admission)) => admission.grant,
         Ok(Err(denied)) => {
             core.counters.denied(denied.reason);
             refuse(&peer, denied.text, until).await;

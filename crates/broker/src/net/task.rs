@@ -1,6 +1,7 @@
 //! The task of an established connection: reads, hands frames to the session, and keeps time.
 
 mod goodbye;
+mod renewal;
 mod timer;
 
 use std::future::poll_fn;
@@ -78,6 +79,8 @@ pub(crate) struct Task {
     closed: bool,
     /// The replacement of rights the timer knows of.
     grants: u32,
+    /// When the client is to be told that its rights end, in seconds since the Unix epoch; 0 when it need not be.
+    notice_at: u64,
 }
 
 impl Task {
@@ -93,7 +96,9 @@ impl Task {
         let left =
             session.conn().grant().expires_at.map(|at| Duration::from_secs(at).saturating_sub(since_epoch()));
         let first = core.limits.ping_interval.min(REST_AFTER).min(left.unwrap_or(REST_AFTER));
+        let notice_at = timer::notice_at(&session.conn().grant(), core.limits.expiry_notice);
         Self {
+            notice_at,
             core,
             session,
             socket,
@@ -240,6 +245,9 @@ impl Task {
         let progress = self.session.read(bytes, work, self.patience, now);
         work.dirty.flush();
         work.shrink();
+        if let Some(request) = work.renewal.take() {
+            tokio::spawn(renewal::renew(self.core.clone(), self.conn().clone(), request));
+        }
         self.need = 0;
         let was = std::mem::replace(&mut self.wait, Wait::Nothing);
         match progress.pause {

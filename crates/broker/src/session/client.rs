@@ -7,7 +7,7 @@ use wire::Step;
 use wire::client::Op;
 
 use super::publish::Run;
-use super::{Patience, Pause, Pings, Progress, Work};
+use super::{Patience, Pause, Pings, Progress, Work, reserved};
 use crate::conn::{CloseReason, Conn};
 use crate::core::Core;
 use crate::outbox::Load;
@@ -24,6 +24,10 @@ pub(crate) struct ClientSession {
     pub(crate) pings: Pings,
     /// The account's generation this read batch works with.
     pub(super) generation: u64,
+    /// The account's changes of rights that `generation` has seen.
+    pub(super) rights: u64,
+    /// The largest message its rights allow, where that is less than what the parser lets pass.
+    pub(super) max_payload: usize,
     /// Too much was queued on this server when the read batch began: nothing is published.
     pub(super) overloaded: bool,
     /// Messages of one subject, not yet handed on.
@@ -39,8 +43,11 @@ pub(super) enum Flow {
 
 impl ClientSession {
     pub(crate) fn new(core: Arc<Core>, conn: Arc<Conn>) -> Self {
+        let (limits, max_payload) = limits(&core, &conn);
         Self {
-            limits: limits(&core, &conn),
+            limits,
+            max_payload,
+            rights: 0,
             grants: conn.grants(),
             conn,
             core,
@@ -60,10 +67,11 @@ impl ClientSession {
         now: Instant,
     ) -> Progress {
         self.overloaded = self.core.budget.is_over();
+        self.follow_rights();
         self.generation = self.conn.account.generation();
         if self.grants != self.conn.grants() {
             self.grants = self.conn.grants();
-            self.limits = limits(&self.core, &self.conn);
+            (self.limits, self.max_payload) = limits(&self.core, &self.conn);
         }
         let mut at = 0;
         let pause = loop {
@@ -83,6 +91,15 @@ impl ClientSession {
         };
         self.finish_run(bytes, work);
         Progress { consumed: at, pause }
+    }
+
+    /// Rights that were replaced meanwhile hold from the next run on, not only from the next read batch.
+    pub(super) fn follow_rights(&mut self) {
+        let rights = self.conn.account.rights();
+        if self.rights != rights {
+            self.rights = rights;
+            self.generation = self.conn.account.generation();
+        }
     }
 
     fn apply(
@@ -145,12 +162,13 @@ impl ClientSession {
     }
 }
 
-/// What the parser enforces, with the quotas of the rights as of now.
-fn limits(core: &Core, conn: &Conn) -> wire::Limits {
+/// What the parser enforces, and the largest message by the rights as of now. A fresh token may always be shown,
+/// however little else may be published.
+fn limits(core: &Core, conn: &Conn) -> (wire::Limits, usize) {
     let mut limits = core.limits.wire();
-    if let Some(payload) = conn.grant().quotas.payload {
-        limits.max_payload = limits.max_payload.min(payload as usize);
-    }
+    let quota = conn.grant().quotas.payload.map_or(usize::MAX, |payload| payload as usize);
+    let largest = limits.max_payload.min(quota);
+    limits.max_payload = limits.max_payload.min(largest.max(reserved::MAX_TOKEN));
     limits.max_control_line = limits.max_control_line.max(64);
-    limits
+    (limits, largest)
 }

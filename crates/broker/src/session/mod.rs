@@ -5,6 +5,7 @@
 
 mod client;
 mod publish;
+pub(crate) mod reserved;
 mod subscribe;
 
 use std::sync::Arc;
@@ -25,6 +26,8 @@ pub(crate) struct Work {
     /// Encoded frames.
     pub(crate) block: Vec<u8>,
     pub(crate) dirty: Dirty,
+    /// A fresh token to be verified; at most one a connection at a time.
+    pub(crate) renewal: Option<reserved::RenewalRequest>,
 }
 
 impl Work {
@@ -38,6 +41,7 @@ impl Work {
         self.dirty.spent.clear();
         self.dirty.flush();
         self.dirty.full.clear();
+        self.renewal = None;
     }
 
     /// Gives back what an unusually large message took.

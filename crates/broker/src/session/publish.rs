@@ -7,7 +7,7 @@ use std::time::Instant;
 use wire::client::Publish;
 
 use super::client::Flow;
-use super::{ClientSession, Patience, Pause, Work};
+use super::{ClientSession, Patience, Pause, Work, reserved};
 use crate::conn::{CloseReason, Conn};
 use crate::outbox::{Appended, Load};
 use crate::route::{Item, Items, Query, Route, Verdict, deliver, frame};
@@ -36,8 +36,15 @@ impl ClientSession {
         patience: Patience,
         now: Instant,
     ) -> Flow {
+        if reserved::is_reserved(publish.subject) {
+            self.finish_run(bytes, work);
+            return self.reserved(publish, work);
+        }
         if self.overloaded {
             return self.overload(publish, work, patience);
+        }
+        if publish.payload.len() > self.max_payload {
+            return self.too_large();
         }
         if work.items.is_empty() || self.run.written != publish.subject {
             self.finish_run(bytes, work);
@@ -67,6 +74,12 @@ impl ClientSession {
         Flow::Next
     }
 
+    /// More than the rights allow; the parser lets somewhat more pass than they may.
+    fn too_large(&self) -> Flow {
+        self.complain(wire::text::MAX_PAYLOAD_VIOLATION);
+        Flow::Stop(Pause::Close(CloseReason::MaximumPayload))
+    }
+
     fn begin_run(
         &mut self,
         publish: &Publish<'_>,
@@ -74,6 +87,7 @@ impl ClientSession {
         patience: Patience,
         now: Instant,
     ) -> Begun {
+        self.follow_rights();
         let run = &mut self.run;
         run.written.clear();
         run.written.extend_from_slice(publish.subject);

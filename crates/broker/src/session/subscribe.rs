@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::ClientSession;
 use super::client::Flow;
+use super::{ClientSession, reserved};
 use crate::subscription::{Sub, Subscription};
 
 impl ClientSession {
@@ -13,6 +13,10 @@ impl ClientSession {
             self.complain(wire::text::INVALID_SUBJECT);
             return Flow::Next;
         }
+        if reserved::is_reserved(subject) {
+            return self.subscribe_reserved(subject, queue, sid);
+        }
+        let grants = self.conn.grants();
         let grant = self.conn.grant();
         let isolated = self.conn.inbox.as_ref().and_then(|space| space.isolate(subject));
         // A client's own inbox space is its right by itself.
@@ -38,12 +42,16 @@ impl ClientSession {
         subs.insert(sub.clone());
         drop(subs);
         self.conn.account.subscribe(&sub);
+        if self.conn.grants() != grants {
+            // The rights were replaced between the question and the subscription.
+            self.conn.end_forbidden();
+        }
         self.generation = self.conn.account.generation();
         self.confirm_now();
         Flow::Next
     }
 
-    fn is_full(&self, held: usize, quota: Option<u32>) -> bool {
+    pub(super) fn is_full(&self, held: usize, quota: Option<u32>) -> bool {
         let limit = self.core.limits.max_subscriptions;
         (limit != 0 && held >= limit) || quota.is_some_and(|quota| held >= quota as usize)
     }
@@ -66,7 +74,7 @@ impl ClientSession {
         self.generation = self.conn.account.generation();
     }
 
-    fn confirm_now(&self) {
+    pub(super) fn confirm_now(&self) {
         if self.conn.features.verbose {
             self.conn.send_now(|out| out.extend_from_slice(wire::encode::OK));
         }

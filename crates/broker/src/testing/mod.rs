@@ -7,6 +7,7 @@ mod interest;
 mod links;
 mod pressure;
 mod rights;
+mod sessions;
 
 use std::io;
 use std::sync::Arc;

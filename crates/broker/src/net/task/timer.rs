@@ -3,9 +3,11 @@
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use identity::Grant;
+
 use super::Task;
 use crate::conn::CloseReason;
-use crate::session::Session;
+use crate::session::{Session, reserved};
 
 /// A connection that has been quiet for so long gives its caches back.
 pub(super) const REST_AFTER: Duration = Duration::from_secs(3);
@@ -18,6 +20,9 @@ impl Task {
         let rest = (!self.session.is_rested()).then(|| now + REST_AFTER);
         let grants = self.conn().grants();
         let renewed = (std::mem::replace(&mut self.grants, grants) != grants).then_some(now);
+        if renewed.is_some() {
+            self.notice_at = notice_at(&self.conn().grant(), self.core.limits.expiry_notice);
+        }
         for due in [self.wait.until(), blocked, rest, renewed].into_iter().flatten() {
             if due < self.sleep.deadline().into_std() {
                 self.sleep.as_mut().reset(due.into());
@@ -52,8 +57,9 @@ impl Task {
             if left.is_zero() {
                 return Err(CloseReason::AuthenticationExpired);
             }
+            let quiet = self.give_notice(expires_at, left);
             // Sleeping clocks and wall clocks drift: look again at least once an hour.
-            next = next.min(now + left.min(Duration::from_secs(3600)));
+            next = next.min(now + left.min(quiet).min(Duration::from_secs(3600)));
         }
         let idle = now.saturating_duration_since(self.active);
         next = next.min(self.ping_when_due(now)?);
@@ -66,6 +72,17 @@ impl Task {
             next = next.min(until);
         }
         Ok(next.max(now + Duration::from_millis(1)))
+    }
+
+    /// Tells the client that its rights end in `left`, when it is time; returns how long until then.
+    fn give_notice(&mut self, expires_at: u64, left: Duration) -> Duration {
+        let until = Duration::from_secs(self.notice_at).saturating_sub(since_epoch());
+        if self.notice_at == 0 || !until.is_zero() {
+            return if self.notice_at == 0 { left } else { until };
+        }
+        self.notice_at = 0;
+        reserved::tell_expiring(self.conn(), expires_at, left.as_secs());
+        left
     }
 
     /// Sends a PING when it is time; returns when it is time again. Clients are asked when they are quiet,
@@ -86,6 +103,18 @@ impl Task {
         self.session.pings().sent(now);
         self.conn().send_now(|out| out.extend_from_slice(wire::encode::PING));
         Ok(now + interval)
+    }
+}
+
+/// When a client is to be told that `grant` ends: `lead` before it does, but not before half of what is left of it is
+/// over. 0 when it does not end, or no notice is wanted.
+pub(super) fn notice_at(grant: &Grant, lead: Duration) -> u64 {
+    match grant.expires_at {
+        Some(expires_at) if !lead.is_zero() => {
+            let left = expires_at.saturating_sub(since_epoch().as_secs());
+            expires_at - lead.as_secs().min(left / 2)
+        }
+        _ => 0,
     }
 }
 

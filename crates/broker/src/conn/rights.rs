@@ -1,0 +1,103 @@
+//! The rights of a connection while it lives: replaced, taken away, and what follows for its subscriptions.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use identity::{Grant, Rights};
+
+use super::{CloseReason, Conn};
+use crate::follow::{Follower, SessionHandle};
+use crate::outbox::Load;
+use crate::session::reserved;
+use crate::subscription::Sub;
+
+impl Conn {
+    /// The rights as of now.
+    pub(crate) fn grant(&self) -> arc_swap::Guard<Arc<Grant>> {
+        self.grant.load()
+    }
+
+    /// How often the rights were replaced.
+    pub(crate) fn grants(&self) -> u32 {
+        self.grants.load(Ordering::Acquire)
+    }
+
+    /// Hands the connection to who decides about its rights from now on.
+    pub(crate) fn follow(self: &Arc<Self>, follower: Arc<dyn Follower>) {
+        let follower = self.follower.get_or_init(|| follower);
+        Arc::clone(follower).opened(SessionHandle::new(self));
+    }
+
+    /// Replaces the rights: every cached routing decision is taken anew, and what they no longer allow ends.
+    /// Returns how many subscriptions did.
+    pub(crate) fn set_grant(&self, grant: Arc<Grant>) -> usize {
+        self.store_grant(grant);
+        let ended = self.end_forbidden();
+        self.outbox.wake_owner();
+        ended
+    }
+
+    fn store_grant(&self, grant: Arc<Grant>) {
+        self.grant.store(grant);
+        self.grants.fetch_add(1, Ordering::Release);
+        self.account.rights_changed();
+    }
+
+    /// Ends the connection and takes everything from it at once, not only when its task gets to it.
+    pub(crate) fn cut_off(&self, reason: CloseReason) {
+        let mut nothing = Grant::clone(&self.grant());
+        nothing.rights = Rights::none();
+        self.store_grant(Arc::new(nothing));
+        let subs = self.subs.lock().take_all();
+        self.account.unsubscribe(&subs);
+        self.request_close(reason);
+    }
+
+    /// Ends subscriptions the rights do not allow, and says so.
+    pub(crate) fn end_forbidden(&self) -> usize {
+        let ended: Vec<Sub> = {
+            let mut subs = self.subs.lock();
+            let grant = self.grant();
+            let forbidden: Vec<Sub> = subs.iter().filter(|sub| !self.may_keep(&grant, sub)).cloned().collect();
+            forbidden.iter().for_each(|sub| drop(subs.remove(sub.tag())));
+            forbidden
+        };
+        self.account.unsubscribe(&ended);
+        for sub in ended.iter().filter(|_| self.is_client()) {
+            let text = wire::text::subscription_violation(sub.subject(), sub.queue());
+            self.send_now(|out| wire::encode::error_line(out, &text));
+        }
+        ended.len()
+    }
+
+    fn may_keep(&self, grant: &Grant, sub: &Sub) -> bool {
+        let own_inbox = self.inbox.as_ref().is_some_and(|space| sub.subject().starts_with(space.own()));
+        own_inbox
+            || reserved::is_reserved(sub.subject())
+            || grant.rights.may_subscribe(sub.subject(), sub.queue())
+    }
+
+    /// Sends a message from the server itself to this client: on its own subscriptions to `subject`, as the client
+    /// knows it. `false` when it has none.
+    pub(crate) fn tell(&self, subject: &[u8], payload: &[u8]) -> bool {
+        let isolated = self.inbox.as_ref().and_then(|space| space.isolate(subject));
+        let inside = isolated.as_deref().unwrap_or(subject);
+        let heard = |sub: &&Sub| {
+            let named = !reserved::is_reserved(inside) || reserved::is_reserved(sub.subject());
+            named && !sub.is_spent() && subject::matches(sub.subject(), inside)
+        };
+        let subs: Vec<Sub> = self.subs.lock().iter().filter(heard).cloned().collect();
+        for sub in &subs {
+            sub.count(1);
+            let load = Load { messages: 1, payload: payload.len() };
+            let appended = self.append(load, |out| {
+                wire::encode::message_prefix(out, subject, sub.tag());
+                wire::encode::message_tail(out, b"", None, payload);
+            });
+            if appended == crate::outbox::Appended::Flush {
+                self.flush();
+            }
+        }
+        !subs.is_empty()
+    }
+}
