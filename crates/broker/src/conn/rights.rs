@@ -58,7 +58,8 @@ impl Conn {
         let ended: Vec<Sub> = {
             let mut subs = self.subs.lock();
             let grant = self.grant();
-            let forbidden: Vec<Sub> = subs.iter().filter(|sub| !self.may_keep(&grant, sub)).cloned().collect();
+            let forbidden: Vec<Sub> =
+                subs.iter().filter(|sub| !self.may_keep(&grant, sub)).cloned().collect();
             forbidden.iter().for_each(|sub| drop(subs.remove(sub.tag())));
             forbidden
         };
