@@ -15,8 +15,8 @@ use identity::Grant;
 use parking_lot::Mutex;
 
 use crate::account::Account;
-use crate::handler::Seat;
 use crate::follow::Follower;
+use crate::handler::Seat;
 use crate::inbox::InboxSpace;
 use crate::link::Link;
 use crate::outbox::{Appended, Load, Outbox, Pipe};

@@ -32,11 +32,11 @@ mod subscription;
 mod testing;
 
 pub use account::watch::InterestWatch;
-pub use handler::{Call, Handler, HandlerPort, Message, Origin, OriginKind, Reception};
 pub use auth::{Admission, Authenticator, Credentials, Decision, Denied, Login, Open};
 pub use conn::CloseReason;
 pub use core::{Counter, Counters};
 pub use follow::{Follower, NotRenewed, Renewal, SessionHandle};
+pub use handler::{Call, Handler, HandlerPort, Message, Origin, OriginKind, Reception};
 pub use limits::Limits;
 pub use link::{Crossing, CrossingError, Direction, LinkGroup, Role, RouteRule};
 pub use local::{LocalClient, LocalError, LocalMessage};
