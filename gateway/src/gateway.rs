@@ -21,9 +21,11 @@ use rand::Rng;
 use rand::distr::Alphanumeric;
 use tokio::task::JoinSet;
 
-use crate::authenticator::GatewayAuthenticator;
-use crate::config::{Config, Issuer};
+use crate::authenticator::{GatewayAuthenticator, TokenSources};
+use crate::config::{Config, Issuer, followed};
 use crate::health::{self, CredentialError, CredentialFile, HealthCredential};
+use crate::http::HttpClient;
+use crate::issuers::{Issuers, KeyServer, RemoteIssuer};
 use crate::probe::{Probe, ProbeState};
 
 /// Why a gateway can't be started. Most of it is found by checking the configuration first.
@@ -100,7 +102,7 @@ impl Gateway {
     /// [`GatewayError`].
     pub fn start(config: &Config, around: &Surroundings) -> Result<Self, GatewayError> {
         let credential = HealthCredential::generate();
-        let authenticator = Arc::new(authenticator(config, credential.clone())?);
+        let authenticator = Arc::new(authenticator(config, around, credential.clone())?);
         let crossing = Arc::new(Crossing::compile(&config.route_rules()).map_err(GatewayError::Routes)?);
         let server = Server::new(ServerConfig {
             name: server_name(&config.service.name),
@@ -145,14 +147,38 @@ fn server_name(configured: &str) -> String {
 
 fn authenticator(
     config: &Config,
+    around: &Surroundings,
     credential: HealthCredential,
 ) -> Result<GatewayAuthenticator, GatewayError> {
     let issuers = config.issuers.iter().filter_map(Issuer::to_verifier).collect();
     let verifier = TokenVerifier::new(issuers).map_err(GatewayError::Keys)?;
-    let verifier = verifier.with_max_token(config.service.max_token_bytes.as_usize());
+    let verifier = Arc::new(verifier.with_max_token(config.service.max_token_bytes.as_usize()));
+    let remote = remote_issuers(&config.issuers, &around.reloads)?;
+    let issuers = Arc::new(Issuers::start(remote, &verifier));
+    issuers.register(&around.metrics);
     let policy = Policy::compile(&config.policy()).map_err(GatewayError::Policy)?;
     let order = config.client_certificates.identity.clone();
-    Ok(GatewayAuthenticator::new(verifier, policy, order, credential)?)
+    Ok(GatewayAuthenticator::new(TokenSources::new(verifier, issuers), policy, order, credential)?)
+}
+
+/// The issuers whose keys are fetched.
+fn remote_issuers(issuers: &[Issuer], reloads: &Reloads) -> Result<Vec<RemoteIssuer>, TlsError> {
+    let remote = |issuer: &Issuer| {
+        let location = issuer.location()?;
+        let fetch = issuer.fetching();
+        let name = format!("issuer {}", issuer.issuer);
+        let server = |tls| RemoteIssuer {
+            name: issuer.issuer.clone(),
+            limits: fetch.refresh(),
+            server: KeyServer {
+                location,
+                client: HttpClient::new(fetch.http(), tls),
+                token_file: fetch.token_file.clone(),
+            },
+        };
+        Some(followed(reloads, &name, fetch.tls(), issuer.plain_http()).map(server))
+    };
+    issuers.iter().filter_map(remote).collect()
 }
 
 fn answer_health_checks(server: &Server, state: &Arc<ProbeState>, tasks: &mut JoinSet<()>) {

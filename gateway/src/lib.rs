@@ -9,6 +9,8 @@ pub mod client;
 pub mod config;
 pub mod gateway;
 pub mod health;
+pub mod http;
+pub mod issuers;
 mod output;
 pub mod probe;
 mod process;

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Instant;
 
 use identity::Grant;
 use tokio_rustls::rustls::pki_types::CertificateDer;
@@ -22,6 +23,9 @@ pub struct Login<'a> {
     pub address: SocketAddr,
     /// The nonce it was given in INFO, for signatures.
     pub nonce: &'a str,
+    /// When its time for logging in is over. A decision that can't be made by then is answered a little before, with
+    /// [`Denied::later`].
+    pub until: Instant,
 }
 
 /// The words of the login.
@@ -49,6 +53,18 @@ impl Denied {
     #[must_use]
     pub fn new(reason: &'static str, detail: impl Into<String>) -> Self {
         Self { reason, detail: detail.into(), text: wire::text::AUTHORIZATION_VIOLATION }
+    }
+
+    /// No refusal: nobody can say in time who the peer is. It is told so in words after which stock clients come back.
+    #[must_use]
+    pub fn later(reason: &'static str, detail: impl Into<String>) -> Self {
+        Self { text: wire::text::AUTHENTICATION_TIMEOUT, ..Self::new(reason, detail) }
+    }
+
+    /// Whether the peer was refused for what it presented; `false` after [`Denied::later`].
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        self.text != wire::text::AUTHENTICATION_TIMEOUT
     }
 }
 

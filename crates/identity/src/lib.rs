@@ -8,6 +8,7 @@ mod grant;
 pub mod peer;
 pub mod pem;
 pub mod policy;
+pub mod remote;
 mod rights;
 pub mod rotate;
 pub mod tls;

@@ -7,26 +7,29 @@
 mod presented;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use broker::{Authenticator, Credentials, Decision, Denied, Login};
 use identity::peer::{IdentitySource, PeerCertificate};
 use identity::policy::{CertificateNames, Policy, VerifiedFacts};
-use identity::token::{Claims, TokenError, TokenVerifier};
+use identity::token::{Claims, check_binding};
 use identity::{Grant, Permission, PermissionError, Rights};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
 use crate::config::HEALTH_SUBJECTS;
 use crate::health::HealthCredential;
 
+pub use self::tokens::TokenSources;
+
 /// Name of the health check in logs and monitoring.
 pub const HEALTH_IDENTITY: &str = "health-check";
 
 /// Decides about logins at the outside door.
 pub struct GatewayAuthenticator {
-    verifier: TokenVerifier,
+    tokens: TokenSources,
     policy: Policy,
     identity_order: Vec<IdentitySource>,
     health: HealthCredential,
@@ -37,7 +40,7 @@ pub struct GatewayAuthenticator {
 
 impl std::fmt::Debug for GatewayAuthenticator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("GatewayAuthenticator").field("verifier", &self.verifier).finish_non_exhaustive()
+        f.debug_struct("GatewayAuthenticator").field("tokens", &self.tokens).finish_non_exhaustive()
     }
 }
 
@@ -47,18 +50,18 @@ impl GatewayAuthenticator {
     /// # Errors
     /// Never in practice: the health check's rights are written in this source.
     pub fn new(
-        verifier: TokenVerifier,
+        tokens: TokenSources,
         policy: Policy,
         identity_order: Vec<IdentitySource>,
         health: HealthCredential,
     ) -> Result<Self, PermissionError> {
         let health_grant = Arc::new(health_grant()?);
-        Ok(Self { verifier, policy, identity_order, health, health_grant, now: unix_now })
+        Ok(Self { tokens, policy, identity_order, health, health_grant, now: unix_now })
     }
 
     /// Reads the issuers' key files again; an issuer whose files are unusable keeps its keys. Returns what was wrong.
     pub fn reload_keys(&self) -> Vec<String> {
-        let problems = self.verifier.reload().err().unwrap_or_default();
+        let problems = self.tokens.verifier().reload().err().unwrap_or_default();
         problems.iter().map(ToString::to_string).collect()
     }
 
@@ -72,26 +75,33 @@ impl GatewayAuthenticator {
             return Ok(Arc::clone(&self.health_grant));
         }
         let now = (self.now)();
-        let facts = self.verify(token, login.certificates, now).await?;
+        let facts = self.verify(token, login.certificates, now, login.until).await?;
         let grant = self.judge(&facts, now)?;
         tell(login, &grant);
         Ok(Arc::new(grant))
     }
 
     /// Turns what a peer presents into facts, at `now` (seconds since the Unix epoch). Says nothing yet about rights.
+    /// May wait for services that are asked about tokens, but not beyond `until`.
     ///
     /// # Errors
-    /// Nothing was presented, or something that is not good.
+    /// Nothing was presented, or something that is not good, or nobody can say in time ([`Denied::is_refusal`]).
     pub async fn verify(
         &self,
         token: Option<&str>,
         certificates: &[CertificateDer<'static>],
         now: u64,
+        until: Instant,
     ) -> Result<VerifiedFacts, Denied> {
         let certificate = self.certificate(certificates)?;
-        // Some tens of microseconds, in the connection's own task: no reason to go elsewhere with it.
-        let claims =
-            token.map(|token| self.verifier.verify(token, now)).transpose().map_err(refused_token)?;
+        let claims = match token {
+            Some(token) => Some(self.tokens.claims(token, now, until).await?),
+            None => None,
+        };
+        if let Some(claims) = &claims {
+            let shown = certificate.as_ref().map(|certificate| &certificate.cert_sha256);
+            check_binding(claims, shown).map_err(|error| Denied::new("binding", error.to_string()))?;
+        }
         let facts =
             VerifiedFacts { claims, certificate: certificate.map(Arc::new), ..VerifiedFacts::default() };
         if facts.is_empty() {
@@ -135,15 +145,6 @@ impl Authenticator for GatewayAuthenticator {
 
     fn authenticate<'a>(&'a self, login: Login<'a>) -> Decision<'a> {
         Box::pin(async move { Ok(self.decide(&login).await?.into()) })
-    }
-}
-
-fn refused_token(error: TokenError) -> Denied {
-    let denied = Denied::new(error.reason(), error.to_string());
-    match error {
-        // Clients come back with a new token after this text; after the other one they give up.
-        TokenError::Expired => Denied { text: wire::text::USER_AUTHENTICATION_EXPIRED, ..denied },
-        _ => denied,
     }
 }
 

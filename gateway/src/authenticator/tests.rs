@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use broker::{Authenticator, Credentials, Denied, Login};
 use identity::policy::PolicyConfig;
-use identity::token::{Algorithm, DevIssuer, IssuerConfig, KeySource};
+use identity::token::{Algorithm, DevIssuer, IssuerConfig, KeySource, TokenVerifier};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_rustls::rustls::pki_types::CertificateDer;
@@ -45,7 +45,7 @@ fn world() -> World {
     .unwrap();
     let health = HealthCredential::generate();
     let mut authenticator = GatewayAuthenticator::new(
-        TokenVerifier::new(vec![config]).unwrap(),
+        TokenSources::of_files(TokenVerifier::new(vec![config]).unwrap()),
         Policy::compile(&policy).unwrap(),
         IdentitySource::DEFAULT_ORDER.to_vec(),
         health.clone(),
@@ -89,6 +89,7 @@ impl World {
             certificates,
             address: SocketAddr::from(([127, 0, 0, 1], 1)),
             nonce: "nonce",
+            until: Instant::now() + std::time::Duration::from_secs(2),
         };
         self.authenticator.authenticate(login).await.map(|admission| admission.grant)
     }

@@ -42,5 +42,11 @@ fn issuers(config: &Config, problems: &mut Problems<'_>) {
         for error in TokenVerifier::new(vec![verifier]).err().unwrap_or_default() {
             problems.at(KeyPath::root().key("issuers").index(index), error.to_string());
         }
+        if issuer.location().is_some()
+            && !issuer.plain_http()
+            && let Err(error) = issuer.fetching().tls().build()
+        {
+            problems.at(KeyPath::root().key("issuers").index(index).key("fetch"), error.to_string());
+        }
     }
 }

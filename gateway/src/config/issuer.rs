@@ -6,6 +6,10 @@ use daemon::config::{KeyPath, Period, Problems};
 use identity::token::{Algorithm, DEFAULT_LEEWAY, IssuerConfig, KeySource, algorithm};
 use serde::{Deserialize, Serialize};
 
+use super::fetch::Fetch;
+use crate::http::Endpoint;
+use crate::issuers::KeyLocation;
+
 /// Names of the algorithms there are.
 const ALGORITHMS: &str = "RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA, and with `secret_file` HS256, HS384, HS512";
 
@@ -28,12 +32,15 @@ pub struct Issuer {
     /// A file with a shared secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_file: Option<PathBuf>,
-    /// Reserved: keys by OpenID Connect discovery.
+    /// Keys by OpenID Connect discovery: the issuer's name is a URL below which it describes itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub discovery: Option<bool>,
-    /// Reserved: keys from a URL.
+    /// Keys from this URL, which answers with a JWK set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwks_url: Option<String>,
+    /// How keys are fetched, with `discovery` and `jwks_url`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fetch: Option<Fetch>,
     /// Clock difference forgiven.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leeway: Option<Period>,
@@ -59,7 +66,31 @@ impl Issuer {
     fn key_source(&self) -> Option<KeySource> {
         let file = self.jwks_file.clone().map(KeySource::JwksFile);
         let pem = || self.pem_files.clone().map(KeySource::PemFiles);
-        file.or_else(pem).or_else(|| self.secret_file.clone().map(KeySource::SecretFile))
+        let secret = || self.secret_file.clone().map(KeySource::SecretFile);
+        file.or_else(pem).or_else(secret).or_else(|| self.location().map(|_| KeySource::Pushed))
+    }
+
+    /// Where the keys are fetched from, if they are.
+    #[must_use]
+    pub fn location(&self) -> Option<KeyLocation> {
+        if self.discovery == Some(true) {
+            return Some(KeyLocation::Discovery);
+        }
+        let loopback = self.fetching().allow_http_on_loopback;
+        Endpoint::parse(self.jwks_url.as_ref()?, loopback).ok().map(KeyLocation::Url)
+    }
+
+    /// How keys are fetched.
+    #[must_use]
+    pub fn fetching(&self) -> Fetch {
+        self.fetch.clone().unwrap_or_default()
+    }
+
+    /// Whether every call goes to this machine without TLS.
+    #[must_use]
+    pub fn plain_http(&self) -> bool {
+        let url = if self.discovery == Some(true) { Some(&self.issuer) } else { self.jwks_url.as_ref() };
+        url.is_some_and(|url| url.starts_with("http://"))
     }
 
     /// Everything that can be said without reading files; `at` is where the issuer stands.
@@ -78,9 +109,7 @@ impl Issuer {
             let entry = || key("algorithms").index(index);
             match algorithm(name) {
                 None => problems.at(entry(), format!("expected one of {ALGORITHMS}")),
-                Some(_)
-                    if self.reserved().is_none() && name.starts_with("HS") != self.secret_file.is_some() =>
-                {
+                Some(_) if name.starts_with("HS") != self.secret_file.is_some() => {
                     problems.at(
                         entry(),
                         "HS256, HS384 and HS512 go with `secret_file`, all others with public keys",
@@ -93,21 +122,18 @@ impl Issuer {
     }
 
     fn check_sources(&self, at: &KeyPath, problems: &mut Problems<'_>) {
-        if let Some(name) = self.reserved() {
-            let message =
-                "not yet supported: fetching keys comes with the next release; use `jwks_file` until then";
-            problems.at(at.clone().key(name), message);
-            return;
-        }
         let given = [
             ("jwks_file", self.jwks_file.is_some()),
             ("pem_files", self.pem_files.is_some()),
             ("secret_file", self.secret_file.is_some()),
+            ("discovery", self.discovery == Some(true)),
+            ("jwks_url", self.jwks_url.is_some()),
         ];
         let mut given = given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name);
         match (given.next(), given.next()) {
             (None, _) => {
-                problems.at(at.clone(), "expected exactly one of `jwks_file`, `pem_files` and `secret_file`");
+                let message = "expected exactly one of `discovery = true`, `jwks_url`, `jwks_file`, `pem_files` and `secret_file`";
+                problems.at(at.clone(), message);
             }
             (Some(first), Some(second)) => {
                 let message = format!("exactly one source of keys is expected, `{first}` is given too");
@@ -115,19 +141,35 @@ impl Issuer {
             }
             (Some(_), None) => {}
         }
+        self.check_fetching(at, problems);
         if self.pem_files.as_ref().is_some_and(Vec::is_empty) {
             problems.at(at.clone().key("pem_files"), "expected at least one file");
         }
     }
 
-    /// The key of a source that is understood but not there yet.
-    fn reserved(&self) -> Option<&'static str> {
-        let discovery = (self.discovery == Some(true)).then_some("discovery");
-        discovery.or_else(|| self.jwks_url.is_some().then_some("jwks_url"))
+    /// Whether the keys can be fetched as it is written.
+    fn check_fetching(&self, at: &KeyPath, problems: &mut Problems<'_>) {
+        let fetched = self.discovery == Some(true) || self.jwks_url.is_some();
+        let loopback = self.fetching().allow_http_on_loopback;
+        if self.discovery == Some(true)
+            && let Err(error) = Endpoint::parse(&self.issuer, loopback)
+        {
+            problems.at(at.clone().key("issuer"), format!("with `discovery`: {error}"));
+        }
+        if let Some(Err(error)) = self.jwks_url.as_ref().map(|url| Endpoint::parse(url, loopback)) {
+            problems.at(at.clone().key("jwks_url"), error.to_string());
+        }
+        let Some(fetch) = &self.fetch else { return };
+        if fetched {
+            fetch.check(&at.clone().key("fetch"), problems);
+        } else {
+            problems.at(at.clone().key("fetch"), "has no effect without `discovery` or `jwks_url`");
+        }
     }
 
     pub(super) fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         let single = [&mut self.jwks_file, &mut self.secret_file].into_iter().flatten();
-        single.chain(self.pem_files.iter_mut().flatten())
+        let fetch = self.fetch.iter_mut().flat_map(Fetch::paths);
+        single.chain(self.pem_files.iter_mut().flatten()).chain(fetch)
     }
 }

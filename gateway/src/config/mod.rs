@@ -4,6 +4,7 @@
 //! to the folder of the configuration file.
 
 mod check;
+mod fetch;
 mod files;
 mod handshake;
 mod issuer;
@@ -24,6 +25,8 @@ use identity::tls::{CertifiedFile, ClientAuth, ServerTls};
 use node::sections::{Admin, Limits, Link, Route};
 use serde::{Deserialize, Serialize};
 
+pub use self::fetch::Fetch;
+pub(crate) use self::fetch::followed;
 pub use self::handshake::HandshakeFirst;
 pub use self::issuer::Issuer;
 

@@ -74,7 +74,7 @@ fn a_sound_configuration() {
 /// Name, what is replaced, by what, and the one message expected.
 type Mistake = (&'static str, &'static str, &'static str, &'static str);
 
-const MISTAKES: [Mistake; 29] = [
+const MISTAKES: [Mistake; 31] = [
     (
         "unknown key",
         "host = ",
@@ -158,7 +158,8 @@ const MISTAKES: [Mistake; 29] = [
         "no keys",
         "jwks_file = \"jwks.json\"\n",
         "",
-        "gateway.toml:10:1: issuers[0]: expected exactly one of `jwks_file`, `pem_files` and `secret_file`",
+        "gateway.toml:10:1: issuers[0]: expected exactly one of `discovery = true`, `jwks_url`, `jwks_file`, `pem_files` and \
+         `secret_file`",
     ),
     (
         "two sources of keys",
@@ -167,18 +168,29 @@ const MISTAKES: [Mistake; 29] = [
         "gateway.toml:14:1: issuers[0].pem_files: exactly one source of keys is expected, `jwks_file` is given too",
     ),
     (
-        "discovery",
+        "keys from a URL in clear",
         "jwks_file = \"jwks.json\"",
-        "discovery = true",
-        "gateway.toml:14:1: issuers[0].discovery: not yet supported: fetching keys comes with the next release; use \
-         `jwks_file` until then",
+        "jwks_url = \"http://login.example.com/keys\"",
+        "gateway.toml:14:1: issuers[0].jwks_url: only https is called",
     ),
     (
-        "keys from a URL",
+        "discovery below a name that is no URL",
+        "[[roles]]",
+        "[[issuers]]\nissuer = \"login\"\naudience = [\"a\"]\nalgorithms = [\"ES256\"]\ndiscovery = true\n[[roles]]",
+        "gateway.toml:17:1: issuers[1].issuer: with `discovery`: expected a URL such as \
+         https://login.example.com/keys",
+    ),
+    (
+        "bounds of fetching without fetching",
         "jwks_file = \"jwks.json\"",
-        "jwks_url = \"https://login.example.com/keys\"",
-        "gateway.toml:14:1: issuers[0].jwks_url: not yet supported: fetching keys comes with the next release; use \
-         `jwks_file` until then",
+        "jwks_file = \"jwks.json\"\nfetch = { timeout = \"1s\" }",
+        "gateway.toml:15:1: issuers[0].fetch: has no effect without `discovery` or `jwks_url`",
+    ),
+    (
+        "bounds of fetching that make no sense",
+        "jwks_file = \"jwks.json\"",
+        "discovery = true\nfetch = { timeout = \"0s\" }",
+        "gateway.toml:15:11: issuers[0].fetch.timeout: expected more than no time",
     ),
     (
         "an issuer twice",
@@ -388,6 +400,10 @@ mod reference {
         service.connect_urls = Vec::new();
         service.health_check_credentials_file = Service::default().health_check_credentials_file;
         assert_eq!(service, Service::default());
+        let mut fetch = parse(&uncommented()).unwrap().config.issuers[1].fetching();
+        [&mut fetch.ca_path, &mut fetch.cert_path, &mut fetch.key_path, &mut fetch.token_file]
+            .map(Option::take);
+        assert_eq!(fetch, Fetch::default());
         let limits = parse(&uncommented()).unwrap().config.limits;
         assert_eq!(format!("{:?}", limits.to_broker()), format!("{:?}", broker::Limits::default()));
     }
@@ -404,7 +420,15 @@ mod reference {
         });
         let clients = serde_json::to_value(ClientCertificates::default());
         let limits = serde_json::to_value(Limits::default());
-        for section in [service, clients, limits] {
+        let file = || Some("x".into());
+        let fetch = Fetch {
+            ca_path: file(),
+            cert_path: file(),
+            key_path: file(),
+            token_file: file(),
+            ..Fetch::default()
+        };
+        for section in [service, clients, limits, serde_json::to_value(fetch)] {
             for key in section.unwrap().as_object().unwrap().keys() {
                 let known =
                     text.lines().any(|line| line.split_once(" = ").is_some_and(|(name, _)| name == key));

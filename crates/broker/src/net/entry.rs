@@ -177,6 +177,7 @@ async fn log_in(
         certificates: &peer.certificates,
         address,
         nonce: &nonce,
+        until: until.into_std(),
     };
     let decision = tokio::time::timeout_at(until, listener.config.authenticator.authenticate(login)).await;
     match decision {
@@ -192,7 +193,11 @@ async fn log_in(
             core.counters.denied(denied.reason);
             tracing::warn!(conn = id, %address, reason = denied.reason, detail = %denied.detail, "login refused");
             refuse(&peer, denied.text, until).await;
-            Err(Refused::new(CloseReason::AuthenticationFailed, denied.detail))
+            let reason = match denied.is_refusal() {
+                true => CloseReason::AuthenticationFailed,
+                false => CloseReason::AuthenticationTimeout,
+            };
+            Err(Refused::new(reason, denied.detail))
         }
         Err(_) => {
             // The decision took too long; nobody was refused, so the text is the one clients come back from.

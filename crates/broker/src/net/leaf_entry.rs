@@ -91,6 +91,7 @@ async fn log_in(
         certificates: &peer.certificates,
         address,
         nonce: &nonce,
+        until: until.into_std(),
     };
     let decision = tokio::time::timeout_at(until, listener.config.authenticator.authenticate(login)).await;
     let grant = match decision {

@@ -15,8 +15,10 @@ use crate::tls::{CertificateExpiry, CertifiedFile, TlsError, TlsVersion, TlsWarn
 /// What a TLS client is configured with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientTls {
-    /// PEM file of the CAs servers may come from.
+    /// PEM file of the CAs servers may come from. Without effect when `system_roots` is set.
     pub root_ca_path: PathBuf,
+    /// Servers may come from the CAs that the operating system trusts.
+    pub system_roots: bool,
     /// Certificate to show when asked; `None` shows none.
     pub certificate: Option<CertifiedFile>,
     /// Revocation lists over server certificates: files, or directories of nothing else.
@@ -53,7 +55,8 @@ impl Material for ClientTls {
     type Error = TlsError;
 
     fn load(&self, now: i64) -> Result<LoadedClient, TlsError> {
-        let roots = trust::roots(&self.root_ca_path)?;
+        let roots =
+            if self.system_roots { trust::system_roots()? } else { trust::roots(&self.root_ca_path)? };
         let revocation = trust::revocation(&self.crls, now)?;
         let mut warnings = revocation.warnings;
         let mut verifier = WebPkiServerVerifier::builder_with_provider(roots, provider())
@@ -89,7 +92,8 @@ impl Material for ClientTls {
 
     fn inputs(&self) -> Vec<PathBuf> {
         let pair = self.certificate.iter().flat_map(CertifiedFile::inputs);
-        pair.chain([self.root_ca_path.clone()]).chain(self.crls.iter().cloned()).collect()
+        let roots = (!self.system_roots).then(|| self.root_ca_path.clone());
+        pair.chain(roots).chain(self.crls.iter().cloned()).collect()
     }
 
     fn expiries(value: &LoadedClient) -> &[CertificateExpiry] {

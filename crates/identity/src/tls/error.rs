@@ -18,6 +18,9 @@ pub enum TlsError {
     /// A revocation list can't be used.
     #[error(transparent)]
     Crl(#[from] CrlError),
+    /// The operating system names no CA that can be used.
+    #[error("the operating system has no CA certificates; name a file of them")]
+    NoSystemRoots,
     /// A server needs at least one certificate.
     #[error("no certificate is configured")]
     NoCertificate,

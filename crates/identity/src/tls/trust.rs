@@ -19,6 +19,15 @@ pub(crate) fn roots(path: &Path) -> Result<Arc<RootCertStore>, TlsError> {
     Ok(Arc::new(roots))
 }
 
+/// The CAs the operating system trusts. Certificates it holds that can't be used are left out.
+pub(crate) fn system_roots() -> Result<Arc<RootCertStore>, TlsError> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    let (usable, ignored) = roots.add_parsable_certificates(found.certs);
+    tracing::debug!(usable, ignored, errors = found.errors.len(), "CAs of the operating system");
+    if usable == 0 { Err(TlsError::NoSystemRoots) } else { Ok(Arc::new(roots)) }
+}
+
 /// Revocation lists ready for a verifier, and warnings about those that are overdue.
 pub(crate) struct Revocation {
     pub(crate) lists: Vec<CertificateRevocationListDer<'static>>,

@@ -14,7 +14,7 @@ pub const DEFAULT_LEEWAY: u64 = 30;
 pub const DEFAULT_MAX_TOKEN: usize = 16 * 1024;
 
 /// One issuer whose tokens are accepted.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssuerConfig {
     /// The exact `iss` of its tokens.
     pub issuer: String,

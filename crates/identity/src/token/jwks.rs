@@ -24,8 +24,9 @@ pub(super) struct Jwk {
     pub(super) key: PublicKey,
 }
 
-/// Reads a set. The error says what is wrong with which key and holds no key material.
-pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Jwk>, String> {
+/// Reads a set. The error says what is wrong with which key and holds no key material. With `lenient`, keys that are
+/// unsafe are left out: an issuer's other keys are not the worse for them.
+pub(super) fn parse(bytes: &[u8], lenient: bool) -> Result<Vec<Jwk>, String> {
     if bytes.len() > MAX_SET {
         return Err(format!("the JWK set is larger than {MAX_SET} bytes"));
     }
@@ -44,8 +45,11 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Jwk>, String> {
         let Value::Object(key) = key else {
             return Err(format!("key {index} is not an object"));
         };
-        if let Some(jwk) = read(key).map_err(|problem| format!("key {index} {problem}"))? {
-            found.push(jwk);
+        match read(key) {
+            Ok(Some(jwk)) => found.push(jwk),
+            Ok(None) => {}
+            Err(problem) if lenient => tracing::warn!(index, %problem, "a key of a JWK set is left out"),
+            Err(problem) => return Err(format!("key {index} {problem}")),
         }
     }
     Ok(found)

@@ -69,7 +69,7 @@ impl KeySet {
         path: Option<&Path>,
         bytes: &[u8],
     ) -> Result<Self, KeyError> {
-        let keys = jwks::parse(bytes).map_err(|problem| bad(config, path, problem))?;
+        let keys = jwks::parse(bytes, path.is_none()).map_err(|problem| bad(config, path, problem))?;
         let keys = keys.into_iter().map(|key| {
             let named = key.kid.is_some();
             (key, named)

@@ -9,6 +9,7 @@
 //! size, three strict base64url segments, header and claims without duplicates, headers that are never
 //! honoured, issuer, algorithm, `typ`, key, signature, and only then audience, `exp`, `nbf`, `iat`.
 
+mod bound;
 mod check;
 mod claims;
 mod config;
@@ -20,6 +21,7 @@ mod jwks;
 mod keys;
 pub mod mint;
 mod public_key;
+mod refresh;
 
 #[cfg(test)]
 mod attack_tests;
@@ -32,13 +34,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+pub use bound::{BindingError, check_binding};
 pub use claims::Claims;
 pub use config::{DEFAULT_LEEWAY, DEFAULT_MAX_TOKEN, IssuerConfig, IssuerSettings, KeySource, algorithm};
 pub use dev::DevIssuer;
 pub use error::{KeyError, TokenError};
 pub use jsonwebtoken::Algorithm;
+pub use refresh::{Ask, Due, KeyRefresh, RefreshLimits};
 
-use self::header::Parts;
+use self::header::{Header, Parts};
 use self::keys::KeySet;
 
 /// Verifies tokens of a fixed list of issuers. Keys can be replaced while it is in use.
@@ -50,6 +54,18 @@ pub struct TokenVerifier {
 struct Issuer {
     config: IssuerConfig,
     keys: ArcSwap<KeySet>,
+}
+
+/// The key a token names and its issuer's set does not have. Nobody has vouched for the token: the names are good for
+/// asking the issuer whose *configured* name it bears for its keys, and for nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyWanted {
+    /// The issuer, as configured.
+    pub issuer: String,
+    /// The header's `kid`.
+    pub kid: Option<String>,
+    /// The header's `alg`, one of the issuer's.
+    pub algorithm: Algorithm,
 }
 
 impl TokenVerifier {
@@ -129,6 +145,45 @@ impl TokenVerifier {
         Ok(claims)
     }
 
+    /// Which key [`TokenVerifier::verify`] missed when it said [`TokenError::UnknownKey`], if the issuer is one whose
+    /// keys are fetched.
+    #[must_use]
+    pub fn key_wanted(&self, token: &str) -> Option<KeyWanted> {
+        let parts = Parts::split(token).ok().filter(|_| token.len() <= self.max_token)?;
+        let issuer = self.issuers.get(parts.unverified.iss()?)?;
+        let fetched = issuer.config.keys == KeySource::Pushed;
+        let Header { algorithm, kid, .. } = parts.header;
+        let wanted = KeyWanted { issuer: issuer.config.issuer.clone(), kid, algorithm };
+        fetched.then_some(wanted)
+    }
+
+    /// Whether a token claims to come from one of the issuers. Nothing is verified.
+    #[must_use]
+    pub fn names_issuer(&self, token: &str) -> bool {
+        let parts = if token.len() <= self.max_token { Parts::split(token).ok() } else { None };
+        parts.is_some_and(|parts| parts.unverified.iss().is_some_and(|iss| self.issuers.contains_key(iss)))
+    }
+
+    /// Takes over the fetched keys of issuers that `old` knows under the same configuration, so that a reload does not
+    /// leave them without.
+    pub fn inherit(&self, old: &Self) {
+        for (name, issuer) in &self.issuers {
+            if issuer.config.keys == KeySource::Pushed
+                && let Some(before) = old.issuers.get(name).filter(|before| before.config == issuer.config)
+            {
+                issuer.keys.store(before.keys.load_full());
+            }
+        }
+    }
+
+    /// Takes an issuer's fetched keys out of use.
+    pub fn forget_keys(&self, issuer: &str) {
+        if let Some(issuer) = self.issuers.get(issuer).filter(|found| found.config.keys == KeySource::Pushed)
+        {
+            issuer.keys.store(Arc::default());
+        }
+    }
+
     /// Reads every issuer's key files again. An issuer whose files are unusable keeps the keys it has.
     ///
     /// # Errors
@@ -150,7 +205,8 @@ impl TokenVerifier {
     /// Replaces the keys of one issuer by those of a JWK set that was fetched elsewhere.
     ///
     /// # Errors
-    /// The issuer is not configured with [`KeySource::Pushed`], or the set is unusable; old keys stay.
+    /// The issuer is not configured with [`KeySource::Pushed`], or the set is unusable; old keys stay. Keys that are
+    /// unsafe or of no use are left out, and make the set unusable only when none is left.
     pub fn replace_keys(&self, issuer: &str, jwks: &[u8]) -> Result<(), KeyError> {
         let refused =
             |problem: &str| KeyError::Config { issuer: issuer.to_owned(), problem: problem.to_owned() };

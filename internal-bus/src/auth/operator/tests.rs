@@ -60,6 +60,7 @@ impl World {
             certificates: &[],
             address: ([127, 0, 0, 1], 1).into(),
             nonce,
+            until: std::time::Instant::now(),
         };
         self.operators.decide(&login)
     }
