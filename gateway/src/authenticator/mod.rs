@@ -93,7 +93,21 @@ impl GatewayAuthenticator {
         now: u64,
         until: Instant,
     ) -> Result<VerifiedFacts, Denied> {
-        let certificate = self.certificate(certificates)?;
+        let certificate = self.certificate(certificates)?.map(Arc::new);
+        self.verify_with(token, certificate, now, until).await
+    }
+
+    /// The same with a certificate whose names are known already, as for a token that renews a session.
+    ///
+    /// # Errors
+    /// As [`Self::verify`].
+    pub async fn verify_with(
+        &self,
+        token: Option<&str>,
+        certificate: Option<Arc<CertificateNames>>,
+        now: u64,
+        until: Instant,
+    ) -> Result<VerifiedFacts, Denied> {
         let claims = match token {
             Some(token) => Some(self.tokens.claims(token, now, until).await?),
             None => None,
@@ -102,8 +116,7 @@ impl GatewayAuthenticator {
             let shown = certificate.as_ref().map(|certificate| &certificate.cert_sha256);
             check_binding(claims, shown).map_err(|error| Denied::new("binding", error.to_string()))?;
         }
-        let facts =
-            VerifiedFacts { claims, certificate: certificate.map(Arc::new), ..VerifiedFacts::default() };
+        let facts = VerifiedFacts { claims, certificate, ..VerifiedFacts::default() };
         if facts.is_empty() {
             return Err(Denied::new("no_credentials", "neither a token nor a certificate was presented"));
         }

@@ -401,8 +401,8 @@ mod reference {
         service.health_check_credentials_file = Service::default().health_check_credentials_file;
         assert_eq!(service, Service::default());
         let mut fetch = parse(&uncommented()).unwrap().config.issuers[1].fetching();
-        [&mut fetch.ca_path, &mut fetch.cert_path, &mut fetch.key_path, &mut fetch.token_file]
-            .map(Option::take);
+        let files = [&mut fetch.ca_path, &mut fetch.cert_path, &mut fetch.key_path, &mut fetch.token_file];
+        files.into_iter().for_each(|file| *file = None);
         assert_eq!(fetch, Fetch::default());
         let limits = parse(&uncommented()).unwrap().config.limits;
         assert_eq!(format!("{:?}", limits.to_broker()), format!("{:?}", broker::Limits::default()));
