@@ -1,0 +1,100 @@
+//! What a store and a stream can be told.
+
+use std::time::Duration;
+
+/// Settings of a store.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// Most bytes a stream holds that are not on disk yet. Above it, appends answer `Busy`. Default 64 MiB.
+    pub max_pending_bytes: usize,
+    /// How long after an I/O error or a full disk a stream looks whether it can go on. Default 1 s.
+    pub retry_after: Duration,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self { max_pending_bytes: 64 * 1024 * 1024, retry_after: Duration::from_secs(1) }
+    }
+}
+
+/// Where a stream's messages are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Storage {
+    /// On disk; they survive the process.
+    #[default]
+    File,
+    /// In memory; they and the stream are gone with the process.
+    Memory,
+}
+
+/// When a message of a file stream counts as committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Sync {
+    /// When it is on disk: one write and one fdatasync cover everything that waits. Survives a power cut.
+    #[default]
+    Commit,
+    /// When the operating system has it; the disk gets it within this time. Survives the end of the process, a power
+    /// cut costs at most what came within the interval.
+    Interval(Duration),
+    /// When the operating system has it, which writes it when it likes. Survives the end of the process.
+    None,
+}
+
+/// What to do with a message for which there is no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Discard {
+    /// Store it and remove the oldest.
+    #[default]
+    Old,
+    /// Refuse it.
+    New,
+}
+
+/// Bounds of a stream. `None` is no bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// Most messages.
+    pub max_messages: Option<u64>,
+    /// Most bytes, as [`State::bytes`](crate::State::bytes) counts them.
+    pub max_bytes: Option<u64>,
+    /// How old a message may become. Applied by [`Stream::expire`](crate::Stream::expire).
+    pub max_age: Option<Duration>,
+    /// Most messages of one subject; more remove the oldest of the subject.
+    pub max_per_subject: Option<u64>,
+    /// What happens at `max_messages` and `max_bytes`.
+    pub discard: Discard,
+    /// With `Discard::New`: refuse instead of remove at `max_per_subject` too.
+    pub discard_new_per_subject: bool,
+}
+
+/// Settings of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamOptions {
+    /// Can't be changed later.
+    pub storage: Storage,
+    /// When a message counts as committed. Of no meaning in memory.
+    pub sync: Sync,
+    /// Bytes after which a new segment file is begun, 64 KiB to 1 GiB. Default 64 MiB; in memory 1 MiB.
+    pub segment_bytes: u64,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+impl StreamOptions {
+    /// Defaults for a stream on disk.
+    #[must_use]
+    pub fn file() -> Self {
+        Self {
+            storage: Storage::File,
+            sync: Sync::Commit,
+            segment_bytes: 64 * 1024 * 1024,
+            limits: Limits::default(),
+        }
+    }
+
+    /// Defaults for a stream in memory.
+    #[must_use]
+    pub fn memory() -> Self {
+        Self { storage: Storage::Memory, segment_bytes: 1024 * 1024, ..Self::file() }
+    }
+}

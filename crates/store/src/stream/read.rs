@@ -1,0 +1,203 @@
+//! Reading: the index is asked under the lock, bytes are fetched and taken apart without it.
+
+use bytes::Bytes;
+
+use super::{Log, Stream};
+use crate::data::Piece;
+use crate::error::ReadError;
+use crate::filter::Filter;
+use crate::index::{Matcher, Place};
+use crate::record::Message;
+
+/// Messages looked at under one hold of the lock; a search that goes on lets appends in between.
+const LOOK_AT: usize = 16 * 1024;
+/// Two messages at most this far apart are fetched in one go, in bytes.
+const GAP: u64 = 8 * 1024;
+/// Bytes fetched in one go, unless a single message is longer.
+const FETCH: u64 = 256 * 1024;
+
+/// What a scan found.
+#[derive(Clone, Debug, Default)]
+pub struct Scan {
+    /// Messages in order of their sequences.
+    pub messages: Vec<Message>,
+    /// Where to go on: nothing of the choice is between the last message and here. Above the end of the scan when
+    /// there is no more.
+    pub next: u64,
+}
+
+/// Records that follow each other closely in one segment.
+struct Span {
+    segment: usize,
+    from: u64,
+    to: u64,
+    /// (sequence, offset, length) of each wanted one.
+    records: Vec<(u64, u64, u32)>,
+}
+
+impl Stream {
+    /// The message of this sequence.
+    ///
+    /// # Errors
+    /// It is there and can't be read.
+    pub fn get(&self, seq: u64) -> Result<Option<Message>, ReadError> {
+        let log = self.0.log.read();
+        let Some(place) = log.index.find(seq) else { return Ok(None) };
+        self.load(log, place)
+    }
+
+    /// Whether there is a message of this sequence.
+    #[must_use]
+    pub fn contains(&self, seq: u64) -> bool {
+        self.0.log.read().index.find(seq).is_some()
+    }
+
+    /// The first message of the choice from `from` on.
+    ///
+    /// # Errors
+    /// It is there and can't be read.
+    pub fn next(&self, filter: &Filter, from: u64) -> Result<Option<Message>, ReadError> {
+        let mut from = from;
+        loop {
+            let log = self.0.log.read();
+            let last = log.index.last_seq;
+            let found = log.index.next_matching(from, last, &log.index.matcher(filter), LOOK_AT);
+            match found.place {
+                Some(place) => return self.load(log, place),
+                None if found.next > last => return Ok(None),
+                None => from = found.next,
+            }
+        }
+    }
+
+    /// The newest message of the choice.
+    ///
+    /// # Errors
+    /// It is there and can't be read.
+    pub fn last(&self, filter: &Filter) -> Result<Option<Message>, ReadError> {
+        let log = self.0.log.read();
+        let seqs = log.index.subjects_of(filter).into_iter().map(|id| log.index.subjects.entry(id).last);
+        let Some(place) = seqs.max().and_then(|seq| log.index.find(seq)) else { return Ok(None) };
+        self.load(log, place)
+    }
+
+    /// Messages of the choice in `from..=upto`, at most `most` of them, and no more once they have `max_bytes` bytes
+    /// of records. Looks at a bounded number of messages: an empty answer whose `next` is not above the end means
+    /// "ask again from there".
+    ///
+    /// # Errors
+    /// The first message can't be read; a later one ends the scan before it.
+    pub fn scan(
+        &self,
+        filter: &Filter,
+        from: u64,
+        upto: u64,
+        most: usize,
+        max_bytes: usize,
+    ) -> Result<Scan, ReadError> {
+        let log = self.0.log.read();
+        let upto = upto.min(log.index.last_seq);
+        let matcher = log.index.matcher(filter);
+        let (spans, next) = plan(&log, &matcher, from, upto, most, max_bytes as u64);
+        let pieces = spans.into_iter().map(|span| (log.piece(&span), span)).collect::<Vec<_>>();
+        drop(log);
+        let mut scan = Scan { messages: Vec::new(), next };
+        for (piece, span) in pieces {
+            if let Err((seq, error)) = self.take_apart(piece, &span, &mut scan.messages) {
+                if scan.messages.is_empty() {
+                    return Err(error);
+                }
+                scan.next = seq;
+                break;
+            }
+        }
+        Ok(scan)
+    }
+
+    /// Loads one message; gives up the lock before it reads.
+    fn load(
+        &self,
+        log: parking_lot::RwLockReadGuard<'_, Log>,
+        place: Place,
+    ) -> Result<Option<Message>, ReadError> {
+        let Some(span) = log.span(place) else { return Ok(None) };
+        let piece = log.piece(&span);
+        drop(log);
+        let mut messages = Vec::with_capacity(1);
+        self.take_apart(piece, &span, &mut messages).map_err(|(_, error)| error)?;
+        Ok(messages.pop())
+    }
+
+    /// Fetches a span and adds its messages; which one failed, and why, otherwise.
+    fn take_apart(
+        &self,
+        piece: Option<Piece>,
+        span: &Span,
+        messages: &mut Vec<Message>,
+    ) -> Result<(), (u64, ReadError)> {
+        let first = span.records.first().map_or(0, |(seq, _, _)| *seq);
+        let Some(Piece::Here(bytes)) = piece else { return Err((first, self.damaged(first))) };
+        for (seq, offset, length) in &span.records {
+            let message =
+                record_in(&bytes, offset - span.from, *length).and_then(|r| Message::from_record(&r, 0));
+            match message {
+                Some(message) if message.seq == *seq => messages.push(message),
+                _ => return Err((*seq, self.damaged(*seq))),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn record_in(bytes: &Bytes, from: u64, length: u32) -> Option<Bytes> {
+    let from = usize::try_from(from).ok()?;
+    let to = from + length as usize;
+    (to <= bytes.len()).then(|| bytes.slice(from..to))
+}
+
+/// What to fetch for a scan, and where the next one begins.
+fn plan(
+    log: &Log,
+    matcher: &Matcher<'_>,
+    from: u64,
+    upto: u64,
+    most: usize,
+    max_bytes: u64,
+) -> (Vec<Span>, u64) {
+    let (mut spans, mut count, mut bytes, mut looked_at) = (Vec::<Span>::new(), 0, 0, 0);
+    let mut from = from;
+    while count < most && looked_at < LOOK_AT && (bytes < max_bytes || count == 0) && from <= upto {
+        let found = log.index.next_matching(from, upto, matcher, LOOK_AT - looked_at);
+        looked_at += found.looked_at;
+        from = found.next;
+        let Some(one) = found.place.and_then(|place| log.span(place)) else { continue };
+        count += 1;
+        bytes += one.to - one.from;
+        match spans.last_mut() {
+            Some(last)
+                if last.segment == one.segment
+                    && one.from >= last.to
+                    && one.from - last.to <= GAP
+                    && one.to - last.from <= FETCH =>
+            {
+                last.to = one.to;
+                last.records.extend(one.records);
+            }
+            _ => spans.push(one),
+        }
+    }
+    (spans, from)
+}
+
+impl Log {
+    fn span(&self, (at, position): Place) -> Option<Span> {
+        let index = &self.index.segments.get(at)?.index;
+        let (from, length) = (u64::from(index.offset(position)), index.length(position));
+        let records = vec![(index.seq(position), from, length)];
+        Some(Span { segment: at, from, to: from + u64::from(length), records })
+    }
+
+    fn piece(&self, span: &Span) -> Option<Piece> {
+        self.index.segments.get(span.segment)?.data.piece(span.from, span.to)
+    }
+}
