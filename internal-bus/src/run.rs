@@ -22,7 +22,7 @@ use node::tls::Reloads;
 use crate::flags::{self, Action, ConfigFile, ControlSignal, Flags, SignalRequest};
 use crate::health;
 use crate::natsconf::{NatsConf, parse_file};
-use crate::plan::{ListenerPlan, Plan, from_natsconf, from_toml};
+use crate::plan::{ImportPlan, ListenerPlan, Plan, from_natsconf, from_toml};
 
 /// The program: reads the command line and does what it says.
 ///
@@ -113,6 +113,7 @@ async fn serve(mut plan: Plan, log: &daemon::telemetry::LogControl) -> Result<()
         cluster: None,
         limits: plan.limits.clone(),
     });
+    share(&plan.imports, &server)?;
     health::answer(&server).map_err(Failure::runtime)?;
     let readiness = Readiness::new();
     let listening = readiness.guard("listeners");
@@ -149,6 +150,18 @@ async fn serve(mut plan: Plan, log: &daemon::telemetry::LogControl) -> Result<()
     drop(pid);
     if cut > 0 {
         tracing::warn!(cut, "connections did not end in time");
+    }
+    Ok(())
+}
+
+fn share(imports: &[ImportPlan], server: &Server) -> Result<(), Failure> {
+    for import in imports {
+        let ImportPlan { exporter, subject, importer, to, service } = import;
+        let made = match service {
+            Some(terms) => server.import_service(exporter, subject, importer, to, *terms),
+            None => server.import_stream(exporter, subject, importer, to),
+        };
+        made.map_err(|error| Failure::usage(format!("import of {subject:?} into {importer}: {error}")))?;
     }
     Ok(())
 }

@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use crate::account::Account;
 use crate::follow::Follower;
 use crate::handler::Seat;
+use crate::import::Import;
 use crate::inbox::InboxSpace;
 use crate::link::Link;
 use crate::outbox::{Appended, Load, Outbox, Pipe};
@@ -37,6 +38,8 @@ pub(crate) enum Kind {
     Handler(Box<Seat>),
     /// Not a peer: stands for a link that is down, so that publishers to its routes are held.
     Gate,
+    /// Not a peer: a way into another account (see [`crate::import`]).
+    Import(Arc<Import>),
 }
 
 /// Why a connection ends, as logs and metrics name it.

@@ -106,6 +106,8 @@ pub(crate) struct Core {
     /// The first address listened on for clients.
     pub(crate) address: OnceLock<SocketAddr>,
     accounts: RwLock<HashMap<Arc<str>, Arc<Account>>>,
+    /// See [`Account::join`].
+    pub(crate) family: Arc<AtomicU64>,
     conns: Mutex<HashMap<u64, Arc<Conn>>>,
     next_id: AtomicU64,
     /// Client connections, before and after login.
@@ -137,6 +139,7 @@ impl Core {
             started_at: SystemTime::now(),
             address: OnceLock::new(),
             accounts: RwLock::default(),
+            family: Arc::default(),
             conns: Mutex::default(),
             next_id: AtomicU64::new(1),
             clients: AtomicUsize::new(0),

@@ -142,7 +142,7 @@ impl<'a> Origin<'a> {
         match self.0.kind {
             Kind::Client => OriginKind::Client,
             Kind::Link(_) => OriginKind::Link,
-            Kind::Local | Kind::Gate | Kind::Handler(_) => OriginKind::Local,
+            Kind::Local | Kind::Gate | Kind::Handler(_) | Kind::Import(_) => OriginKind::Local,
         }
     }
 

@@ -44,7 +44,8 @@ pub struct Limits {
     /// How long before its rights end a client is told, on [`crate::EXPIRING_SUBJECT`]; but not before half of their
     /// time is over. Zero: not at all. Default 1 min.
     pub expiry_notice: Duration,
-    /// Distinct replies one connection may owe at a time (rights to answer). Default 4,096.
+    /// Distinct replies one connection may owe at a time (rights to answer); 16 times as many an account to others that
+    /// import its services. Default 4,096.
     pub max_pending_replies: usize,
 }
 

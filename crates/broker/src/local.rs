@@ -148,8 +148,15 @@ impl LocalClient {
             rewritten: false,
         };
         let mut route = Route::default();
-        let query =
-            Query { subject, origin: &self.conn, queues: b"", inboxes: &self.core.inboxes, trusted: false };
+        let query = Query {
+            subject,
+            account: &self.conn.account,
+            origin: &self.conn,
+            queues: b"",
+            inboxes: &self.core.inboxes,
+            trusted: false,
+            depth: 0,
+        };
         route.derive(&query, 0);
         match route.verdict {
             Verdict::Denied => return Err(LocalError::Denied),

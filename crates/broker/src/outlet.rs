@@ -98,7 +98,7 @@ impl Batch {
 }
 
 fn query<'a>(subject: &'a [u8], origin: &'a Arc<Conn>, inboxes: &'a [u8]) -> Query<'a> {
-    Query { subject, origin, queues: b"", inboxes, trusted: true }
+    Query { subject, account: &origin.account, origin, queues: b"", inboxes, trusted: true, depth: 0 }
 }
 
 /// Lengths within one batch: far below 4 GiB.

@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use wire::info::ServerInfo;
 
+use crate::account::Account;
 use crate::conn::{About, CloseReason, Conn, ConnParts, Features, Kind};
 use crate::core::{Core, Counters};
 use crate::handler::{Handler, HandlerPort};
@@ -97,19 +98,24 @@ impl Server {
     /// A group for links that serve the same routes (see [`LinkGroup`]).
     #[must_use]
     pub fn link_group(&self, account: &str, crossing: Option<&Crossing>) -> Arc<LinkGroup> {
-        let gate = Arc::new(Conn::new(ConnParts {
+        let gate = self.pseudo("gate", self.core.account(account), Kind::Gate);
+        LinkGroup::new(self.core.clone(), crossing, &gate)
+    }
+
+    /// A connection that is none: what it subscribes to is met by routes, and nothing is ever written to it.
+    pub(crate) fn pseudo(&self, name: &str, account: Arc<Account>, kind: Kind) -> Arc<Conn> {
+        Arc::new(Conn::new(ConnParts {
             id: self.core.next_id(),
-            kind: Kind::Gate,
+            kind,
             outbox: self.core.outbox(false),
             pipe: Arc::new(Nowhere),
-            account: self.core.account(account),
-            grant: Arc::new(Grant::unrestricted("gate")),
+            account,
+            grant: Arc::new(Grant::unrestricted(name)),
             features: Features::default(),
             inbox: None,
             about: About::of_this_process("gate"),
             max_pending_replies: 0,
-        }));
-        LinkGroup::new(self.core.clone(), crossing, &gate)
+        }))
     }
 
     /// Keeps a link to another server up.

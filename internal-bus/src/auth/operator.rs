@@ -16,6 +16,7 @@ use identity::{Grant, Permission, PermissionError, Quotas, ResponseLimit, Rights
 use serde::Deserialize;
 
 use crate::natsconf::OperatorMode;
+use share::{ExportClaims, ImportClaims};
 
 /// Longest JWT read, in bytes: users have lists of subjects, not books.
 const LONGEST: usize = 64 * 1024;
@@ -143,6 +144,10 @@ struct AccountClaims {
     /// Users, or `*`, whose JWTs issued up to that time are void.
     #[serde(default)]
     revocations: HashMap<String, i64>,
+    #[serde(default)]
+    exports: Vec<ExportClaims>,
+    #[serde(default)]
+    imports: Vec<ImportClaims>,
 }
 
 /// A key that may sign users in an account's place.
@@ -395,5 +400,8 @@ fn unix_now() -> i64 {
     i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
 }
 
+mod share;
+#[cfg(test)]
+mod share_tests;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::reader::Reader;
 use super::report::Position;
 use super::secret::Secret;
+use super::share::{self, Export, Import};
 use super::units::{NkeyKind, is_public_nkey};
 use super::users::{Permissions, User, apply_default, read_permissions, users};
 use super::value::{Entry, Kind, Value};
@@ -40,6 +41,10 @@ pub struct Account {
     pub default_permissions: Option<Permissions>,
     /// What it may store; `None` means nothing.
     pub jetstream: Option<AccountJetStream>,
+    /// What it lets others have.
+    pub exports: Vec<Export>,
+    /// What it has from others.
+    pub imports: Vec<Import>,
     /// Where it is defined.
     pub at: Position,
 }
@@ -150,7 +155,9 @@ fn read_account(reader: &mut Reader, block: &Entry) -> Account {
         "users" => account.users = users(reader, &entry.value),
         "default_permissions" => account.default_permissions = read_permissions(reader, entry),
         "jetstream" => account.jetstream = jetstream(reader, &entry.value),
-        "imports" | "exports" | "mappings" | "maps" | "limits" | "msg_trace" | "trace_dest" => {
+        "imports" => account.imports = share::imports(reader, &entry.value),
+        "exports" => account.exports = share::exports(reader, &entry.value),
+        "mappings" | "maps" | "limits" | "msg_trace" | "trace_dest" => {
             let empty = match &entry.value.kind {
                 Kind::List(items) => items.is_empty(),
                 Kind::Map(map) => map.is_empty(),

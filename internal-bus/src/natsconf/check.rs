@@ -7,6 +7,7 @@ use super::NatsConf;
 use super::auth::{GLOBAL_ACCOUNT, SYSTEM_ACCOUNT};
 use super::reader::Reader;
 use super::report::Position;
+use super::share;
 use super::value::{Entry, Map};
 
 /// What nats-server takes when the setting is absent.
@@ -24,6 +25,7 @@ pub(super) fn check(reader: &mut Reader, conf: &NatsConf, root: &Map) {
     unique_users(reader, conf);
     no_auth_user(reader, conf, root);
     accounts_exist(reader, conf, root);
+    share::check(reader, conf);
 }
 
 /// The entry of a setting, whatever the case of its key.

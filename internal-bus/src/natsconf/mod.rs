@@ -5,7 +5,7 @@
 //! Nothing is opened but the configuration itself: certificates, logs and stores are read by whoever uses them.
 //!
 //! How it is divided: `cursor`, `scalar`, `source` and `parser` turn text into the tree in `value`; `reader` asks
-//! the tree for typed values and collects complaints; `top`, `auth`, `users`, `tls`, `leaf` and `jetstream` know
+//! the tree for typed values and collects complaints; `top`, `auth`, `users`, `share`, `tls`, `leaf` and `jetstream` know
 //! the settings; `check` judges what takes the whole.
 
 mod auth;
@@ -20,6 +20,7 @@ mod reader;
 mod report;
 mod scalar;
 mod secret;
+mod share;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,8 @@ pub use leaf::{LeafAuthorization, LeafRemote, LeafUser, Leafnodes};
 pub use operator::OperatorMode;
 pub use report::{ConfError, Notice, NoticeKind, Position};
 pub use secret::Secret;
+pub(crate) use share::export_of;
+pub use share::{Export, Import, Shared};
 pub use tls::{CertificatePair, HandshakeFirst, Tls, TlsVersion};
 pub use units::{DEFAULT_LEAF_PORT, Port, RemoteUrl};
 pub use users::{AllowResponses, ConnectionType, Login, Permissions, SubjectRules, User};

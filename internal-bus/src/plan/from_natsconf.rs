@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{Authenticator, Drain, RemoteUrl, Role, TlsStart};
+use broker::{Authenticator, Drain, RemoteUrl, ResponseKind, Role, ServiceTerms, TlsStart};
 use daemon::telemetry::{LogConfig, LogFilter, LogFormat};
 use identity::tls::{CertifiedFile, ClientAuth, ClientTls, ServerTls, TlsError};
 use identity::{DEFAULT_ACCOUNT, Permission, Rights};
 use node::process::Ending;
 
-use super::{ListenerPlan, Plan, RemotePlan, TlsPlan};
+use super::{ImportPlan, ListenerPlan, Plan, RemotePlan, TlsPlan};
 use crate::auth::{LeafUsers, OperatorError, Operators, Users, UsersError};
 use crate::natsconf::{
-    HandshakeFirst, LeafRemote, Leafnodes, Limit, NatsConf, Port, Secret, Tls, TlsVersion,
+    HandshakeFirst, LeafRemote, Leafnodes, Limit, NatsConf, Port, Secret, Shared, Tls, TlsVersion, export_of,
 };
 
 /// nats-server's port for clients.
@@ -83,9 +83,14 @@ pub fn from_natsconf(
     let in_clear = tls.as_ref().is_none_or(|tls| tls.optional);
     let address =
         address(conf.host.as_deref(), conf.port, CLIENT_PORT, in_clear, remote_plaintext, &mut notices)?;
-    let authenticator: Arc<dyn Authenticator> = match &conf.operator {
-        Some(mode) => Arc::new(Operators::new(mode)?),
-        None => Arc::new(Users::new(conf)?),
+    let (authenticator, imports): (Arc<dyn Authenticator>, _) = match &conf.operator {
+        Some(mode) => {
+            let operators = Operators::new(mode)?;
+            let (imports, refused) = operators.imports();
+            notices.extend(refused);
+            (Arc::new(operators), imports)
+        }
+        None => (Arc::new(Users::new(conf)?), imports(conf)),
     };
     let leafnodes = conf.leafnodes.as_ref().filter(|leafnodes| leafnodes.port.is_some());
     let leafnodes =
@@ -99,6 +104,7 @@ pub fn from_natsconf(
         limits: limits(conf),
         clients: ListenerPlan { address, tls, authenticator, advertise: conf.client_advertise.clone() },
         leafnodes,
+        imports,
         remotes,
         admin: admin(conf)?,
         log: log(conf)?,
@@ -107,6 +113,30 @@ pub fn from_natsconf(
         ending: ending(conf),
         notices,
     })
+}
+
+/// What accounts have from each other; that it is allowed was checked on reading.
+fn imports(conf: &NatsConf) -> Vec<ImportPlan> {
+    let of_account = |account: &crate::natsconf::Account| {
+        let importer = account.name.clone();
+        let plan = |import: &crate::natsconf::Import| {
+            let export = export_of(conf, &importer, import)?;
+            let terms = ServiceTerms {
+                responses: if export.many_responses { ResponseKind::Many } else { ResponseKind::Single },
+                threshold: export.threshold.unwrap_or(ServiceTerms::default().threshold),
+                share: import.share,
+            };
+            Some(ImportPlan {
+                exporter: import.account.clone(),
+                subject: import.subject.clone(),
+                importer: importer.clone(),
+                to: import.to.clone(),
+                service: (import.kind == Shared::Service).then_some(terms),
+            })
+        };
+        account.imports.iter().filter_map(plan).collect::<Vec<_>>()
+    };
+    conf.accounts.iter().flat_map(of_account).collect()
 }
 
 /// Settings that are understood and change nothing.

@@ -90,6 +90,7 @@ fn make(path: &Path, config: &Config, problems: &mut Problems<'_>) -> Option<Pla
             advertise: None,
         },
         leafnodes,
+        imports: Vec::new(),
         remotes,
         admin: (!config.admin.disabled).then(|| config.admin.address(ADMIN_PORT)),
         log: LogConfig {

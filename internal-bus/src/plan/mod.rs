@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{Authenticator, RemoteUrl, Role, TlsStart};
+use broker::{Authenticator, RemoteUrl, Role, ServiceTerms, TlsStart};
 use daemon::telemetry::LogConfig;
 use identity::Rights;
 use identity::tls::{ClientTls, ServerTls};
@@ -63,6 +63,21 @@ pub struct RemotePlan {
     pub backoff: (Duration, Duration),
 }
 
+/// What one account has from another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportPlan {
+    /// The account it comes from, or, for a service, that answers.
+    pub exporter: String,
+    /// Its subject there.
+    pub subject: String,
+    /// The account that has it.
+    pub importer: String,
+    /// Its name here.
+    pub to: String,
+    /// `None` for a stream.
+    pub service: Option<ServiceTerms>,
+}
+
 /// Everything the process is to do.
 pub struct Plan {
     /// The server's name; its id when empty.
@@ -73,6 +88,8 @@ pub struct Plan {
     pub clients: ListenerPlan,
     /// For links.
     pub leafnodes: Option<ListenerPlan>,
+    /// What accounts have from each other.
+    pub imports: Vec<ImportPlan>,
     /// Links to dial.
     pub remotes: Vec<RemotePlan>,
     /// The admin port.

@@ -2,8 +2,8 @@
 
 pub(crate) mod watch;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{RwLock, RwLockReadGuard};
 use subject::Interest;
@@ -11,6 +11,7 @@ use subject::Interest;
 use watch::Watches;
 
 use crate::conn::{Conn, Kind};
+use crate::import::Responses;
 use crate::outbox::{Appended, Load};
 use crate::subscription::Sub;
 
@@ -23,6 +24,10 @@ pub(crate) struct Account {
     watches: Watches,
     /// Counts changes of rights alone: they are followed within a read batch, too.
     rights: AtomicU64,
+    /// The same count for all accounts that import from one another: what one derived may rest on another's interest.
+    family: OnceLock<Arc<AtomicU64>>,
+    /// Answers its services owe to other accounts.
+    pub(crate) responses: Responses,
     /// `$LDS.<token>`: seen on our own link, it tells of a loop.
     pub(crate) loop_subject: Arc<str>,
 }
@@ -46,17 +51,29 @@ impl Account {
             generation: AtomicU64::new(1),
             watches: Watches::default(),
             rights: AtomicU64::new(0),
+            family: OnceLock::new(),
+            responses: Responses::new(),
             loop_subject: format!("$LDS.{}", crate::inbox::random_token(22)).into(),
         }
     }
 
     pub(crate) fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
+        let family = self.family.get().map_or(0, |family| family.load(Ordering::Acquire));
+        self.generation.load(Ordering::Acquire).wrapping_add(family)
     }
 
     /// Makes every connection of the account take its routing decisions anew.
     pub(crate) fn invalidate(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
+        if let Some(family) = self.family.get() {
+            family.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Makes this one of the accounts whose changes concern each other.
+    pub(crate) fn join(&self, family: &Arc<AtomicU64>) {
+        self.family.get_or_init(|| family.clone());
+        self.invalidate();
     }
 
     /// How often somebody's rights were replaced.

@@ -13,6 +13,7 @@ use parking_lot::{Mutex, RwLock};
 
 pub use crossing::{Crossing, CrossingError, Direction, RouteRule};
 
+use crate::conn::Kind;
 use crate::subscription::Subscription;
 pub use group::LinkGroup;
 use interest::Announced;
@@ -80,9 +81,9 @@ impl Link {
     /// Whether a local subscription concerns the other end at all.
     pub(crate) fn wants(&self, sub: &Subscription) -> bool {
         match &sub.conn.kind {
-            crate::conn::Kind::Client | crate::conn::Kind::Local | crate::conn::Kind::Handler(_) => true,
-            crate::conn::Kind::Link(from) => self.takes_from(from),
-            crate::conn::Kind::Gate => false,
+            Kind::Client | Kind::Local | Kind::Handler(_) | Kind::Import(_) => true,
+            Kind::Link(from) => self.takes_from(from),
+            Kind::Gate => false,
         }
     }
 

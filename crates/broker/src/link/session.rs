@@ -320,6 +320,8 @@ impl LinkSession {
         for name in &self.run.names {
             let query = Query {
                 subject: name,
+                account: &self.conn.account,
+                depth: 0,
                 origin: &self.conn,
                 queues,
                 inboxes: &self.core.inboxes,

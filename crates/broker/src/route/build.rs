@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use smallvec::{SmallVec, smallvec};
 
-use super::{Choice, How, LinkTarget, Route, Target, Verdict};
+use super::{Choice, How, LinkTarget, Passage, Route, Target, Verdict};
+use crate::account::Account;
 use crate::conn::{Conn, Kind};
+use crate::import::{DEEPEST, Import};
 use crate::inbox::STOCK;
 use crate::link::interest::is_isolated;
 use crate::subscription::Sub;
@@ -13,6 +15,8 @@ use crate::subscription::Sub;
 /// What a route is asked for.
 pub(crate) struct Query<'a> {
     pub(crate) subject: &'a [u8],
+    /// In which account: the publisher's, or one it was imported into.
+    pub(crate) account: &'a Arc<Account>,
     /// Who publishes.
     pub(crate) origin: &'a Arc<Conn>,
     /// From a link: the queue groups the sender chose for us, space separated. Others get nothing.
@@ -21,6 +25,8 @@ pub(crate) struct Query<'a> {
     pub(crate) inboxes: &'a [u8],
     /// The origin's rights are not asked (they were, or it is a link).
     pub(crate) trusted: bool,
+    /// Accounts passed on the way here.
+    pub(crate) depth: u8,
 }
 
 /// The members of one queue group, from every pattern that matches.
@@ -40,18 +46,21 @@ impl Route {
     /// makes the route look old rather than new.
     pub(crate) fn derive(&mut self, query: &Query<'_>, generation: u64) {
         self.clear();
-        let account = &query.origin.account;
-        let index = account.index();
         self.generation = generation;
         if !query.trusted && !query.origin.grant().rights.may_publish(query.subject) {
             self.verdict = Verdict::Denied;
             return;
         }
+        let mut imports: SmallVec<[Arc<Import>; 2]> = SmallVec::new();
+        let index = query.account.index();
         // A queue group is one group whatever patterns its members subscribed with.
         let mut groups: SmallVec<[Group<'_>; 4]> = SmallVec::new();
         index.interest.matches(query.subject, |members| {
             for sub in members.plain() {
-                self.add_plain(query, sub);
+                match &sub.conn.kind {
+                    Kind::Import(import) => imports.push(import.clone()),
+                    _ => self.add_plain(query, sub),
+                }
             }
             for (name, subs) in members.queues() {
                 match groups.iter_mut().find(|group| group.name == name) {
@@ -64,6 +73,38 @@ impl Route {
             self.add_queue(query, group);
         }
         self.drop_empty_links();
+        drop(groups);
+        drop(index);
+        // Never two indexes at once: another route may hold them the other way round.
+        for import in imports {
+            self.add_passage(query, import);
+        }
+    }
+
+    /// Follows an import into its account, where somebody wants the message there.
+    fn add_passage(&mut self, query: &Query<'_>, import: Arc<Import>) {
+        if query.depth >= DEEPEST {
+            return;
+        }
+        let Some((into, name)) = import.onward(query.account, query.subject) else { return };
+        let mut route = Box::new(Self::default());
+        let onward = Query {
+            subject: &name,
+            account: &into,
+            queues: b"",
+            trusted: true,
+            depth: query.depth + 1,
+            ..*query
+        };
+        route.derive(&onward, self.generation);
+        if route.verdict == Verdict::Hold {
+            self.verdict = Verdict::Hold;
+        }
+        if !route.is_empty() {
+            let subject = self.store(&[query.subject]);
+            let from = query.account.clone();
+            self.passages.push(Passage { import, from, into, subject, route });
+        }
     }
 
     fn add_plain(&mut self, query: &Query<'_>, sub: &Sub) {
@@ -71,7 +112,7 @@ impl Route {
             Kind::Gate if query.origin.link().is_none() && !is_isolated(query.subject, query.inboxes) => {
                 self.verdict = Verdict::Hold;
             }
-            Kind::Gate => {}
+            Kind::Gate | Kind::Import(_) => {}
             Kind::Link(_) => {
                 if let Some(at) = self.link_target(query, sub) {
                     self.links[at].plain = true;
@@ -88,12 +129,15 @@ impl Route {
 
     fn add_queue(&mut self, query: &Query<'_>, group: &Group<'_>) {
         let name = group.name;
-        let from_link = query.origin.link().is_some();
+        // Across accounts nobody has chosen for us.
+        let from_link = query.origin.link().is_some() && query.depth == 0;
         if from_link && !query.queues.split(|byte| *byte == b' ').any(|chosen| chosen == name) {
             return;
         }
         let first = self.members.len();
-        for sub in group.subs().filter(|sub| !matches!(sub.conn.kind, Kind::Link(_) | Kind::Gate)) {
+        for sub in
+            group.subs().filter(|sub| !matches!(sub.conn.kind, Kind::Link(_) | Kind::Gate | Kind::Import(_)))
+        {
             if may_get(query, sub) {
                 let target = self.target(query, sub, false);
                 self.members.push(target);

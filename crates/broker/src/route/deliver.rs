@@ -8,9 +8,10 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{How, Item, Items, Route, Target, frame};
+use super::{How, Item, Items, Passage, Route, Target, frame};
 use crate::conn::{Conn, Kind};
 use crate::handler::{Call, Reception};
+use crate::import::{Import, Requests};
 use crate::outbox::{Appended, Load};
 use crate::outlet::Letters;
 use crate::subscription::Claim;
@@ -113,7 +114,42 @@ pub(crate) fn deliver(
     for members in &route.queues {
         copies += delivery.queue(route.members.get(members.clone()).unwrap_or_default());
     }
-    copies + delivery.links()
+    copies += delivery.links();
+    for passage in &route.passages {
+        copies += pass(passage, route.text(&passage.subject), items, origin, block, dirty);
+    }
+    copies
+}
+
+/// Delivers in another account.
+fn pass(
+    passage: &Passage,
+    subject: &[u8],
+    items: &Items<'_>,
+    origin: &Arc<Conn>,
+    block: &mut Vec<u8>,
+    dirty: &mut Dirty,
+) -> usize {
+    match &*passage.import {
+        Import::Stream { .. } => deliver(&passage.route, items, origin, block, dirty),
+        Import::Service { terms, .. } => {
+            let requests = Requests::new(items, &passage.from, &passage.into, origin, terms);
+            let copies = deliver(&passage.route, &requests.items(), origin, block, dirty);
+            if copies == 0 {
+                requests.give_up(&passage.into);
+            }
+            copies
+        }
+        Import::Answers => {
+            let empty = items.list.iter().map(|item| item.payload_len == 0);
+            let wanted = passage.from.responses.take(subject, empty, Instant::now());
+            let list = items.list.get(..wanted).unwrap_or_default();
+            if list.is_empty() {
+                return 0;
+            }
+            deliver(&passage.route, &Items { list, ..*items }, origin, block, dirty)
+        }
+    }
 }
 
 struct Delivery<'a> {

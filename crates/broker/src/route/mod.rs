@@ -9,7 +9,9 @@ mod item;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::account::Account;
 use crate::conn::Conn;
+use crate::import::Import;
 use crate::subscription::Sub;
 
 pub(crate) use build::Query;
@@ -44,6 +46,20 @@ pub(crate) struct Route {
     members: Vec<Target>,
     links: Vec<LinkTarget>,
     choices: Vec<Choice>,
+    passages: Vec<Passage>,
+}
+
+/// A way into another account that messages of this subject take.
+#[derive(Debug)]
+struct Passage {
+    import: Arc<Import>,
+    /// The account whose index it stands in, and the one it leads to.
+    from: Arc<Account>,
+    into: Arc<Account>,
+    /// For answers: what they were published to.
+    subject: Range<usize>,
+    /// Where the messages go on from there.
+    route: Box<Route>,
 }
 
 /// One subscription as a target.
@@ -89,7 +105,7 @@ struct Choice {
 impl Route {
     /// Whether nobody at all is to get it.
     pub(crate) fn is_empty(&self) -> bool {
-        self.plain.is_empty() && self.queues.is_empty() && self.links.is_empty()
+        self.plain.is_empty() && self.queues.is_empty() && self.links.is_empty() && self.passages.is_empty()
     }
 
     /// Whether messages go over this link under the name they have here.
@@ -107,6 +123,7 @@ impl Route {
         self.members.clear();
         self.links.clear();
         self.choices.clear();
+        self.passages.clear();
     }
 
     fn text(&self, range: &Range<usize>) -> &[u8] {

@@ -176,6 +176,8 @@ impl ClientSession {
     fn route(&mut self) -> (&Route, &Arc<Conn>, &[u8]) {
         let query = Query {
             subject: &self.run.subject,
+            account: &self.conn.account,
+            depth: 0,
             origin: &self.conn,
             queues: b"",
             inboxes: &self.core.inboxes,

@@ -3,6 +3,7 @@
 
 mod clients;
 mod handlers;
+mod imports;
 mod interest;
 mod links;
 mod pressure;

@@ -6,7 +6,7 @@ use wire::info::ConnectOptions;
 
 use super::*;
 
-fn jwt(key: &KeyPair, claims: Value) -> String {
+pub(super) fn jwt(key: &KeyPair, claims: Value) -> String {
     let part = |value: Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
     let signed = format!("{}.{}", part(json!({"typ": "JWT", "alg": "ed25519-nkey"})), part(claims));
     let signature = BASE64_URL_SAFE_NO_PAD.encode(key.sign(signed.as_bytes()).unwrap());

@@ -30,10 +30,7 @@ fn unknown_and_unsupported_settings() {
         &["1:34: `pinned_certs` in `tls` is not supported"],
     );
     refused("jetstream { tpm {} }", &["1:13: `tpm` in `jetstream` is not supported"]);
-    refused(
-        "accounts {\n A { imports: [{stream: {account: B, subject: x}}]\n exports: [{service: y}] }\n}",
-        &["2:6: `imports` in `accounts` is not supported", "3:2: `exports` in `accounts` is not supported"],
-    );
+    refused("accounts { A { mappings: {a: b} } }", &["1:16: `mappings` in `accounts` is not supported"]);
     refused(
         "leafnodes { remotes [{ url: 'nats://h', credentials: 'f.creds' }] }",
         &["1:41: `credentials` in `leafnodes.remotes` is not supported"],
@@ -218,4 +215,46 @@ fn everything_wrong_is_reported_at_once_and_no_secret_is_repeated() {
     let lines = bad(text);
     assert_eq!(lines.len(), 4, "{lines:?}");
     assert!(lines.iter().all(|line| !line.contains("hunter2") && !line.contains("987654")), "{lines:?}");
+}
+
+#[test]
+fn imports_of_what_is_not_exported_to_them() {
+    let conf = |exports: &str, imports: &str| {
+        format!("accounts {{\n A {{ exports: [{exports}] }}\n B {{ imports: [{imports}] }}\n}}")
+    };
+    let cases = [
+        ("{stream: a}", "{stream: {account: C, subject: a}}", "there is no account `C`"),
+        ("{stream: a.b}", "{stream: {account: A, subject: a.*}}", "`A` does not export `a.*`"),
+        ("{stream: a}", "{service: {account: A, subject: a}}", "`A` does not export `a`"),
+        ("{stream: a, accounts: [C]}", "{stream: {account: A, subject: a}}", "`A` does not export `a`"),
+        (
+            "{service: 'a.*', account_token_position: 2}",
+            "{service: {account: A, subject: a.C}}",
+            "`A` does not export `a.C`",
+        ),
+        (
+            "{service: 'a.*'}",
+            "{service: {account: A, subject: 'a.*'}, to: b}",
+            "every wildcard of `a.*` once",
+        ),
+        ("{stream: 'a.*'}", "{stream: {account: A, subject: 'a.*'}, to: 'b.$2'}", "uses capture 2"),
+        ("{stream: a}", "{stream: {account: A, subject: a}, to: b, prefix: c}", "either `to` or `prefix`"),
+        ("{service: a}", "{service: {account: A, subject: a}, prefix: c}", "a service has no `prefix`"),
+        ("{stream: a}", "{}", "needs a `stream` or a `service`"),
+        ("{stream: a}", "{stream: {account: A}}", "expected an `account` and a `subject`"),
+        ("{stream: 'a..b'}", "", "`a..b` is not a subject"),
+        ("{stream: a, response: stream}", "", "only a `service` has responses"),
+        ("{service: a, response: two}", "", "expected `single`, `stream` or `chunked`"),
+        ("{accounts: [B]}", "", "each of `exports` needs a `stream` or a `service`"),
+    ];
+    for (exports, imports, what) in cases {
+        let complaints = bad(&conf(exports, imports));
+        assert!(
+            complaints.iter().any(|complaint| complaint.contains(what)),
+            "{exports} {imports}: {complaints:?}"
+        );
+    }
+    let circle = "accounts {\n A { exports: [{stream: a}], imports: [{stream: {account: B, subject: a}}] }\n\
+                  B { exports: [{stream: a}], imports: [{stream: {account: A, subject: a}}] }\n}";
+    assert!(bad(circle).iter().all(|complaint| complaint.contains("leads back to the account")));
 }

@@ -256,7 +256,7 @@ fn what_is_switched_off_may_be_unsupported() {
 
 #[test]
 fn unsupported_settings_can_be_ignored() {
-    let text = "port: 4333\ncluster { name: c }\nnonsense: 1\naccounts { A { exports: [{stream: x}] } }";
+    let text = "port: 4333\ncluster { name: c }\nnonsense: 1\naccounts { A { mappings: {a: b} } }";
     let (conf, notices) = parse_text("t.conf", text, &|_| None, true).unwrap();
     assert_eq!(conf.port, Some(Port::Number(4333)));
     let lines: Vec<String> = notices.iter().map(ToString::to_string).collect();
@@ -265,7 +265,7 @@ fn unsupported_settings_can_be_ignored() {
         [
             "t.conf:2:1: `cluster` is not supported; ignored",
             "t.conf:3:1: unknown setting `nonsense`; ignored",
-            "t.conf:4:16: `exports` in `accounts` is not supported; ignored",
+            "t.conf:4:16: `mappings` in `accounts` is not supported; ignored",
         ]
     );
     assert!(notices.iter().all(|notice| notice.kind == NoticeKind::Unsupported));
@@ -285,4 +285,19 @@ fn an_empty_configuration_is_valid_and_worth_a_remark() {
 fn variables_are_no_unknown_settings() {
     let conf = good("MY_PORT: 4333\nport: $MY_PORT\nauthorization { U: x, user: $U, password: $U }");
     assert_eq!(conf.port, Some(Port::Number(4333)));
+}
+
+#[test]
+fn accounts_share_streams_and_services() {
+    let conf = good(
+        "accounts {\n A { exports: [{stream: 'a.*', accounts: [B]}, {service: s.>, response: stream, threshold: 5s}] }\n\
+         B { imports: [{stream: {account: A, subject: 'a.*'}, prefix: from}, \n\
+           {service: {account: A, subject: s.x}, to: ask, share: true}] }\n}",
+    );
+    let export = &conf.accounts[0].exports[1];
+    assert_eq!((export.many_responses, export.threshold), (true, Some(Duration::from_secs(5))));
+    assert_eq!(conf.accounts[0].exports[0].accounts.as_deref(), Some(&["B".to_owned()][..]));
+    let imports = &conf.accounts[1].imports;
+    let seen: Vec<_> = imports.iter().map(|i| (i.kind, i.subject.as_str(), i.to.as_str(), i.share)).collect();
+    assert_eq!(seen, [(Shared::Stream, "a.*", "from.a.*", false), (Shared::Service, "s.x", "ask", true)]);
 }

@@ -1,0 +1,128 @@
+//! Accounts that share streams and services, on both servers.
+
+use anyhow::{Result, ensure};
+use gatehouse_tests::{ConfServer, Kind, Raw, on_both};
+
+on_both! {
+    streams_cross_under_their_names_here
+    services_answer_across_accounts
+    answers_of_many_parts
+    nobody_there_is_said_across_accounts
+    queue_groups_and_private_exports
+}
+
+const USERS: &str = "users: [{user: a, password: x}]";
+
+async fn start(kind: Kind, a: &str, b: &str) -> Result<Option<(ConfServer, Raw, Raw)>> {
+    let users = |name: &str| USERS.replace("user: a", &format!("user: {name}"));
+    let conf = format!(
+        "accounts {{\n A {{ {}, {a} }}\n B {{ {}, {b} }}\n C {{ {} }}\n}}\n",
+        users("a"),
+        users("b"),
+        users("c")
+    );
+    let Some(server) = ConfServer::fresh(kind, &conf).await? else { return Ok(None) };
+    let (a, b) = (login(&server, "a").await?, login(&server, "b").await?);
+    Ok(Some((server, a, b)))
+}
+
+async fn login(server: &ConfServer, user: &str) -> Result<Raw> {
+    let options =
+        format!(r#"{{"verbose":false,"headers":true,"no_responders":true,"user":"{user}","pass":"x"}}"#);
+    Raw::logged_in(server.addresses.clients, &options).await
+}
+
+async fn streams_cross_under_their_names_here(kind: Kind) -> Result<()> {
+    let exports = "exports: [{stream: 'orders.*'}, {stream: 'plain.>'}]";
+    let imports = "imports: [{stream: {account: A, subject: 'orders.*'}, to: 'from.$1.orders'}, \
+                   {stream: {account: A, subject: 'plain.one'}, prefix: pre}]";
+    let Some((server, mut a, mut b)) = start(kind, exports, imports).await? else { return Ok(()) };
+    let mut c = login(&server, "c").await?;
+    c.send("SUB > 1\r\n").await?;
+    c.fence().await?;
+    b.send("SUB from.> 1\r\nSUB pre.> 2\r\nSUB orders.* 3\r\n").await?;
+    b.fence().await?;
+    a.send("PUB orders.7 in.1 1\r\nx\r\nPUB plain.one 1\r\ny\r\nPUB plain.two 1\r\nz\r\n").await?;
+    a.fence().await?;
+    let first = b.message().await?;
+    ensure!(first.subject == "from.7.orders" && first.sid == "1" && first.reply.as_deref() == Some("in.1"));
+    let second = b.message().await?;
+    ensure!(second.subject == "pre.plain.one" && second.payload == b"y", "{second:?}");
+    b.fence().await?;
+    c.fence().await
+}
+
+async fn services_answer_across_accounts(kind: Kind) -> Result<()> {
+    let exports = "exports: [{service: 'help.*'}]";
+    let imports = "imports: [{service: {account: A, subject: 'help.*'}, to: 'ask.$1'}]";
+    let Some((_server, mut a, mut b)) = start(kind, exports, imports).await? else { return Ok(()) };
+    a.send("SUB help.* q 1\r\n").await?;
+    a.fence().await?;
+    b.send("SUB _INBOX.> 1\r\n").await?;
+    for turn in 0..3 {
+        b.send(format!("PUB ask.me _INBOX.{turn} 1\r\n?\r\n")).await?;
+        let request = a.message().await?;
+        ensure!(request.subject == "help.me" && request.payload == b"?", "{request:?}");
+        ensure!(request.headers.contains("Nats-Request-Info: {\"acc\":\"B\""), "{request:?}");
+        let reply = request.reply.unwrap_or_default();
+        ensure!(reply.starts_with("_R_."), "{reply}");
+        a.send(format!("PUB {reply} 2\r\nok\r\nPUB {reply} 2\r\nno\r\n")).await?;
+        let answer = b.message().await?;
+        ensure!(answer.subject == format!("_INBOX.{turn}") && answer.payload == b"ok", "{answer:?}");
+        b.fence().await?;
+    }
+    Ok(())
+}
+
+async fn answers_of_many_parts(kind: Kind) -> Result<()> {
+    let exports = "exports: [{service: list, response_type: stream}]";
+    let imports = "imports: [{service: {account: A, subject: list}}]";
+    let Some((_server, mut a, mut b)) = start(kind, exports, imports).await? else { return Ok(()) };
+    a.send("SUB list 1\r\n").await?;
+    a.fence().await?;
+    b.send("SUB in.* 1\r\nPUB list in.1 0\r\n\r\n").await?;
+    let reply = a.message().await?.reply.unwrap_or_default();
+    for part in ["1", "2", "3"] {
+        a.send(format!("PUB {reply} 1\r\n{part}\r\n")).await?;
+        ensure!(b.message().await?.payload == part.as_bytes());
+    }
+    a.send(format!("PUB {reply} 0\r\n\r\n")).await?;
+    ensure!(b.message().await?.payload.is_empty());
+    a.send(format!("PUB {reply} 1\r\n4\r\n")).await?;
+    a.fence().await?;
+    b.fence().await
+}
+
+async fn nobody_there_is_said_across_accounts(kind: Kind) -> Result<()> {
+    let exports = "exports: [{service: help}]";
+    let imports = "imports: [{service: {account: A, subject: help}}]";
+    let Some((_server, _a, mut b)) = start(kind, exports, imports).await? else { return Ok(()) };
+    b.send("SUB in.* 1\r\nPUB help in.1 0\r\n\r\n").await?;
+    let answer = b.message().await?;
+    ensure!(answer.headers.starts_with("NATS/1.0 503"), "{answer:?}");
+    Ok(())
+}
+
+async fn queue_groups_and_private_exports(kind: Kind) -> Result<()> {
+    let exports = "exports: [{stream: jobs, accounts: [B]}]";
+    let imports = "imports: [{stream: {account: A, subject: jobs}}]";
+    let Some((server, mut a, mut b)) = start(kind, exports, imports).await? else { return Ok(()) };
+    let mut other = login(&server, "b").await?;
+    for member in [&mut b, &mut other] {
+        member.send("SUB jobs workers 1\r\n").await?;
+        member.fence().await?;
+    }
+    let mut total = 0;
+    for _ in 0..20 {
+        a.send("PUB jobs 1\r\nx\r\n").await?;
+    }
+    a.fence().await?;
+    for member in [&mut b, &mut other] {
+        member.send("PUB end 1\r\nx\r\nSUB end 9\r\nPUB end 1\r\nx\r\n").await?;
+        while member.message().await?.subject == "jobs" {
+            total += 1;
+        }
+    }
+    ensure!(total == 20, "{total} of 20 came");
+    Ok(())
+}
