@@ -103,6 +103,7 @@ impl Gateway {
     pub fn start(config: &Config, around: &Surroundings) -> Result<Self, GatewayError> {
         let credential = HealthCredential::generate();
         let authenticator = Arc::new(authenticator(config, around, credential.clone())?);
+        authenticator.follow_sessions();
         let crossing = Arc::new(Crossing::compile(&config.route_rules()).map_err(GatewayError::Routes)?);
         let server = Server::new(ServerConfig {
             name: server_name(&config.service.name),
@@ -122,6 +123,12 @@ impl Gateway {
         credentials_file(config, &credential, clients)
             .write(&config.service.health_check_credentials_file)?;
         Ok(Self { server, clients, leafnodes, probe: state, authenticator, _tasks: tasks })
+    }
+
+    /// Everybody who is let in on a token or a certificate, as of now.
+    #[must_use]
+    pub fn sessions(&self) -> &Arc<node::sessions::Sessions> {
+        self.authenticator.sessions()
     }
 
     /// Reads the issuers' keys again (SIGHUP); those that can't be used stay as they are, and the log says so.

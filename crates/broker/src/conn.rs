@@ -71,8 +71,6 @@ pub enum CloseReason {
     Revoked,
     /// The policy of now gives the identity nothing.
     RightsWithdrawn,
-    /// The client's certificate has ended.
-    CertificateExpired,
     /// The identity has as many connections as it may have.
     MaximumIdentityConnections,
     /// It would not let others get in: given up before login in their favour.
@@ -81,7 +79,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Every reason, in order.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 24] = [
         Self::ClientClosed,
         Self::SlowConsumer,
         Self::WriteDeadline,
@@ -104,7 +102,6 @@ impl CloseReason {
         Self::Io,
         Self::Revoked,
         Self::RightsWithdrawn,
-        Self::CertificateExpired,
         Self::MaximumIdentityConnections,
         Self::Crowded,
     ];
@@ -135,7 +132,6 @@ impl CloseReason {
             Self::Io => "io",
             Self::Revoked => "revoked",
             Self::RightsWithdrawn => "rights_withdrawn",
-            Self::CertificateExpired => "certificate_expired",
             Self::MaximumIdentityConnections => "maximum_identity_connections",
             Self::Crowded => "crowded",
         }

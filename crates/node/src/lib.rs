@@ -8,4 +8,5 @@ pub mod monitoring;
 pub mod ports;
 pub mod process;
 pub mod sections;
+pub mod sessions;
 pub mod tls;

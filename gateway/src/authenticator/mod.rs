@@ -10,13 +10,14 @@ mod tests;
 mod tokens;
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use broker::{Authenticator, Credentials, Decision, Denied, Login};
+use broker::{Admission, Authenticator, Credentials, Decision, Denied, Login};
 use identity::peer::{IdentitySource, PeerCertificate};
 use identity::policy::{CertificateNames, Policy, VerifiedFacts};
 use identity::token::{Claims, check_binding};
 use identity::{Grant, Permission, PermissionError, Rights};
+use node::sessions::{Judge, Sessions, Verification};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
 use crate::config::HEALTH_SUBJECTS;
@@ -27,6 +28,9 @@ pub use self::tokens::TokenSources;
 /// Name of the health check in logs and monitoring.
 pub const HEALTH_IDENTITY: &str = "health-check";
 
+/// How long services that are asked about a fresh token may take: the session goes on meanwhile.
+const RENEWAL_PATIENCE: Duration = Duration::from_secs(8);
+
 /// Decides about logins at the outside door.
 pub struct GatewayAuthenticator {
     tokens: TokenSources,
@@ -34,6 +38,7 @@ pub struct GatewayAuthenticator {
     identity_order: Vec<IdentitySource>,
     health: HealthCredential,
     health_grant: Arc<Grant>,
+    sessions: Arc<Sessions>,
     /// Seconds since the Unix epoch.
     now: fn() -> u64,
 }
@@ -56,7 +61,8 @@ impl GatewayAuthenticator {
         health: HealthCredential,
     ) -> Result<Self, PermissionError> {
         let health_grant = Arc::new(health_grant()?);
-        Ok(Self { tokens, policy, identity_order, health, health_grant, now: unix_now })
+        let sessions = Sessions::new();
+        Ok(Self { tokens, policy, identity_order, health, health_grant, sessions, now: unix_now })
     }
 
     /// Reads the issuers' key files again; an issuer whose files are unusable keeps its keys. Returns what was wrong.
@@ -65,20 +71,32 @@ impl GatewayAuthenticator {
         problems.iter().map(ToString::to_string).collect()
     }
 
+    /// The sessions let in on what was verified here. To be judged again they need [`Self::follow_sessions`].
+    #[must_use]
+    pub fn sessions(&self) -> &Arc<Sessions> {
+        &self.sessions
+    }
+
+    /// Judges live sessions from now on: when told to, and when they show a fresh token.
+    pub fn follow_sessions(self: &Arc<Self>) {
+        self.sessions.judged_by(self);
+    }
+
     /// The whole decision: what was presented, verified; the facts, judged.
-    async fn decide(&self, login: &Login<'_>) -> Result<Arc<Grant>, Denied> {
+    async fn decide(&self, login: &Login<'_>) -> Result<Admission, Denied> {
         let Credentials::Client(options) = login.credentials else {
             return Err(Denied::new("wrong_port", "a leafnode on the clients' port"));
         };
         let token = presented::token(options);
         if token.is_some_and(|token| self.health.is(token)) {
-            return Ok(Arc::clone(&self.health_grant));
+            return Ok(Arc::clone(&self.health_grant).into());
         }
+        let ticket = self.sessions.ticket();
         let now = (self.now)();
         let facts = self.verify(token, login.certificates, now, login.until).await?;
         let grant = self.judge(&facts, now)?;
         tell(login, &grant);
-        Ok(Arc::new(grant))
+        Ok(self.sessions.admit(ticket, facts, Arc::new(grant)))
     }
 
     /// Turns what a peer presents into facts, at `now` (seconds since the Unix epoch). Says nothing yet about rights.
@@ -157,7 +175,21 @@ impl Authenticator for GatewayAuthenticator {
     }
 
     fn authenticate<'a>(&'a self, login: Login<'a>) -> Decision<'a> {
-        Box::pin(async move { Ok(self.decide(&login).await?.into()) })
+        Box::pin(async move { self.decide(&login).await })
+    }
+}
+
+impl Judge for GatewayAuthenticator {
+    fn judge(&self, facts: &VerifiedFacts) -> Result<Grant, Denied> {
+        Self::judge(self, facts, (self.now)())
+    }
+
+    fn verify<'a>(&'a self, token: &'a str, known: &'a VerifiedFacts) -> Verification<'a> {
+        Box::pin(async move {
+            // The connection's certificate was verified when it was made.
+            let certificate = known.certificate.clone();
+            self.verify_with(Some(token), certificate, (self.now)(), Instant::now() + RENEWAL_PATIENCE).await
+        })
     }
 }
 

@@ -128,7 +128,7 @@ impl Task {
             Poll::Ready(())
         })
         .await;
-        if !self.kept.is_empty() {
+        if !self.kept.is_empty() && self.ending().is_none() {
             self.work_kept();
         }
         let reason = poll_fn(|cx| self.poll(cx)).await;

@@ -78,9 +78,7 @@ fn last_words(reason: CloseReason) -> Option<&'static str> {
         CloseReason::StaleConnection => Some(wire::text::STALE_CONNECTION),
         CloseReason::SlowConsumer | CloseReason::WriteDeadline => Some(wire::text::SLOW_CONSUMER),
         CloseReason::AuthenticationExpired => Some(wire::text::USER_AUTHENTICATION_EXPIRED),
-        CloseReason::CertificateExpired | CloseReason::RightsWithdrawn => {
-            Some(wire::text::USER_AUTHENTICATION_EXPIRED)
-        }
+        CloseReason::RightsWithdrawn => Some(wire::text::USER_AUTHENTICATION_EXPIRED),
         CloseReason::Revoked => Some(wire::text::USER_AUTHENTICATION_REVOKED),
         CloseReason::MaximumConnections => Some(wire::text::MAX_CONNECTIONS_EXCEEDED),
         _ => None,

@@ -31,5 +31,5 @@ pub(super) async fn renew(core: Arc<Core>, conn: Arc<Conn>, request: RenewalRequ
             tracing::warn!(conn = conn.id, identity = %conn.grant().identity, reason = refused.reason, detail = %refused.detail, "renewal refused");
         }
     }
-    reserved::answer(&conn, &request.reply, outcome.as_ref().map(|()| ()));
+    reserved::answer(&conn, &request.reply, outcome.as_ref().copied());
 }

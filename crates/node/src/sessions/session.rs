@@ -1,0 +1,127 @@
+//! One live session: its facts, and the handle by which its rights are replaced.
+
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use broker::{CloseReason, Denied, Follower, NotRenewed, Renewal, SessionHandle};
+use identity::Grant;
+use identity::policy::VerifiedFacts;
+use identity::token::Claims;
+
+use super::{Seen, Sessions, Sweep, Ticket};
+
+/// A session let in on verified facts.
+pub(super) struct Session {
+    sessions: Arc<Sessions>,
+    ticket: Ticket,
+    handle: OnceLock<SessionHandle>,
+    /// Held while they are judged and the rights replaced: one decision at a time, the last one stands.
+    facts: Mutex<VerifiedFacts>,
+}
+
+impl Session {
+    pub(super) fn new(sessions: Arc<Sessions>, ticket: Ticket, facts: VerifiedFacts) -> Self {
+        Self { sessions, ticket, handle: OnceLock::new(), facts: Mutex::new(facts) }
+    }
+
+    fn facts(&self) -> MutexGuard<'_, VerifiedFacts> {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn look<T>(&self, look: impl FnOnce(&Seen<'_>) -> T) -> Option<T> {
+        let session = self.handle.get()?;
+        Some(look(&Seen { session, facts: &self.facts() }))
+    }
+
+    pub(super) fn close(&self, reason: CloseReason) {
+        if let Some(handle) = self.handle.get() {
+            handle.close(reason);
+        }
+    }
+
+    /// Judges the facts by what is in force now.
+    pub(super) fn reconsider(&self, sweep: &mut Sweep) {
+        let (Some(judge), Some(handle)) = (self.sessions.judge(), self.handle.get()) else { return };
+        let facts = self.facts();
+        let Some(old) = handle.grant() else { return };
+        match judge.judge(&facts) {
+            Ok(mut grant) => {
+                keep_auth_time(&mut grant, &old);
+                sweep.kept += 1;
+                sweep.subscriptions += handle.set_grant(Arc::new(grant));
+            }
+            Err(denied) => {
+                tracing::info!(target: "audit", conn = handle.id(), identity = %old.identity, reason = denied.reason, detail = %denied.detail, "session ended");
+                handle.close(close_reason(&denied));
+                sweep.closed += 1;
+            }
+        }
+    }
+
+    /// Goes on with a fresh token, of the same subject as the one before.
+    async fn renewed(&self, token: &str) -> Result<(), NotRenewed> {
+        let refused =
+            |reason, detail: &str| Err(NotRenewed { reason, detail: detail.to_owned() });
+        let (Some(judge), Some(handle)) = (self.sessions.judge(), self.handle.get()) else {
+            return refused("not_renewable", "nobody judges this session");
+        };
+        let known = self.facts().clone();
+        if known.claims.is_none() {
+            return refused("not_renewable", "the session was not let in on a token");
+        }
+        let fresh = judge.verify(token, &known).await.map_err(not_renewed)?;
+        if !same_subject(known.claims.as_ref(), fresh.claims.as_ref()) {
+            return refused("other_subject", "the fresh token is about somebody else");
+        }
+        let mut facts = self.facts();
+        let grant = judge.judge(&fresh).map_err(not_renewed)?;
+        let (identity, expires_at) = (Arc::clone(&grant.identity), grant.expires_at);
+        *facts = fresh;
+        let ended = handle.set_grant(Arc::new(grant));
+        tracing::info!(target: "audit", conn = handle.id(), %identity, expires_at, ended_subscriptions = ended, "session renewed");
+        Ok(())
+    }
+}
+
+impl Follower for Session {
+    fn opened(self: Arc<Self>, session: SessionHandle) {
+        let id = session.id();
+        if self.handle.set(session).is_err() {
+            return;
+        }
+        self.sessions.table().insert(id, Arc::clone(&self));
+        if self.sessions.ticket() != self.ticket {
+            self.reconsider(&mut Sweep::default());
+        }
+    }
+
+    fn closed(&self) {
+        if let Some(handle) = self.handle.get() {
+            self.sessions.table().remove(&handle.id());
+        }
+    }
+
+    fn renew(self: Arc<Self>, token: Box<str>) -> Renewal {
+        Box::pin(async move { self.renewed(&token).await })
+    }
+}
+
+/// Both name the same subject of the same issuer.
+fn same_subject(known: Option<&Claims>, fresh: Option<&Claims>) -> bool {
+    let (Some(known), Some(fresh)) = (known, fresh) else { return false };
+    known.sub().is_some() && known.sub() == fresh.sub() && known.iss() == fresh.iss()
+}
+
+/// When a policy changes, who somebody is has not been verified anew.
+fn keep_auth_time(grant: &mut Grant, old: &Grant) {
+    if let (Some(new), Some(old)) = (&mut grant.provenance, &old.provenance) {
+        new.auth_time = old.auth_time;
+    }
+}
+
+fn close_reason(denied: &Denied) -> CloseReason {
+    if denied.reason == "revoked" { CloseReason::Revoked } else { CloseReason::RightsWithdrawn }
+}
+
+fn not_renewed(denied: Denied) -> NotRenewed {
+    NotRenewed { reason: denied.reason, detail: denied.detail }
+}

@@ -1,0 +1,193 @@
+//! Sessions over a real socket: what is decided later holds for them, and for those on their way in.
+
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use broker::{
+    Authenticator, Credentials, Decision, ListenerConfig, Login, Purpose, Server, ServerConfig,
+};
+use identity::policy::{Policy, PolicyConfig};
+use identity::token::Claims;
+use serde_json::json;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+
+use super::*;
+
+/// "Tokens" are `sub/tenant`; the policy gives everybody `<tenant>.>`.
+struct Doorkeeper {
+    sessions: Arc<Sessions>,
+    policy: Policy,
+    closed: Mutex<Vec<String>>,
+    slow: AtomicBool,
+    decided: AtomicU64,
+}
+
+fn facts(token: &str) -> VerifiedFacts {
+    let (sub, tenant) = token.split_once('/').unwrap_or((token, "none"));
+    let claims = json!({ "iss": "https://i", "sub": sub, "tenant": tenant });
+    let serde_json::Value::Object(map) = claims else { return VerifiedFacts::default() };
+    VerifiedFacts { claims: Some(Claims::from_map(map)), ..VerifiedFacts::default() }
+}
+
+impl Judge for Doorkeeper {
+    fn judge(&self, facts: &VerifiedFacts) -> Result<Grant, Denied> {
+        let sub = facts.claims.as_ref().and_then(Claims::sub).unwrap_or_default();
+        if self.closed.lock().unwrap().iter().any(|closed| closed == sub) {
+            return Err(Denied::new("revoked", "on the list"));
+        }
+        self.policy.grant(&facts.as_facts(), 1).map_err(|denied| Denied::new(denied.reason(), denied.detail))
+    }
+
+    fn verify<'a>(&'a self, token: &'a str, _: &'a VerifiedFacts) -> Verification<'a> {
+        Box::pin(async move { Ok(facts(token)) })
+    }
+}
+
+impl Authenticator for Doorkeeper {
+    fn required(&self) -> bool {
+        true
+    }
+
+    fn authenticate<'a>(&'a self, login: Login<'a>) -> Decision<'a> {
+        Box::pin(async move {
+            let Credentials::Client(options) = login.credentials else {
+                return Err(Denied::new("kind", "not a client"));
+            };
+            let ticket = self.sessions.ticket();
+            let facts = facts(options.auth_token.as_deref().unwrap_or_default());
+            let grant = self.judge(&facts)?;
+            self.decided.fetch_add(1, Ordering::SeqCst);
+            while self.slow.load(Ordering::SeqCst) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            Ok(self.sessions.admit(ticket, facts, Arc::new(grant)))
+        })
+    }
+}
+
+struct World {
+    keeper: Arc<Doorkeeper>,
+    _server: Server,
+    address: std::net::SocketAddr,
+}
+
+fn world() -> World {
+    let policy: PolicyConfig = serde_json::from_value(json!({
+        "roles": [{ "name": "all", "publish": { "allow": ["{{claims.tenant}}.>"] }, "subscribe": { "allow": ["{{claims.tenant}}.>"] } }],
+        "bindings": [{ "role": "all", "issuer": "https://i" }],
+    }))
+    .unwrap();
+    let keeper = Arc::new(Doorkeeper {
+        sessions: Sessions::new(),
+        policy: Policy::compile(&policy).unwrap(),
+        closed: Mutex::default(),
+        slow: AtomicBool::new(false),
+        decided: AtomicU64::new(0),
+    });
+    keeper.sessions.judged_by(&keeper);
+    let server = Server::new(ServerConfig::default());
+    let listener = ListenerConfig {
+        address: ([127, 0, 0, 1], 0).into(),
+        purpose: Purpose::Clients,
+        tls: None,
+        authenticator: keeper.clone(),
+        link_hold: Duration::from_secs(1),
+        advertise: None,
+        connect_urls: Vec::new(),
+    };
+    let address = server.listen(listener).unwrap();
+    World { keeper, _server: server, address }
+}
+
+struct Client(BufReader<TcpStream>);
+
+impl Client {
+    async fn login(world: &World, token: &str) -> Self {
+        let mut client = Self(BufReader::new(TcpStream::connect(world.address).await.unwrap()));
+        assert!(client.line().await.starts_with("INFO"));
+        client.say(&format!("CONNECT {{\"verbose\":false,\"auth_token\":\"{token}\"}}\r\nPING\r\n")).await;
+        client
+    }
+
+    async fn say(&mut self, text: &str) {
+        self.0.get_mut().write_all(text.as_bytes()).await.unwrap();
+    }
+
+    async fn line(&mut self) -> String {
+        let mut line = String::new();
+        let read = tokio::time::timeout(Duration::from_secs(10), self.0.read_line(&mut line));
+        read.await.expect("a line in time").unwrap();
+        line.trim_end().to_owned()
+    }
+
+    /// Everything up to the answer to a PING.
+    async fn until_pong(&mut self) -> Vec<String> {
+        self.say("PING\r\n").await;
+        let mut lines = Vec::new();
+        loop {
+            match self.line().await {
+                line if line == "PONG" || line.is_empty() => return lines,
+                line => lines.push(line),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn revoked_sessions_end_with_the_word_for_it_and_others_go_on() {
+    let world = world();
+    let (mut alice, mut bob) = (Client::login(&world, "alice/a").await, Client::login(&world, "bob/a").await);
+    assert_eq!((alice.line().await, bob.line().await), ("PONG".into(), "PONG".into()));
+    assert_eq!(world.keeper.sessions.len(), 2);
+    world.keeper.closed.lock().unwrap().push("alice".into());
+    let sweep = world.keeper.sessions.reconsider();
+    assert_eq!((sweep.kept, sweep.closed), (1, 1));
+    assert_eq!(alice.line().await, "-ERR 'User Authentication Revoked'");
+    assert_eq!(alice.line().await, "");
+    assert!(bob.until_pong().await.is_empty());
+    let only_bob = |seen: &Seen<'_>| seen.facts.claims.as_ref().and_then(Claims::sub) == Some("bob");
+    assert_eq!(world.keeper.sessions.close_where(CloseReason::Kicked, only_bob), 1);
+    assert_eq!(bob.line().await, "");
+    while !world.keeper.sessions.is_empty() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn who_is_being_let_in_while_something_changes_is_judged_again() {
+    let world = world();
+    world.keeper.slow.store(true, Ordering::SeqCst);
+    let mut alice = Client::login(&world, "alice/a").await;
+    // The grant is given by the old rules, and waits; then the rules change.
+    while world.keeper.decided.load(Ordering::SeqCst) == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    world.keeper.closed.lock().unwrap().push("alice".into());
+    let sweep = world.keeper.sessions.reconsider();
+    assert_eq!((sweep.kept, sweep.closed), (0, 0));
+    world.keeper.slow.store(false, Ordering::SeqCst);
+    assert_eq!(alice.line().await, "-ERR 'User Authentication Revoked'");
+}
+
+#[tokio::test]
+async fn a_fresh_token_replaces_rights_and_only_of_the_same_subject() {
+    let world = world();
+    let mut alice = Client::login(&world, "alice/a").await;
+    assert_eq!(alice.line().await, "PONG");
+    alice.say("SUB a.x 1\r\nSUB _INBOX.q 2\r\nSUB $GATEHOUSE.AUTH.EXPIRING 3\r\n").await;
+    let denied = alice.until_pong().await;
+    assert_eq!(denied, ["-ERR 'Permissions Violation for Subscription to \"_INBOX.q\"'"]);
+    alice.say("SUB a.reply 4\r\nPUB $GATEHOUSE.AUTH.RENEW a.reply 5\r\nbob/b\r\n").await;
+    assert_eq!(alice.line().await, "MSG a.reply 4 36");
+    assert_eq!(alice.line().await, "{\"error\":\"other_subject\",\"ok\":false}");
+    alice.say("PUB $GATEHOUSE.AUTH.RENEW 7\r\nalice/b\r\n").await;
+    let mut ended = [alice.line().await, alice.line().await];
+    ended.sort();
+    let text = |subject: &str| format!("-ERR 'Permissions Violation for Subscription to \"{subject}\"'");
+    assert_eq!(ended, [text("a.reply"), text("a.x")]);
+    alice.say("SUB b.x 5\r\nPUB b.x 2\r\nhi\r\nPUB a.x 2\r\nno\r\n").await;
+    let said = alice.until_pong().await;
+    assert_eq!(said.iter().filter(|line| line.starts_with("MSG b.x 5 2")).count(), 1, "{said:?}");
+    assert!(said.iter().any(|line| line.contains("Permissions Violation for Publish to \"a.x\"")));
+}
