@@ -59,8 +59,7 @@ impl Session {
 
     /// Goes on with a fresh token, of the same subject as the one before.
     async fn renewed(&self, token: &str) -> Result<(), NotRenewed> {
-        let refused =
-            |reason, detail: &str| Err(NotRenewed { reason, detail: detail.to_owned() });
+        let refused = |reason, detail: &str| Err(NotRenewed { reason, detail: detail.to_owned() });
         let (Some(judge), Some(handle)) = (self.sessions.judge(), self.handle.get()) else {
             return refused("not_renewable", "nobody judges this session");
         };

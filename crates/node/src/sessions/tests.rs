@@ -3,9 +3,7 @@
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use broker::{
-    Authenticator, Credentials, Decision, ListenerConfig, Login, Purpose, Server, ServerConfig,
-};
+use broker::{Authenticator, Credentials, Decision, ListenerConfig, Login, Purpose, Server, ServerConfig};
 use identity::policy::{Policy, PolicyConfig};
 use identity::token::Claims;
 use serde_json::json;
