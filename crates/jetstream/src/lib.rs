@@ -1,1 +1,19 @@
 //! Streams, consumers and key-value semantics behind the JetStream API; to the broker one more in-process handler.
+//!
+//! [`errors`], [`config`], [`mod@stream`] and [`api`] are what a stream is and does, without a clock or I/O of their own:
+//! time is an argument, the log is the [`store`]'s. [`mod@account`] and [`hub`] hold them together, [`run`] has the tasks
+//! that keep time and work off queues.
+
+pub mod account;
+pub mod api;
+pub mod config;
+pub mod duration;
+pub mod errors;
+pub mod hub;
+mod run;
+pub mod settings;
+pub mod stamp;
+pub mod stream;
+
+pub use errors::ApiError;
+pub use settings::{AccountLimits, Settings};

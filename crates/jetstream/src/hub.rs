@@ -1,0 +1,110 @@
+//! All of JetStream on one server: its accounts, its store, its way to the broker.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::SystemTime;
+
+use broker::Server;
+use parking_lot::RwLock;
+use store::Store;
+
+use crate::account::Account;
+use crate::settings::Settings;
+use crate::stamp::Stamp;
+use crate::stream::Stream;
+
+/// Figures of the whole. Bytes are those of messages, as nats-server counts them.
+#[derive(Debug, Default)]
+pub struct Totals {
+    /// Bytes of messages in memory.
+    pub memory: AtomicI64,
+    /// Bytes of messages on disk.
+    pub file: AtomicI64,
+    /// API requests answered, and of these with an error.
+    pub api_requests: AtomicU64,
+    /// See [`Self::api_requests`].
+    pub api_errors: AtomicU64,
+    /// API requests that wait.
+    pub api_waiting: AtomicUsize,
+    /// Atomic batches that are open.
+    pub batches: AtomicUsize,
+}
+
+/// What all parts share.
+pub struct Hub {
+    pub(crate) server: Server,
+    pub(crate) store: Store,
+    pub(crate) settings: Settings,
+    pub(crate) totals: Totals,
+    /// Streams with something new on disk; worked off by [`crate::run`].
+    pub(crate) committed: crate::run::Queue<Arc<Stream>>,
+    /// API requests; worked off by [`crate::run`].
+    pub(crate) requests: crate::run::Queue<crate::api::Request>,
+    accounts: RwLock<BTreeMap<Arc<str>, Arc<Account>>>,
+    /// Itself, for those it makes.
+    me: Weak<Self>,
+}
+
+impl std::fmt::Debug for Hub {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hub").field("accounts", &self.accounts.read().len()).finish_non_exhaustive()
+    }
+}
+
+impl Hub {
+    pub(crate) fn new(server: Server, store: Store, settings: Settings) -> Arc<Self> {
+        let waiting = settings.max_api_requests;
+        Arc::new_cyclic(|me| Self {
+            server,
+            store,
+            settings,
+            totals: Totals::default(),
+            committed: crate::run::Queue::new(usize::MAX),
+            requests: crate::run::Queue::new(waiting),
+            accounts: RwLock::default(),
+            me: me.clone(),
+        })
+    }
+
+    /// The time of the clock on the wall, in nanoseconds since 1970. The only clock of this crate: what is inside is
+    /// told it.
+    pub(crate) fn now(&self) -> Stamp {
+        Stamp::of(SystemTime::now())
+    }
+
+    /// The account of that name, if JetStream is there for it.
+    pub(crate) fn account(&self, name: &str) -> Option<Arc<Account>> {
+        self.accounts.read().get(name).cloned()
+    }
+
+    /// All accounts.
+    pub(crate) fn accounts(&self) -> Vec<Arc<Account>> {
+        self.accounts.read().values().cloned().collect()
+    }
+
+    /// Opens JetStream for an account; what is there already stays.
+    pub(crate) fn open_account(&self, name: &str) -> Option<Arc<Account>> {
+        if let Some(known) = self.account(name) {
+            return Some(known);
+        }
+        let hub = self.me.upgrade()?;
+        let limits = match self.settings.accounts.get(name) {
+            Some(limits) => limits.clone(),
+            None if self.settings.accounts.is_empty() => crate::settings::AccountLimits::default(),
+            None => return None,
+        };
+        let account = Account::open(&hub, name, limits);
+        self.accounts.write().insert(account.name.clone(), account.clone());
+        Some(account)
+    }
+
+    pub(crate) fn all_streams(&self) -> Vec<Arc<Stream>> {
+        self.accounts().iter().flat_map(|account| account.streams()).collect()
+    }
+
+    pub(crate) fn used(&self, memory: bool) -> u64 {
+        let counter = if memory { &self.totals.memory } else { &self.totals.file };
+        counter.load(Ordering::Relaxed).try_into().unwrap_or(0)
+    }
+}
