@@ -82,7 +82,8 @@ impl Serialize for Stamp {
 impl<'de> Deserialize<'de> for Stamp {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
-        Self::parse(&text).ok_or_else(|| serde::de::Error::custom(format!("{text:?} is not a time (RFC 3339)")))
+        Self::parse(&text)
+            .ok_or_else(|| serde::de::Error::custom(format!("{text:?} is not a time (RFC 3339)")))
     }
 }
 
@@ -163,7 +164,9 @@ mod tests {
 
     #[test]
     fn what_is_no_time_is_refused() {
-        for text in ["", "2025-11-25", "2025-13-25T07:09:19Z", "2025-11-25T07:09:19", "2025-11-25T07:09:19.Z", "é"] {
+        for text in
+            ["", "2025-11-25", "2025-13-25T07:09:19Z", "2025-11-25T07:09:19", "2025-11-25T07:09:19.Z", "é"]
+        {
             assert_eq!(Stamp::parse(text), None, "{text}");
         }
     }

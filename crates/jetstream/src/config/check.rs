@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Compression, Discard, MILLISECOND, PersistMode, Retention, SECOND, Source, Storage, StreamConfig, SubjectMapping,
-    Transform,
+    Compression, Discard, MILLISECOND, PersistMode, Retention, SECOND, Source, Storage, StreamConfig,
+    SubjectMapping, Transform,
 };
 use crate::errors::{self as e, ApiError, STREAM_INVALID_CONFIG};
 
@@ -33,7 +33,10 @@ fn invalid<T>(words: impl std::fmt::Display) -> Result<T, ApiError> {
 
 /// Whether a name may be that of a stream or consumer.
 pub(crate) fn valid_name(name: &str) -> bool {
-    !name.is_empty() && !name.contains(|c: char| matches!(c, '.' | '*' | '>' | '/' | '\\') || c.is_whitespace() || c.is_control())
+    !name.is_empty()
+        && !name.contains(|c: char| {
+            matches!(c, '.' | '*' | '>' | '/' | '\\') || c.is_whitespace() || c.is_control()
+        })
 }
 
 /// Checks a configuration with its defaults filled in.
@@ -302,7 +305,11 @@ pub(crate) fn identity(source: &Source) -> String {
         let pair = |transform: &Transform| -> (String, String) {
             (or_all(&transform.src).into(), or_all(&transform.dest).into())
         };
-        return format!("{} {external} {:?}", source.name, source.subject_transforms.iter().map(pair).collect::<Vec<_>>());
+        return format!(
+            "{} {external} {:?}",
+            source.name,
+            source.subject_transforms.iter().map(pair).collect::<Vec<_>>()
+        );
     };
     format!("{} {external} {filters:?}", source.name)
 }
@@ -319,7 +326,9 @@ fn prefixes(config: &StreamConfig, around: &Surroundings<'_>) -> Result<(), ApiE
             if !subject::valid_subject(external.deliver.as_bytes()) {
                 return Err(e::STREAM_INVALID_EXTERNAL_DELIVERY_SUBJ.with(&external.deliver));
             }
-            let clash = |own: &&String| subject::overlaps(own.as_bytes(), format!("{}.{own}", external.deliver).as_bytes());
+            let clash = |own: &&String| {
+                subject::overlaps(own.as_bytes(), format!("{}.{own}", external.deliver).as_bytes())
+            };
             if let Some(own) = local.iter().find(clash) {
                 return Err(e::STREAM_EXTERNAL_DEL_PREFIX_OVERLAPS.with_two(&external.deliver, own));
             }
@@ -393,7 +402,9 @@ fn subjects(config: &StreamConfig) -> Result<(), ApiError> {
 fn mappings(config: &StreamConfig) -> Result<(), ApiError> {
     if let Some(transform) = &config.subject_transform {
         if !transform.src.is_empty() && !subject::valid_pattern(transform.src.as_bytes()) {
-            return Err(e::STREAM_TRANSFORM_INVALID_SOURCE.with(format_args!("malformed subject {}", transform.src)));
+            return Err(
+                e::STREAM_TRANSFORM_INVALID_SOURCE.with(format_args!("malformed subject {}", transform.src))
+            );
         }
         super::mapping::compiled(transform)?;
     }
