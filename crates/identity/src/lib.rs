@@ -9,6 +9,7 @@ pub mod peer;
 pub mod pem;
 pub mod policy;
 pub mod remote;
+pub mod revocation;
 mod rights;
 pub mod rotate;
 pub mod tls;
