@@ -3,6 +3,10 @@
 //! It has a thread and a runtime of its own, so that a data plane busy on all its threads does not make the probes
 //! that watch over it time out.
 
+mod api;
+#[cfg(test)]
+mod api_tests;
+mod login;
 mod query;
 mod routes;
 mod serve;
@@ -18,8 +22,11 @@ use thiserror::Error;
 use tokio::runtime;
 use tokio::sync::{oneshot, watch};
 
+pub use self::api::{ApiError, ApiRequest, Method};
+pub use self::login::{AdminLogin, check_token_file};
 pub use self::query::Query;
 pub use self::routes::AdminRoutes;
+pub use self::serve::AdminTls;
 
 /// Connections served at a time; further ones wait in the system's backlog. Dashboards and probes need a handful.
 pub const MAX_CONNECTIONS: usize = 128;
@@ -68,12 +75,25 @@ impl AdminServer {
     /// # Errors
     /// When the address can't be had, a document's path is wrong, or the system gives no thread.
     pub fn bind(address: SocketAddr, routes: AdminRoutes) -> Result<AdminHandle, AdminError> {
-        Self::bind_with(address, routes, serve::Limits::default())
+        Self::bind_with(address, routes, None, serve::Limits::default())
+    }
+
+    /// The same over TLS.
+    ///
+    /// # Errors
+    /// As [`AdminServer::bind`].
+    pub fn bind_tls(
+        address: SocketAddr,
+        routes: AdminRoutes,
+        tls: Option<AdminTls>,
+    ) -> Result<AdminHandle, AdminError> {
+        Self::bind_with(address, routes, tls, serve::Limits::default())
     }
 
     fn bind_with(
         address: SocketAddr,
         routes: AdminRoutes,
+        tls: Option<AdminTls>,
         limits: serve::Limits,
     ) -> Result<AdminHandle, AdminError> {
         let router = routes.build()?;
@@ -88,7 +108,7 @@ impl AdminServer {
         thread::Builder::new()
             .name("admin".to_owned())
             .spawn(move || {
-                if let Err(error) = runtime.block_on(serve::serve(listener, router, limits, stopped)) {
+                if let Err(error) = runtime.block_on(serve::serve(listener, router, tls, limits, stopped)) {
                     tracing::error!(%error, "admin port failed");
                 }
                 drop(runtime);

@@ -11,8 +11,11 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use serde_json::{Value, json};
 
+use super::api::{self, ApiError, ApiRequest, Command, Gate, Method};
+use super::login::AdminLogin;
 use super::query::Query;
 use super::{AdminError, MAX_BODY_BYTES};
+use crate::audit::Audit;
 use crate::metrics::{CONTENT_TYPE, Metrics};
 use crate::readiness::Readiness;
 
@@ -33,6 +36,9 @@ pub struct AdminRoutes {
     documents: BTreeMap<String, Arc<Make>>,
     wrong: Option<AdminError>,
     extra: Router,
+    gate: Gate,
+    commands: Vec<Command>,
+    probes: bool,
 }
 
 impl AdminRoutes {
@@ -46,7 +52,60 @@ impl AdminRoutes {
             documents: BTreeMap::new(),
             wrong: None,
             extra: Router::new(),
+            gate: Gate::default(),
+            commands: Vec::new(),
+            probes: true,
         }
+    }
+
+    /// Nothing at all, for a port that has one purpose.
+    #[must_use]
+    pub fn bare(metrics: Metrics, readiness: Readiness) -> Self {
+        Self { probes: false, ..Self::new(metrics, readiness) }
+    }
+
+    /// Who may use what [`AdminRoutes::api`] mounts, and where it is written down. Without a login, questions are
+    /// answered to everybody who reaches the port, and commands are refused.
+    #[must_use]
+    pub fn login(mut self, login: AdminLogin, audit: Audit) -> Self {
+        self.gate = Gate { login, audit };
+        self
+    }
+
+    /// A command or question in JSON, on a path such as `/api/v1/revocations` or `/api/v1/revocations/{tail}`. The
+    /// handler runs on a thread where it may wait for the disk. Bodies are limited to
+    /// [`MAX_BODY_BYTES`](super::MAX_BODY_BYTES).
+    #[must_use]
+    pub fn api(
+        mut self,
+        method: Method,
+        path: &str,
+        handler: impl Fn(&ApiRequest) -> Result<Value, ApiError> + Send + Sync + 'static,
+    ) -> Self {
+        let literal = path.strip_suffix("/{tail}").unwrap_or(path);
+        let taken = self.commands.iter().any(|command| command.method == method && command.path == path);
+        if taken || !literal.starts_with("/api/") || literal.contains(['{', '}', '*', ':']) {
+            self.wrong.get_or_insert_with(|| AdminError::Path(path.to_owned()));
+        } else {
+            let handler = Arc::new(handler);
+            self.commands.push(Command { method, path: path.to_owned(), handler });
+        }
+        self
+    }
+
+    /// A form taken by POST from whoever reaches the port, without a login: the handler judges what is in it. Runs
+    /// where it may wait.
+    ///
+    /// # Panics
+    /// As [`AdminRoutes::router`].
+    #[must_use]
+    pub fn form(
+        mut self,
+        path: &str,
+        handler: impl Fn(&Query) -> Result<Value, ApiError> + Send + Sync + 'static,
+    ) -> Self {
+        self.extra = api::mount_form(self.extra, path, Arc::new(handler));
+        self
     }
 
     /// What `/healthz` asks: `Err` says in words why the process is not well.
@@ -85,16 +144,22 @@ impl AdminRoutes {
         if let Some(error) = self.wrong {
             return Err(error);
         }
-        let index = index(self.documents.keys().map(String::as_str));
-        let mut router = Router::new()
-            .route("/", get(move || async move { Html(index) }))
-            .route(HEALTH, get(healthz).with_state(self.health))
-            .route(READY, get(readyz).with_state(self.readiness))
-            .route(METRICS, get(metrics).with_state(self.metrics));
+        let mut router = Router::new();
+        if self.probes {
+            let index = index(self.documents.keys().map(String::as_str));
+            router = router
+                .route("/", get(move || async move { Html(index) }))
+                .route(HEALTH, get(healthz).with_state(self.health))
+                .route(READY, get(readyz).with_state(self.readiness))
+                .route(METRICS, get(metrics).with_state(self.metrics));
+        }
+        for command in self.commands {
+            router = api::mount(router, &self.gate, command);
+        }
         for (path, make) in self.documents {
             router = router.route(&path, get(document).with_state(make));
         }
-        Ok(router.merge(self.extra).layer(DefaultBodyLimit::max(MAX_BODY_BYTES)))
+        Ok(router.merge(self.extra).fallback(api::nothing_here).layer(DefaultBodyLimit::max(MAX_BODY_BYTES)))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Accepts connections of the admin port and serves HTTP/1.1 on them, within its limits.
+//! Accepts connections of the admin port, with TLS where configured, and serves HTTP/1.1 on them, within its limits.
 
 use std::io;
 use std::net::TcpListener;
@@ -6,15 +6,21 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use identity::peer::{IdentitySource, PeerCertificate};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::CertificateDer;
 
+use super::login::Peer;
 use super::{CONNECTION_LIFETIME, HEADER_TIMEOUT, MAX_CONNECTIONS, MAX_HEAD_BYTES, SHUTDOWN_GRACE};
 
 /// Pause after a failed accept (out of descriptors), so that it does not spin.
@@ -34,10 +40,29 @@ impl Default for Limits {
     }
 }
 
+/// TLS of an admin port.
+#[derive(Clone, Debug)]
+pub struct AdminTls {
+    /// The configuration in force; follows its files.
+    pub source: watch::Receiver<Arc<ServerConfig>>,
+    /// Names of which a verified client certificate must bear one to be a login.
+    pub peers: Arc<[String]>,
+}
+
+impl AdminTls {
+    /// The name of a certificate that is a login.
+    fn name(&self, chain: Option<&[CertificateDer<'static>]>) -> Option<String> {
+        let certificate = PeerCertificate::from_der(chain?.first()?).ok()?;
+        let identity = certificate.identity(&IdentitySource::DEFAULT_ORDER).ok()?;
+        certificate.bears_any(&self.peers).then_some(identity.value)
+    }
+}
+
 /// Serves until the sender of `stopped` is gone.
 pub(super) async fn serve(
     listener: TcpListener,
     router: Router,
+    tls: Option<AdminTls>,
     limits: Limits,
     mut stopped: watch::Receiver<()>,
 ) -> io::Result<()> {
@@ -55,10 +80,16 @@ pub(super) async fn serve(
             _ = stopped.changed() => break,
         };
         match accepted {
-            Ok((stream, _)) => {
-                let (router, stopped) = (router.clone(), stopped.clone());
+            Ok((stream, address)) => {
+                let (router, stopped, tls) = (router.clone(), stopped.clone(), tls.clone());
                 connections.spawn(async move {
-                    serve_connection(stream, router, limits, stopped).await;
+                    let peer = Peer { address: Some(address), certificate: None };
+                    match tls {
+                        None => {
+                            serve_connection(stream, router.layer(Extension(peer)), limits, stopped).await
+                        }
+                        Some(tls) => serve_tls(stream, router, &tls, peer, limits, stopped).await,
+                    }
                     drop(place);
                 });
             }
@@ -71,6 +102,26 @@ pub(super) async fn serve(
     drop(listener);
     drop(timeout(SHUTDOWN_GRACE, async { while connections.join_next().await.is_some() {} }).await);
     Ok(())
+}
+
+async fn serve_tls(
+    stream: TcpStream,
+    router: Router,
+    tls: &AdminTls,
+    peer: Peer,
+    limits: Limits,
+    stopped: watch::Receiver<()>,
+) {
+    let acceptor = TlsAcceptor::from(Arc::clone(&tls.source.borrow()));
+    match timeout(limits.header_timeout, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => {
+            let certificate = tls.name(stream.get_ref().1.peer_certificates());
+            let router = router.layer(Extension(Peer { certificate, ..peer }));
+            serve_connection(stream, router, limits, stopped).await;
+        }
+        Ok(Err(error)) => tracing::debug!(%error, "admin handshake failed"),
+        Err(_) => tracing::debug!("admin handshake took too long"),
+    }
 }
 
 /// Serves one connection until either side closes it, its time is over, or the server stops.

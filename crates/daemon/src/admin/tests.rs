@@ -21,14 +21,14 @@ const LOOPBACK: ([u8; 4], u16) = ([127, 0, 0, 1], 0);
 /// Far beyond what any of this takes: a test that meets it hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-struct Answer {
-    status: u16,
+pub(super) struct Answer {
+    pub(super) status: u16,
     head: String,
     body: String,
 }
 
 impl Answer {
-    fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         assert!(self.head.contains("content-type: application/json\r\n"), "{}", self.head);
         serde_json::from_str(&self.body).unwrap()
     }
@@ -46,11 +46,11 @@ fn routes(readiness: &Readiness) -> AdminRoutes {
 
 fn start(limits: Limits) -> (AdminHandle, Readiness) {
     let readiness = Readiness::new();
-    let handle = AdminServer::bind_with(LOOPBACK.into(), routes(&readiness), limits).unwrap();
+    let handle = AdminServer::bind_with(LOOPBACK.into(), routes(&readiness), None, limits).unwrap();
     (handle, readiness)
 }
 
-async fn exchange(address: SocketAddr, request: &[u8]) -> Answer {
+pub(super) async fn exchange(address: SocketAddr, request: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request).await.unwrap();
     let mut bytes = Vec::new();

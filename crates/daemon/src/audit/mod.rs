@@ -185,6 +185,7 @@ impl Audit {
     /// Takes down what has happened already and can't be refused. What can't be taken is counted.
     pub fn note(&self, event: Event) {
         if let Some(handle) = &self.0
+            && !handle.counts(&event)
             && handle.queue(event).is_err()
         {
             handle.drop_one();
@@ -257,11 +258,8 @@ impl Audit {
 
 impl Handle {
     fn record(&self, event: Event) -> Result<(), AuditFull> {
-        if event.kind == Kind::Denied {
-            let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-            if !self.shared.denials().admits(&event, now) {
-                return Ok(());
-            }
+        if self.counts(&event) {
+            return Ok(());
         }
         let refuse = self.on_full == OnFull::Refuse;
         // With a failing disk the queue would only fill up with what was let in without a record.
@@ -276,6 +274,13 @@ impl Handle {
                 if refuse { Err(AuditFull) } else { Ok(()) }
             }
         }
+    }
+
+    /// Whether the event is a refusal above the rate: then it has been counted, and that is all.
+    fn counts(&self, event: &Event) -> bool {
+        let refusal = matches!(event.kind, Kind::Denied | Kind::RenewalDenied | Kind::AdminDenied);
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        refusal && !self.shared.denials().admits(event, now)
     }
 
     fn queue(&self, event: Event) -> Result<(), AuditFull> {
