@@ -8,3 +8,5 @@ pub mod health;
 pub mod natsconf;
 pub mod plan;
 pub mod run;
+mod serve;
+mod system;

@@ -9,6 +9,8 @@ on_both! {
     answers_of_many_parts
     nobody_there_is_said_across_accounts
     queue_groups_and_private_exports
+    the_system_answers
+    a_reload_changes_users_and_rights
 }
 
 const USERS: &str = "users: [{user: a, password: x}]";
@@ -124,5 +126,53 @@ async fn queue_groups_and_private_exports(kind: Kind) -> Result<()> {
         }
     }
     ensure!(total == 20, "{total} of 20 came");
+    Ok(())
+}
+
+async fn the_system_answers(kind: Kind) -> Result<()> {
+    let conf = "accounts {\n A { users: [{user: a, password: x, permissions: {publish: '$SYS.>', subscribe: 'in.>'}}] }\n\
+                SYS { users: [{user: s, password: x}] }\n}\nsystem_account: SYS\n";
+    let Some(server) = ConfServer::fresh(kind, conf).await? else { return Ok(()) };
+    let (mut a, mut s) = (login(&server, "a").await?, login(&server, "s").await?);
+    a.send("SUB in.* 1\r\nPUB $SYS.REQ.USER.INFO in.1 0\r\n\r\n").await?;
+    let info: serde_json::Value = serde_json::from_slice(&a.message().await?.payload)?;
+    ensure!(info["data"]["user"] == "a" && info["data"]["account"] == "A", "{info}");
+    ensure!(info["data"]["permissions"]["subscribe"]["allow"][0] == "in.>", "{info}");
+    ensure!(info["server"]["id"].is_string() && info["server"]["ver"].is_string(), "{info}");
+    s.send("SUB in.* 1\r\nPUB $SYS.REQ.SERVER.PING in.1 0\r\n\r\n").await?;
+    let stats: serde_json::Value = serde_json::from_slice(&s.message().await?.payload)?;
+    ensure!(stats["statsz"]["connections"] == 2, "{stats}");
+    let id = stats["server"]["id"].as_str().unwrap_or_default().to_owned();
+    for subject in ["$SYS.REQ.SERVER.PING.VARZ".to_owned(), format!("$SYS.REQ.SERVER.{id}.VARZ")] {
+        s.send(format!("PUB {subject} in.2 0\r\n\r\n")).await?;
+        let varz: serde_json::Value = serde_json::from_slice(&s.message().await?.payload)?;
+        ensure!(varz["data"]["server_id"] == id.as_str(), "{varz}");
+    }
+    // Members of other accounts learn nothing of the server.
+    a.send("PUB $SYS.REQ.SERVER.PING.VARZ in.3 0\r\n\r\n").await?;
+    let answer = a.message().await?;
+    ensure!(answer.headers.starts_with("NATS/1.0 503"), "{answer:?}");
+    Ok(())
+}
+
+async fn a_reload_changes_users_and_rights(kind: Kind) -> Result<()> {
+    let dir = tempfile::TempDir::with_prefix("gatehouse-test-")?;
+    let conf = |a: &str, b: &str| {
+        format!(
+            "listen: \"127.0.0.1:-1\"\nauthorization {{ users: [{{user: a, password: x, {a}}}, {{user: b, password: {b}}}] }}\n"
+        )
+    };
+    let Some(server) = ConfServer::start(kind, dir.path(), &conf("", "x")).await? else { return Ok(()) };
+    let (mut a, mut b) = (login(&server, "a").await?, login(&server, "b").await?);
+    a.send("SUB secret 1\r\nSUB open 2\r\n").await?;
+    a.fence().await?;
+    std::fs::write(dir.path().join("server.conf"), conf("permissions: {subscribe: open}", "y"))?;
+    server.process.signal("HUP").await?;
+    // Who proves himself otherwise now has to log in anew; who may less has less.
+    b.closed().await?;
+    a.expect_start("-ERR 'Permissions Violation for Subscription to \"secret\"").await?;
+    ensure!(login(&server, "b").await.is_err(), "the old password still opens the door");
+    a.send("PUB secret 1\r\nx\r\nPUB open 1\r\ny\r\n").await?;
+    ensure!(a.message().await?.payload == b"y");
     Ok(())
 }

@@ -152,6 +152,12 @@ impl<'a> Origin<'a> {
         self.0.grant().identity.clone()
     }
 
+    /// What it may do now.
+    #[must_use]
+    pub fn grant(&self) -> Arc<Grant> {
+        arc_swap::Guard::into_inner(self.0.grant())
+    }
+
     /// The name the client gave itself.
     #[must_use]
     pub fn name(&self) -> Option<&'a str> {

@@ -81,6 +81,23 @@ impl Users {
         Ok(users)
     }
 
+    /// The rights of somebody who logged in when `before` was in force; `None`: he would not be let in so now.
+    pub(super) fn after(&self, before: &Self, grant: &Grant) -> Option<Arc<Grant>> {
+        let name = &*grant.identity;
+        let known = if let (Some(old), Some(new)) = (before.by_name.get(name), self.by_name.get(name)) {
+            (old.password == new.password).then(|| new.grant.clone())
+        } else if before.by_nkey.contains_key(name) {
+            self.by_nkey.get(name).cloned()
+        } else if before.by_name.contains_key(name) {
+            None
+        } else if before.token.is_some() {
+            (before.token == self.token).then(|| Arc::new(grant.clone()))
+        } else {
+            self.fallback.clone()
+        };
+        known.filter(|known| known.account == grant.account)
+    }
+
     fn nobody(&self) -> bool {
         self.token.is_none() && self.by_name.is_empty() && self.by_nkey.is_empty()
     }
@@ -289,6 +306,30 @@ mod tests {
     use base64::prelude::BASE64_STANDARD;
 
     use super::*;
+
+    fn users(text: &str) -> Users {
+        let (conf, _) = natsconf::parse_text("t.conf", text, &|_| None, false).unwrap();
+        Users::new(&conf).unwrap()
+    }
+
+    #[test]
+    fn a_reload_decides_about_those_who_are_in() {
+        let before = users("authorization { users: [{user: a, password: x}, {user: b, password: y}] }");
+        let rights = "permissions: {publish: p, subscribe: s}";
+        let after = users(&format!("authorization {{ users: [{{user: a, password: x, {rights}}}] }}"));
+        let grant = |name: &str| Grant::unrestricted(name);
+        assert!(!after.after(&before, &grant("a")).unwrap().rights.may_publish(b"q"));
+        assert!(after.after(&before, &grant("b")).is_none(), "b is gone");
+        let moved = users("accounts { X { users: [{user: a, password: x}] } }");
+        assert!(moved.after(&before, &grant("a")).is_none(), "a belongs to another account");
+        let changed = users("authorization { users: [{user: a, password: z}] }");
+        assert!(changed.after(&before, &grant("a")).is_none(), "a has another password");
+        let token = users("authorization { token: t }");
+        assert!(token.after(&users("authorization { token: t }"), &grant("token")).is_some());
+        assert!(token.after(&users("authorization { token: u }"), &grant("token")).is_none());
+        assert!(after.after(&users(""), &grant("anonymous")).is_none());
+        assert!(users("").after(&users(""), &grant("anonymous")).is_some());
+    }
 
     #[test]
     fn signatures_in_either_alphabet() {

@@ -12,7 +12,7 @@ use identity::{DEFAULT_ACCOUNT, Permission, Rights};
 use node::process::Ending;
 
 use super::{ImportPlan, ListenerPlan, Plan, RemotePlan, TlsPlan};
-use crate::auth::{LeafUsers, OperatorError, Operators, Users, UsersError};
+use crate::auth::{LeafUsers, LiveUsers, OperatorError, Operators, Users, UsersError};
 use crate::natsconf::{
     HandshakeFirst, LeafRemote, Leafnodes, Limit, NatsConf, Port, Secret, Shared, Tls, TlsVersion, export_of,
 };
@@ -83,14 +83,17 @@ pub fn from_natsconf(
     let in_clear = tls.as_ref().is_none_or(|tls| tls.optional);
     let address =
         address(conf.host.as_deref(), conf.port, CLIENT_PORT, in_clear, remote_plaintext, &mut notices)?;
-    let (authenticator, imports): (Arc<dyn Authenticator>, _) = match &conf.operator {
+    let (authenticator, users, imports): (Arc<dyn Authenticator>, _, _) = match &conf.operator {
         Some(mode) => {
             let operators = Operators::new(mode)?;
             let (imports, refused) = operators.imports();
             notices.extend(refused);
-            (Arc::new(operators), imports)
+            (Arc::new(operators), None, imports)
         }
-        None => (Arc::new(Users::new(conf)?), imports(conf)),
+        None => {
+            let users = Arc::new(LiveUsers::new(Users::new(conf)?));
+            (users.clone(), Some(users), imports(conf))
+        }
     };
     let leafnodes = conf.leafnodes.as_ref().filter(|leafnodes| leafnodes.port.is_some());
     let leafnodes =
@@ -104,6 +107,11 @@ pub fn from_natsconf(
         limits: limits(conf),
         clients: ListenerPlan { address, tls, authenticator, advertise: conf.client_advertise.clone() },
         leafnodes,
+        accounts: accounts(conf),
+        system_account: (conf.no_system_account != Some(true))
+            .then(|| conf.system_account.clone().unwrap_or_else(|| "$SYS".to_owned())),
+        conf: Some(conf.clone()),
+        users,
         imports,
         remotes,
         admin: admin(conf)?,
@@ -113,6 +121,12 @@ pub fn from_natsconf(
         ending: ending(conf),
         notices,
     })
+}
+
+fn accounts(conf: &NatsConf) -> Vec<String> {
+    let listed = conf.accounts.iter().map(|account| account.name.clone());
+    let signed = conf.operator.iter().flat_map(|mode| &mode.preload).map(|(account, _)| account.clone());
+    listed.chain(signed).collect()
 }
 
 /// What accounts have from each other; that it is allowed was checked on reading.

@@ -91,6 +91,10 @@ fn make(path: &Path, config: &Config, problems: &mut Problems<'_>) -> Option<Pla
         },
         leafnodes,
         imports: Vec::new(),
+        conf: None,
+        users: None,
+        accounts: Vec::new(),
+        system_account: None,
         remotes,
         admin: (!config.admin.disabled).then(|| config.admin.address(ADMIN_PORT)),
         log: LogConfig {

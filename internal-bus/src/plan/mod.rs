@@ -14,6 +14,8 @@ use identity::Rights;
 use identity::tls::{ClientTls, ServerTls};
 use node::process::Ending;
 
+use crate::auth::LiveUsers;
+use crate::natsconf::NatsConf;
 pub use from_natsconf::from_natsconf;
 pub use from_toml::from_toml;
 
@@ -88,6 +90,14 @@ pub struct Plan {
     pub clients: ListenerPlan,
     /// For links.
     pub leafnodes: Option<ListenerPlan>,
+    /// The nats-server configuration it was made from, to tell what a reload would have to change.
+    pub conf: Option<NatsConf>,
+    /// The users of a nats-server configuration, who may change on reload.
+    pub users: Option<Arc<LiveUsers>>,
+    /// Every account known beforehand, by name, besides the default one.
+    pub accounts: Vec<String>,
+    /// The account whose members may ask about the server.
+    pub system_account: Option<String>,
     /// What accounts have from each other.
     pub imports: Vec<ImportPlan>,
     /// Links to dial.

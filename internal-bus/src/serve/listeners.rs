@@ -1,0 +1,111 @@
+//! Opening listeners and keeping links up, as planned.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use broker::{DialTls, LeafPurpose, ListenerConfig, ListenerTls, Purpose, RemoteConfig, Role, Server};
+use daemon::exit::Failure;
+use identity::Grant;
+use node::ports::Ports;
+use node::sections::DEFAULT_HOLD;
+use node::tls::Reloads;
+
+use crate::plan::{ListenerPlan, Plan};
+
+/// Opens everything peers come in by, and dials what is to be dialled.
+pub(super) fn open(
+    plan: &mut Plan,
+    server: &Server,
+    reloads: &Reloads,
+    ports: &mut Ports,
+) -> Result<(), Failure> {
+    let group = server.link_group(identity::DEFAULT_ACCOUNT, None);
+    if let Some(leafnodes) = plan.leafnodes.take() {
+        let purpose = LeafPurpose { role: Role::Hub, crossing: None, group: group.clone() };
+        let local = listen(server, reloads, "leafnodes", leafnodes, Purpose::Leafnodes(purpose))?;
+        tracing::info!("Listening for leafnode connections on {local}");
+        ports.leafnodes.push(format!("nats-leaf://{local}"));
+    }
+    remotes(plan, server, reloads, &group)?;
+    let clients = std::mem::replace(&mut plan.clients, nowhere());
+    let scheme = if clients.tls.is_some() { "tls" } else { "nats" };
+    let local = listen(server, reloads, "clients", clients, Purpose::Clients)?;
+    tracing::info!("Listening for client connections on {local}");
+    ports.nats.push(format!("{scheme}://{local}"));
+    Ok(())
+}
+
+/// What stands in a plan for a listener that has been opened.
+fn nowhere() -> ListenerPlan {
+    ListenerPlan {
+        address: SocketAddr::from(([127, 0, 0, 1], 0)),
+        tls: None,
+        authenticator: Arc::new(broker::Open),
+        advertise: None,
+    }
+}
+
+fn listen(
+    server: &Server,
+    reloads: &Reloads,
+    name: &str,
+    plan: ListenerPlan,
+    purpose: Purpose,
+) -> Result<SocketAddr, Failure> {
+    let tls = match plan.tls {
+        Some(tls) => Some(ListenerTls {
+            source: reloads.server(name, tls.server).map_err(|error| Failure::usage(error.to_string()))?,
+            start: tls.start,
+            verify: tls.verify,
+            optional: tls.optional,
+        }),
+        None => None,
+    };
+    let address = plan.address;
+    let config = ListenerConfig {
+        address,
+        purpose,
+        tls,
+        authenticator: plan.authenticator,
+        link_hold: DEFAULT_HOLD,
+        advertise: plan.advertise,
+        connect_urls: Vec::new(),
+    };
+    server.listen(config).map_err(|error| Failure::runtime(format!("can't listen on {address}: {error}")))
+}
+
+fn remotes(
+    plan: &Plan,
+    server: &Server,
+    reloads: &Reloads,
+    group: &Arc<broker::LinkGroup>,
+) -> Result<(), Failure> {
+    for remote in &plan.remotes {
+        let tls = match &remote.tls {
+            Some(tls) => Some(DialTls {
+                source: reloads
+                    .client(&remote.name, tls.clone())
+                    .map_err(|error| Failure::usage(error.to_string()))?,
+                server_name: remote.server_name.clone(),
+                first: remote.handshake_first,
+            }),
+            None => None,
+        };
+        let mut grant = Grant::unrestricted(&remote.name);
+        grant.account = remote.account.as_str().into();
+        server.solicit(RemoteConfig {
+            name: remote.name.clone(),
+            urls: remote.urls.clone(),
+            tls,
+            role: remote.role,
+            crossing: None,
+            grant: Arc::new(grant),
+            limits: remote.limits.clone(),
+            group: group.clone(),
+            backoff_min: remote.backoff.0,
+            backoff_max: remote.backoff.1,
+            link_hold: DEFAULT_HOLD,
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! Carrying out a plan: broker, listeners, links, admin port, and the wait for the end.
+
+mod admin;
+mod listeners;
+mod reload;
+
+use broker::{Server, ServerConfig};
+use daemon::exit::Failure;
+use daemon::pid::PidFile;
+use daemon::readiness::Readiness;
+use daemon::telemetry::LogControl;
+use node::ports::Ports;
+use node::tls::Reloads;
+
+use crate::flags::Flags;
+use crate::health;
+use crate::plan::{ImportPlan, Plan};
+use crate::system::{self, System};
+
+/// Carries out a plan: broker, admin port, listeners, links, and the wait for the end.
+///
+/// # Errors
+/// What can't be opened or used: certificates, ports, files.
+pub(crate) async fn serve(mut plan: Plan, flags: &Flags, log: &LogControl) -> Result<(), Failure> {
+    tracing::info!(version = broker::VERSION, nats = broker::NATS_VERSION, "Starting internal-bus");
+    for notice in &plan.notices {
+        tracing::warn!("{notice}");
+    }
+    let reloads = Reloads::new();
+    let server = Server::new(ServerConfig {
+        name: std::mem::take(&mut plan.name),
+        cluster: None,
+        limits: plan.limits.clone(),
+    });
+    share(&plan.imports, &server)?;
+    health::answer(&server).map_err(Failure::runtime)?;
+    let documents = system::documents(&server);
+    let system = System::begin(&server, &plan.accounts, plan.system_account.as_deref(), documents);
+    let system = system.map_err(Failure::runtime)?;
+    let readiness = Readiness::new();
+    let listening = readiness.guard("listeners");
+    let mut ports = Ports::default();
+    let admin = admin::open(&plan, &server, &reloads, readiness.clone(), &mut ports)?;
+    listeners::open(&mut plan, &server, &reloads, &mut ports)?;
+    let pid = plan.pid_file.as_ref().map(PidFile::create).transpose().map_err(Failure::runtime)?;
+    if let Some(file) = &plan.ports_file {
+        ports.write(file)?;
+    }
+    listening.ready();
+    tracing::info!("Server is ready");
+    let users = plan.users.take();
+    let reload = || {
+        if let (Some(users), Some(conf)) = (&users, &plan.conf) {
+            reload::users(flags, users, &server, conf);
+        }
+    };
+    let cut = node::process::serve(&server, &reloads, log, plan.ending, reload).await?;
+    if let Some(admin) = admin {
+        admin.shutdown().await;
+    }
+    if let Some(file) = &plan.ports_file
+        && let Err(error) = std::fs::remove_file(file)
+    {
+        tracing::warn!(%error, "ports file not removed");
+    }
+    drop((pid, system));
+    if cut > 0 {
+        tracing::warn!(cut, "connections did not end in time");
+    }
+    Ok(())
+}
+
+fn share(imports: &[ImportPlan], server: &Server) -> Result<(), Failure> {
+    for import in imports {
+        let ImportPlan { exporter, subject, importer, to, service } = import;
+        let made = match service {
+            Some(terms) => server.import_service(exporter, subject, importer, to, *terms),
+            None => server.import_stream(exporter, subject, importer, to),
+        };
+        made.map_err(|error| Failure::usage(format!("import of {subject:?} into {importer}: {error}")))?;
+    }
+    Ok(())
+}
