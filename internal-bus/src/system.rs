@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 const USER_INFO: &str = "$SYS.REQ.USER.INFO";
 
 /// Documents that may be asked for, by the last token of the subject.
-pub(crate) type Documents = HashMap<&'static str, Box<dyn Fn(&HashMap<String, String>) -> Value + Send + Sync>>;
+pub(crate) type Documents =
+    HashMap<&'static str, Box<dyn Fn(&HashMap<String, String>) -> Value + Send + Sync>>;
 
 /// Answers for as long as it lives.
 pub(crate) struct System {
