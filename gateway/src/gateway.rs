@@ -111,7 +111,10 @@ impl Gateway {
             limits: config.limits.to_broker(),
         });
         node::metrics::register(&around.metrics, &server, &around.reloads);
-        let group = server.link_group(identity::DEFAULT_ACCOUNT, Some(&crossing));
+        let group = match config.link.connections {
+            0 | 1 => server.link_group(identity::DEFAULT_ACCOUNT, Some(&crossing)),
+            _ => server.standby_group(identity::DEFAULT_ACCOUNT, Some(&crossing)),
+        };
         let probe = Probe::new(&group, &around.readiness, &around.metrics);
         let state = probe.state();
         let mut tasks = JoinSet::new();

@@ -65,6 +65,7 @@ pub enum CloseReason {
     Kicked,
     Replaced,
     LoopDetected,
+    LinkRefused,
     Panicked,
     Io,
     /// The credentials were revoked.
@@ -79,7 +80,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Every reason, in order.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::ClientClosed,
         Self::SlowConsumer,
         Self::WriteDeadline,
@@ -98,6 +99,7 @@ impl CloseReason {
         Self::Kicked,
         Self::Replaced,
         Self::LoopDetected,
+        Self::LinkRefused,
         Self::Panicked,
         Self::Io,
         Self::Revoked,
@@ -128,6 +130,7 @@ impl CloseReason {
             Self::Kicked => "kicked",
             Self::Replaced => "replaced",
             Self::LoopDetected => "loop_detected",
+            Self::LinkRefused => "link_refused",
             Self::Panicked => "panicked",
             Self::Io => "io",
             Self::Revoked => "revoked",

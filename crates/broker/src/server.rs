@@ -98,8 +98,18 @@ impl Server {
     /// A group for links that serve the same routes (see [`LinkGroup`]).
     #[must_use]
     pub fn link_group(&self, account: &str, crossing: Option<&Crossing>) -> Arc<LinkGroup> {
+        self.group(account, crossing, false)
+    }
+
+    /// A group for links to several nodes of one cluster: one carries, the others stand by.
+    #[must_use]
+    pub fn standby_group(&self, account: &str, crossing: Option<&Crossing>) -> Arc<LinkGroup> {
+        self.group(account, crossing, true)
+    }
+
+    fn group(&self, account: &str, crossing: Option<&Crossing>, exclusive: bool) -> Arc<LinkGroup> {
         let gate = self.pseudo("gate", self.core.account(account), Kind::Gate);
-        LinkGroup::new(self.core.clone(), crossing, &gate)
+        LinkGroup::new(self.core.clone(), crossing, exclusive, &gate)
     }
 
     /// A connection that is none: what it subscribes to is met by routes, and nothing is ever written to it.
@@ -118,9 +128,12 @@ impl Server {
         }))
     }
 
-    /// Keeps a link to another server up.
+    /// Keeps links to another server or cluster up, as many as the configuration says.
     pub fn solicit(&self, remote: RemoteConfig) {
-        tokio::spawn(dial::keep_up(self.core.clone(), remote, self.stop_accepting.subscribe()));
+        let (connections, remote) = (remote.connections.max(1), Arc::new(dial::Remote::new(remote)));
+        for _ in 0..connections {
+            tokio::spawn(dial::keep_up(self.core.clone(), remote.clone(), self.stop_accepting.subscribe()));
+        }
     }
 
     /// A client in this process.

@@ -5,6 +5,7 @@
 
 pub mod crl;
 mod grant;
+pub mod nkey;
 pub mod peer;
 pub mod pem;
 pub mod policy;

@@ -2,7 +2,13 @@
 
 use daemon::config::{KeyPath, Problems};
 
+use broker::LinkLogin;
+
+use crate::credentials::LinkCredentials;
 use crate::sections::{Leafnodes, Link, TlsFiles, parse_url};
+
+/// Links kept up at once, at most: a cluster hardly has more nodes.
+const MOST_CONNECTIONS: usize = 16;
 
 /// Reports certificate, key, CA and revocation files that can't be used. Paths are taken as they are; `at` is where
 /// the section stands.
@@ -26,9 +32,41 @@ pub fn dialled(link: &Link, at: &KeyPath, problems: &mut Problems<'_>) {
             Err(error) => problems.at(here(), error.to_string()),
         }
     }
+    logs_in_one_way(link, at, problems);
+    if !(1..=MOST_CONNECTIONS).contains(&link.connections) {
+        problems.at(at.clone().key("connections"), format!("expected 1 to {MOST_CONNECTIONS}"));
+    }
+    if link.jetstream_domain.as_ref().is_some_and(|domain| domain.is_empty() || domain.contains(['.', '*', '>', ' '])) {
+        problems.at(at.clone().key("jetstream_domain"), "expected the name of a domain: a single word");
+    }
     let (min, max) = link.backoff();
     if min.is_zero() || min > max {
         problems.at(at.clone().key("backoff_min"), "expected more than no time, and at most `backoff_max`");
+    }
+}
+
+/// Reports credentials that exclude each other, or can't be used.
+fn logs_in_one_way(link: &Link, at: &KeyPath, problems: &mut Problems<'_>) {
+    let ways = [
+        ("user", link.user.is_some()),
+        ("token", link.token.is_some()),
+        ("nkey_path", link.nkey_path.is_some()),
+        ("credentials_path", link.credentials_path.is_some()),
+    ];
+    let mut given = ways.into_iter().filter(|(_, given)| *given).map(|(key, _)| key);
+    if let (Some(first), Some(second)) = (given.next(), given.next()) {
+        problems.at(at.clone().key(second), format!("goes instead of `{first}`, not with it"));
+    }
+    if link.password.is_some() && link.user.is_none() {
+        problems.at(at.clone().key("password"), "expected a `user` with it");
+    }
+}
+
+/// Reports files to log in with that can't be used. Paths are taken as they are.
+pub fn login_files(link: &Link, at: &KeyPath, problems: &mut Problems<'_>) {
+    if let Err(error) = LinkCredentials::of(link).prove("") {
+        let key = if link.credentials_path.is_some() { "credentials_path" } else { "nkey_path" };
+        problems.at(at.clone().key(key), error);
     }
 }
 
@@ -39,6 +77,9 @@ pub fn dialled_by_the_bus(link: &Link, at: &KeyPath, problems: &mut Problems<'_>
     }
     if link.listen.is_some() {
         problems.at(at.clone().key("listen"), "the bus waits for links in [leafnodes]; here it dials");
+    }
+    if link.jetstream_domain.is_some() {
+        problems.at(at.clone().key("jetstream_domain"), "belongs to the gateway's [link]: clients use it there");
     }
     if link.hold.is_some() {
         problems

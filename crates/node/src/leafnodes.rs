@@ -13,6 +13,7 @@ use identity::Grant;
 use identity::peer::PeerCertificate;
 use identity::tls::TlsError;
 
+use crate::credentials::LinkCredentials;
 use crate::sections::{Leafnodes, Link, TlsFiles, UrlError, parse_url};
 use crate::tls::Reloads;
 
@@ -153,6 +154,9 @@ pub fn dial(
     server.solicit(RemoteConfig {
         name: section.name.clone(),
         urls,
+        discover: section.discover,
+        connections: section.connections,
+        login: LinkCredentials::of(section).shared(),
         tls,
         role,
         crossing,

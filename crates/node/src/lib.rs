@@ -2,7 +2,9 @@
 //! metrics and monitoring documents, links, and the life of the process from readiness to drain.
 
 pub mod checks;
+pub mod credentials;
 pub mod leafnodes;
+
 pub mod metrics;
 pub mod monitoring;
 pub mod ports;

@@ -173,6 +173,30 @@ pub struct Link {
     /// Where to dial, tried in turn: `tls://host:port`, or `nats-leaf://host:port` without TLS.
     #[serde(default)]
     pub urls: Vec<String>,
+    /// Whether other nodes that the cluster at the other end tells of are dialled, too. Default true.
+    #[serde(default = "yes")]
+    pub discover: bool,
+    /// Links kept up at once, each to another node of the cluster: one carries, the others stand by. Default 1.
+    #[serde(default = "one")]
+    pub connections: usize,
+    /// User to log in as, where the URL names none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Its password. Secret.
+    #[serde(default, skip_serializing)]
+    pub password: Option<String>,
+    /// Bearer token. Secret.
+    #[serde(default, skip_serializing)]
+    pub token: Option<String>,
+    /// File with an nkey seed (`SU…`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nkey_path: Option<PathBuf>,
+    /// File with a user JWT and its seed (`.creds`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_path: Option<PathBuf>,
+    /// JetStream domain of the other end: clients here use its streams as if they were here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jetstream_domain: Option<String>,
     /// Mutual TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsFiles>,
@@ -191,6 +215,14 @@ pub struct Link {
     pub listen: Option<Leafnodes>,
 }
 
+fn yes() -> bool {
+    true
+}
+
+fn one() -> usize {
+    1
+}
+
 fn default_name() -> String {
     "bus".into()
 }
@@ -203,6 +235,30 @@ impl Link {
     #[must_use]
     pub fn hold(&self) -> Duration {
         self.hold.map_or(DEFAULT_HOLD, Duration::from)
+    }
+
+    /// The routes that lead clients here to the streams of the domain over there: the API, and what it has to carry
+    /// because stock servers let nothing else of JetStream cross between domains.
+    #[must_use]
+    pub fn jetstream_routes(&self) -> Vec<RouteRule> {
+        let Some(domain) = &self.jetstream_domain else { return Vec::new() };
+        let inward = |subject: &str, to: Option<String>| RouteRule {
+            subject: subject.into(),
+            direction: Direction::Inward,
+            to,
+        };
+        vec![
+            inward("$JS.API.>", Some(format!("$JS.{domain}.API.>"))),
+            inward("$KV.>", Some(format!("$JS.{domain}.API.$KV.>"))),
+            inward("$O.>", Some(format!("$JS.{domain}.API.$O.>"))),
+            inward("$JS.ACK.>", None),
+            inward("$JS.FC.>", None),
+        ]
+    }
+
+    /// The files it names besides certificates, to be put beside the configuration.
+    pub fn login_files(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        [&mut self.nkey_path, &mut self.credentials_path].into_iter().flatten()
     }
 
     /// First and longest delay before dialling again.
@@ -286,7 +342,7 @@ pub fn parse_url(url: &str) -> Result<RemoteUrl, UrlError> {
             Some((user, password)) => (Some(user.to_owned()), password.map(str::to_owned)),
             None => (None, None),
         };
-    Ok(RemoteUrl { host, port, tls, user, password })
+    Ok(RemoteUrl { host, port, tls, user, password, certificate_name: None })
 }
 
 fn split_port(address: &str) -> Option<(String, u16)> {

@@ -11,6 +11,7 @@ use super::{CertificateMode, Config};
 pub(super) fn check(config: &Config, problems: &mut Problems<'_>) {
     frontend(config, problems);
     issuers(config, problems);
+    node::checks::login_files(&config.link, &KeyPath::from("link"), problems);
     let listen = config.link.listen.as_ref().and_then(|listen| listen.tls.as_ref());
     for (tls, at) in [(config.link.tls.as_ref(), "link.tls"), (listen, "link.listen.tls")] {
         tls.into_iter().for_each(|tls| tls_files(tls, KeyPath::from(at), problems));

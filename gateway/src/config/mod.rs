@@ -254,7 +254,7 @@ impl Config {
     pub fn route_rules(&self) -> Vec<RouteRule> {
         let probe =
             RouteRule { subject: PROBE_SUBJECT.into(), direction: broker::Direction::Inward, to: None };
-        self.routes.iter().map(RouteRule::from).chain([probe]).collect()
+        self.routes.iter().map(RouteRule::from).chain(self.link.jetstream_routes()).chain([probe]).collect()
     }
 
     /// Where clients connect.
@@ -315,6 +315,7 @@ impl Config {
         let clients = &mut self.client_certificates;
         [&mut clients.ca_path, &mut clients.crl_path].into_iter().flatten().for_each(at);
         self.issuers.iter_mut().flat_map(Issuer::paths).for_each(at);
+        self.link.login_files().for_each(at);
         let listen = self.link.listen.as_mut().and_then(|listen| listen.tls.as_mut());
         for tls in self.link.tls.iter_mut().chain(listen) {
             at(&mut tls.cert_path);

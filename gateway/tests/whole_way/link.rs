@@ -56,7 +56,11 @@ async fn the_bus_may_be_the_one_to_dial() {
             tls: true,
             user: None,
             password: None,
+            certificate_name: None,
         }],
+        discover: true,
+        connections: 1,
+        login: Arc::new(()),
         tls: Some(DialTls {
             source: Reloads::new().client("gateway", material).unwrap(),
             server_name: Some("event-gateway".into()),

@@ -1,5 +1,6 @@
 //! `leafnodes { … }`: links that others dial, and links that this server dials.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::reader::Reader;
@@ -86,6 +87,10 @@ pub struct LeafRemote {
     pub deny_exports: Vec<String>,
     /// Servers that the other side tells of are not dialled.
     pub ignore_discovered_servers: bool,
+    /// File with a user JWT and the seed of its key, to log in with.
+    pub credentials: Option<PathBuf>,
+    /// Seed of the nkey to log in with.
+    pub nkey: Option<Secret>,
     /// Time for the other side's first INFO. Default 1 s.
     pub first_info_timeout: Option<Duration>,
     /// Time for one attempt to dial.
@@ -219,7 +224,9 @@ fn remote_setting(reader: &mut Reader, remote: &mut LeafRemote, key: &str, entry
         "first_info_timeout" => remote.first_info_timeout = reader.duration(value),
         "dial_timeout" => remote.dial_timeout = reader.duration(value),
         "disabled" => remote.disabled = reader.boolean(value).unwrap_or_default(),
-        "creds" | "credentials" | "nkey" | "seed" | "proxy" => reader.unsupported(entry, "leafnodes.remotes"),
+        "creds" | "credentials" => remote.credentials = reader.path(value),
+        "nkey" | "seed" => remote.nkey = reader.secret(value),
+        "proxy" => reader.unsupported(entry, "leafnodes.remotes"),
         "isolate_leafnode_interest" | "isolate" | "request_isolation" => {
             if reader.boolean(value).unwrap_or_default() {
                 reader.unsupported(entry, "leafnodes.remotes");

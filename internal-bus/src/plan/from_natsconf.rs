@@ -9,6 +9,7 @@ use broker::{Authenticator, Drain, RemoteUrl, ResponseKind, Role, ServiceTerms, 
 use daemon::telemetry::{LogConfig, LogFilter, LogFormat};
 use identity::tls::{CertifiedFile, ClientAuth, ClientTls, ServerTls, TlsError};
 use identity::{DEFAULT_ACCOUNT, Permission, Rights};
+use node::credentials::LinkCredentials;
 use node::process::Ending;
 
 use super::{ImportPlan, ListenerPlan, Plan, RemotePlan, TlsPlan};
@@ -283,12 +284,20 @@ fn remote(remote: &LeafRemote, section: Option<&Leafnodes>) -> Result<RemotePlan
             tls: url.tls,
             user: url.user.as_ref().map(expose),
             password: url.password.as_ref().map(expose),
+            certificate_name: None,
         })
         .collect();
     let every = section.and_then(|section| section.reconnect_interval).unwrap_or(Duration::from_secs(1));
     Ok(RemotePlan {
         name: urls.first().map(|url| format!("{}:{}", url.host, url.port)).unwrap_or_default(),
         urls,
+        discover: !remote.ignore_discovered_servers,
+        connections: 1,
+        login: LinkCredentials {
+            nkey_seed: remote.nkey.as_ref().map(expose),
+            credentials_path: remote.credentials.clone(),
+            ..LinkCredentials::default()
+        },
         tls,
         server_name: None,
         handshake_first: first,

@@ -11,6 +11,7 @@ use identity::peer::IdentitySource;
 use identity::policy::{Policy, PolicyConfig};
 use node::checks;
 use node::leafnodes::{PeerNames, beside};
+use node::credentials::LinkCredentials;
 use node::process::Ending;
 use node::sections::{Leafnodes, Link, TlsFiles, parse_url, policy_key, unenforced_limits};
 
@@ -190,10 +191,17 @@ fn remote(config: &Path, at: &KeyPath, link: &Link, problems: &mut Problems<'_>)
     if let Some(files) = &files {
         checks::tls_files(files, at.clone().key("tls"), problems);
     }
+    let mut link = link.clone();
+    link.login_files().for_each(|path| *path = beside(config, path));
+    checks::login_files(&link, at, problems);
+    let login = LinkCredentials::of(&link);
     RemotePlan {
         name: link.name.clone(),
         // What is no URL has been reported.
         urls: link.urls.iter().filter_map(|url| parse_url(url).ok()).collect(),
+        discover: link.discover,
+        connections: link.connections,
+        login,
         server_name: files.as_ref().and_then(|files| files.server_name.clone()),
         handshake_first: files.as_ref().is_some_and(|files| files.handshake_first),
         tls: files.as_ref().map(TlsFiles::client),

@@ -12,6 +12,7 @@ use broker::{Authenticator, RemoteUrl, Role, ServiceTerms, TlsStart};
 use daemon::telemetry::LogConfig;
 use identity::Rights;
 use identity::tls::{ClientTls, ServerTls};
+use node::credentials::LinkCredentials;
 use node::process::Ending;
 
 use crate::auth::LiveUsers;
@@ -49,6 +50,12 @@ pub struct RemotePlan {
     pub name: String,
     /// Where to dial.
     pub urls: Vec<RemoteUrl>,
+    /// Whether other nodes of the cluster at the other end are dialled when it tells of them.
+    pub discover: bool,
+    /// Links kept up at once.
+    pub connections: usize,
+    /// How it logs in, beyond certificate and URL.
+    pub login: LinkCredentials,
     /// TLS, if any.
     pub tls: Option<ClientTls>,
     /// The name the other end's certificate must carry.

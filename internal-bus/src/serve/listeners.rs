@@ -96,12 +96,19 @@ fn remotes(
         server.solicit(RemoteConfig {
             name: remote.name.clone(),
             urls: remote.urls.clone(),
+            discover: remote.discover,
+            connections: remote.connections,
+            login: remote.login.clone().shared(),
             tls,
             role: remote.role,
             crossing: None,
             grant: Arc::new(grant),
             limits: remote.limits.clone(),
-            group: group.clone(),
+            group: if remote.connections > 1 {
+                server.standby_group(&remote.account, None)
+            } else {
+                group.clone()
+            },
             backoff_min: remote.backoff.0,
             backoff_max: remote.backoff.1,
             link_hold: DEFAULT_HOLD,

@@ -1,6 +1,11 @@
 //! Links that serve the same routes, and the gate that holds publishers while none of them is up.
+//!
+//! In an *exclusive* group, links to several nodes of one cluster, one link is active and the others stand by: they
+//! know the other end's interest and have told nothing of ours, so that nothing crosses twice. When the active one
+//! goes, the next takes its place before publishers notice more than a pause.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -14,30 +19,54 @@ use crate::subscription::{Sub, Subscription};
 pub struct LinkGroup {
     core: Arc<Core>,
     gate: Vec<Sub>,
-    up: Mutex<usize>,
+    exclusive: bool,
+    state: Mutex<State>,
     watch: watch::Sender<usize>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Links that are up, the active one first where only one is.
+    up: Vec<Arc<Conn>>,
+    /// Servers at the other ends, by id, from the moment they have said who they are.
+    nodes: Vec<String>,
 }
 
 impl std::fmt::Debug for LinkGroup {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LinkGroup").field("up", &*self.up.lock()).finish_non_exhaustive()
+        f.debug_struct("LinkGroup").field("up", &self.state.lock().up.len()).finish_non_exhaustive()
     }
 }
 
 /// Holding it means that a link is up; dropping it, that it is no more.
 #[derive(Debug)]
-pub(crate) struct LinkUp(Arc<LinkGroup>);
+pub(crate) struct LinkUp(Arc<LinkGroup>, u64);
 
 impl Drop for LinkUp {
     fn drop(&mut self) {
-        self.0.lost();
+        self.0.lost(self.1);
+    }
+}
+
+/// Holding it means that a node of the cluster is linked to, or about to be; no second link goes there.
+#[derive(Debug)]
+pub(crate) struct NodeClaim(Arc<LinkGroup>, String);
+
+impl Drop for NodeClaim {
+    fn drop(&mut self) {
+        self.0.state.lock().nodes.retain(|node| *node != self.1);
     }
 }
 
 impl LinkGroup {
     /// A group whose links carry `crossing`; publishers to its routes are held until a link is up.
     /// `gate` is the pseudo-connection the holding subscriptions belong to.
-    pub(crate) fn new(core: Arc<Core>, crossing: Option<&Crossing>, gate: &Arc<Conn>) -> Arc<Self> {
+    pub(crate) fn new(
+        core: Arc<Core>,
+        crossing: Option<&Crossing>,
+        exclusive: bool,
+        gate: &Arc<Conn>,
+    ) -> Arc<Self> {
         let patterns = crossing.map(|crossing| crossing.send_patterns.as_slice()).unwrap_or_default();
         let gate: Vec<Sub> = patterns
             .iter()
@@ -46,7 +75,7 @@ impl LinkGroup {
         for sub in &gate {
             sub.conn.account.subscribe(sub);
         }
-        Arc::new(Self { core, gate, up: Mutex::new(0), watch: watch::Sender::new(0) })
+        Arc::new(Self { core, gate, exclusive, state: Mutex::default(), watch: watch::Sender::new(0) })
     }
 
     /// How many links are up, as it changes.
@@ -55,28 +84,69 @@ impl LinkGroup {
         self.watch.subscribe()
     }
 
-    /// A link has exchanged all interest.
-    pub(crate) fn ready(self: &Arc<Self>) -> LinkUp {
-        let mut up = self.up.lock();
-        *up += 1;
-        if *up == 1 {
-            if let Some(first) = self.gate.first() {
-                first.conn.account.unsubscribe(&self.gate);
-            }
-            self.core.release_held();
-        }
-        self.watch.send_replace(*up);
-        LinkUp(self.clone())
+    /// Whether one link carries everything and the others stand by.
+    #[must_use]
+    pub fn is_exclusive(&self) -> bool {
+        self.exclusive
     }
 
-    fn lost(&self) {
-        let mut up = self.up.lock();
-        *up -= 1;
-        if *up == 0 {
-            for sub in &self.gate {
-                sub.conn.account.subscribe(sub);
-            }
+    /// Takes a node of the cluster for a link; `None` when another link has it.
+    pub(crate) fn claim(self: &Arc<Self>, node: &str) -> Option<NodeClaim> {
+        let mut state = self.state.lock();
+        if state.nodes.iter().any(|known| known == node) {
+            return None;
         }
-        self.watch.send_replace(*up);
+        state.nodes.push(node.to_owned());
+        Some(NodeClaim(self.clone(), node.to_owned()))
     }
+
+    /// A link has exchanged all interest, or, in an exclusive group, knows the other end's.
+    pub(crate) fn ready(self: &Arc<Self>, conn: &Arc<Conn>) -> LinkUp {
+        let mut state = self.state.lock();
+        state.up.push(conn.clone());
+        if state.up.len() == 1 {
+            if self.exclusive {
+                activate(conn);
+            }
+            self.open();
+        }
+        self.watch.send_replace(state.up.len());
+        LinkUp(self.clone(), conn.id)
+    }
+
+    fn lost(&self, id: u64) {
+        let mut state = self.state.lock();
+        let Some(at) = state.up.iter().position(|conn| conn.id == id) else { return };
+        state.up.remove(at);
+        match state.up.first() {
+            None => self.close(),
+            Some(next) if at == 0 && self.exclusive => {
+                tracing::info!(conn = next.id, "a standby link takes over");
+                activate(next);
+            }
+            Some(_) => {}
+        }
+        self.watch.send_replace(state.up.len());
+    }
+
+    fn open(&self) {
+        if let Some(first) = self.gate.first() {
+            first.conn.account.unsubscribe(&self.gate);
+        }
+        self.core.release_held();
+    }
+
+    fn close(&self) {
+        for sub in &self.gate {
+            sub.conn.account.subscribe(sub);
+        }
+    }
+}
+
+/// Makes a standby link the one that carries: tells the other end our interest.
+fn activate(conn: &Arc<Conn>) {
+    let Some(link) = conn.link() else { return };
+    link.active.store(true, Ordering::Release);
+    conn.send_now(|out| link.announce_inboxes(out));
+    conn.account.attach_link(conn);
 }

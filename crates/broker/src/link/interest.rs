@@ -2,6 +2,7 @@
 //! local subscription announces and the last one withdraws.
 
 use hashbrown::HashMap;
+use identity::Rights;
 
 use super::Link;
 use crate::inbox::STOCK;
@@ -35,13 +36,45 @@ fn key(pattern: &[u8], queue: Option<&[u8]>) -> Box<[u8]> {
 }
 
 impl Link {
-    /// Announces everything that is wanted whatever the subscriptions: our loop mark, and the inbox space.
-    pub(crate) fn announce_fixed(&self, out: &mut Vec<u8>) {
+    /// Announces our loop mark: from it the other end's side tells a loop.
+    pub(crate) fn announce_loop_mark(&self, out: &mut Vec<u8>) {
         wire::encode::leaf_subscribe(out, self.loop_subject.as_bytes(), None);
-        if self.is_filtered() {
-            let mut pattern = self.announced.lock().inboxes.to_vec();
-            pattern.push(b'>');
+    }
+
+    /// Announces the inboxes of this server's isolated clients, which are wanted whatever the subscriptions.
+    pub(crate) fn announce_inboxes(&self, out: &mut Vec<u8>) {
+        if !self.is_filtered() {
+            return;
+        }
+        let mut pattern = self.announced.lock().inboxes.to_vec();
+        pattern.push(b'>');
+        if self.may_announce(&pattern) {
             wire::encode::leaf_subscribe(out, &pattern, None);
+        } else {
+            tracing::error!(link = %self.name, "the other end does not let us subscribe to our clients' inboxes: requests will get no answers");
+        }
+    }
+
+    /// The other end allows something else than before: withdraws what it no longer allows, announces what it now does.
+    pub(crate) fn allow(&self, rights: Option<Rights>, out: &mut Vec<u8>) {
+        let announced = self.announced.lock();
+        let split = |key: &[u8]| key.iter().position(|byte| *byte == b' ').unwrap_or(key.len());
+        let pattern = |key: &Box<[u8]>| key.get(..split(key)).unwrap_or_default().to_vec();
+        let before: Vec<bool> = announced.counts.keys().map(|key| self.may_announce(&pattern(key))).collect();
+        self.allowed.write()[1] = rights;
+        if !self.is_active() {
+            return;
+        }
+        for ((key, count), before) in announced.counts.iter().zip(before) {
+            let pattern = pattern(key);
+            let queue = key.get(pattern.len() + 1..);
+            match (before, self.may_announce(&pattern)) {
+                (true, false) => wire::encode::leaf_unsubscribe(out, &pattern, queue),
+                (false, true) => {
+                    wire::encode::leaf_subscribe(out, &pattern, queue.map(|queue| (queue, *count)));
+                }
+                _ => {}
+            }
         }
     }
 

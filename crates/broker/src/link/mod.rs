@@ -1,12 +1,15 @@
 //! A leafnode link as the rest of the broker sees it: its role, what may cross it, what was announced on it.
 
+pub(crate) mod addresses;
 pub(crate) mod crossing;
 pub(crate) mod group;
 pub(crate) mod interest;
+pub(crate) mod remote;
 pub(crate) mod session;
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use identity::Rights;
 use parking_lot::{Mutex, RwLock};
@@ -15,8 +18,11 @@ pub use crossing::{Crossing, CrossingError, Direction, RouteRule};
 
 use crate::conn::Kind;
 use crate::subscription::Subscription;
+use addresses::Addresses;
 pub use group::LinkGroup;
 use interest::Announced;
+pub use remote::{LinkLogin, LinkProof, RemoteUrl};
+use wire::info::SubjectPermission;
 
 /// Which end of the link we are. The hub passes interest and messages on between its links, the spoke does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,11 +52,21 @@ pub(crate) struct Link {
     /// What may be sent (publish) and announced (subscribe): by our own configuration, and by what the other end
     /// told us. `None` is everything.
     pub(crate) allowed: RwLock<[Option<Rights>; 2]>,
+    /// The lists behind the latter as they were told (what may be sent, what may be asked for), for operators.
+    pub(crate) told: RwLock<[Option<SubjectPermission>; 2]>,
+    /// Messages cross, and our interest is told. A link that stands by has neither.
+    pub(crate) active: AtomicBool,
+    /// Of a link that was dialled: where else its cluster is to be found.
+    pub(crate) addresses: Option<Arc<Addresses>>,
     /// Our loop detection subject on this link's account.
     pub(crate) loop_subject: Arc<str>,
 }
 
 impl Link {
+    pub(crate) fn is_active(&self) -> bool {
+        self.active.load(Ordering::Acquire)
+    }
+
     pub(crate) fn is_filtered(&self) -> bool {
         self.crossing.is_some()
     }

@@ -9,7 +9,7 @@ use wire::Step;
 use wire::leaf::{Message, Op};
 
 use super::Link;
-use super::group::{LinkGroup, LinkUp};
+use super::group::{LinkGroup, LinkUp, NodeClaim};
 use crate::conn::{CloseReason, Conn};
 use crate::core::Core;
 use crate::link::interest::is_isolated;
@@ -31,6 +31,8 @@ pub(crate) struct LinkSession {
     early_ping: bool,
     group: Arc<LinkGroup>,
     up: Option<LinkUp>,
+    /// The node of a cluster this link goes to, held against further links there.
+    _node: Option<NodeClaim>,
     run: Run,
 }
 
@@ -46,7 +48,13 @@ struct Run {
 }
 
 impl LinkSession {
-    pub(crate) fn new(core: Arc<Core>, conn: Arc<Conn>, link: Arc<Link>, group: Arc<LinkGroup>) -> Self {
+    pub(crate) fn new(
+        core: Arc<Core>,
+        conn: Arc<Conn>,
+        link: Arc<Link>,
+        group: Arc<LinkGroup>,
+        node: Option<NodeClaim>,
+    ) -> Self {
         Self {
             limits: core.limits.wire(),
             conn,
@@ -59,6 +67,7 @@ impl LinkSession {
             link,
             group,
             up: None,
+            _node: node,
             run: Run::default(),
         }
     }
@@ -69,8 +78,11 @@ impl LinkSession {
             return;
         }
         self.attached = true;
-        self.conn.send_now(|out| self.link.announce_fixed(out));
-        self.conn.account.attach_link(&self.conn);
+        self.conn.send_now(|out| self.link.announce_loop_mark(out));
+        if self.link.is_active() {
+            self.conn.send_now(|out| self.link.announce_inboxes(out));
+            self.conn.account.attach_link(&self.conn);
+        }
         self.pings.sent(now);
         self.conn.send_now(|out| out.extend_from_slice(wire::encode::PING));
     }
@@ -139,15 +151,19 @@ impl LinkSession {
                 self.pings.answered(&self.conn, now);
                 if self.up.is_none() {
                     tracing::info!(conn = self.conn.id, link = %self.link.name, remote = %self.link.remote_name, "link up");
-                    self.up = Some(self.group.ready());
+                    self.up = Some(self.group.ready(&self.conn));
                 }
             }
             Op::Info(json) => self.info(json, now),
             Op::Err(text) => {
                 let text = String::from_utf8_lossy(text);
                 tracing::warn!(conn = self.conn.id, link = %self.link.name, %text, "the other end of the link complains");
-                if text.contains("Loop detected") {
+                if text.contains("Loop detected") || text.contains("cluster name") {
                     return Err(CloseReason::LoopDetected);
+                }
+                // The other end closes, and would again: our own filter and its lists do not agree.
+                if text.contains("Permissions Violation") {
+                    return Err(CloseReason::LinkRefused);
                 }
             }
             Op::Connect(_) | Op::Ok | Op::Message(_) => {}
@@ -174,9 +190,11 @@ impl LinkSession {
                         subscribe.and_then(Result::ok).unwrap_or_else(Permission::everything),
                         None,
                     );
-                    self.link.allowed.write()[1] = Some(rights);
+                    *self.link.told.write() = [info.export.clone(), info.import.clone()];
+                    self.conn.send_now(|out| self.link.allow(Some(rights), out));
                     self.conn.account.invalidate();
                 }
+                self.learn(&info);
                 if info.connect_info {
                     self.attach(now);
                 }
@@ -184,6 +202,15 @@ impl LinkSession {
             Err(error) => {
                 tracing::warn!(conn = self.conn.id, link = %self.link.name, %error, "unreadable INFO on a link")
             }
+        }
+    }
+
+    /// Where else the other end's cluster is to be found.
+    fn learn(&self, info: &wire::info::LeafInfo) {
+        let Some(addresses) = &self.link.addresses else { return };
+        let new = addresses.learn(info.cluster_addresses());
+        if new > 0 {
+            tracing::info!(conn = self.conn.id, link = %self.link.name, new, "the other end's cluster told of further addresses");
         }
     }
 

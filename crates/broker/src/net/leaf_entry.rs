@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use identity::Grant;
@@ -20,6 +20,8 @@ use super::task::Task;
 use crate::auth::{Credentials, Login};
 use crate::conn::{About, CloseReason, Conn, ConnParts, Features, Kind};
 use crate::core::Core;
+use crate::link::addresses::Addresses;
+use crate::link::group::NodeClaim;
 use crate::link::interest::Announced;
 use crate::link::session::LinkSession;
 use crate::link::{Crossing, Link, LinkGroup, Role};
@@ -51,6 +53,10 @@ pub(crate) struct LinkParts {
     pub(crate) group: Arc<LinkGroup>,
     pub(crate) grant: Arc<Grant>,
     pub(crate) limits: Option<identity::Rights>,
+    /// Of a link that was dialled: where else its cluster is to be found.
+    pub(crate) addresses: Option<Arc<Addresses>>,
+    /// The node of a cluster it goes to.
+    pub(crate) node: Option<NodeClaim>,
 }
 
 /// Takes an accepted link through to its task.
@@ -275,6 +281,8 @@ fn parts(
         group: purpose.group.clone(),
         grant,
         limits: None,
+        addresses: None,
+        node: None,
     }
 }
 
@@ -301,6 +309,9 @@ pub(crate) fn establish(
         announced: Mutex::new(Announced::new(&core.inboxes)),
         inboxes: core.inboxes.clone(),
         allowed: RwLock::new([parts.limits, None]),
+        told: RwLock::default(),
+        active: AtomicBool::new(!parts.group.is_exclusive()),
+        addresses: parts.addresses,
         loop_subject: account.loop_subject.clone(),
     });
     tracing::info!(conn = parts.id, address = %parts.address, link = %link.name, identity = %parts.grant.identity, "link established");
@@ -325,7 +336,7 @@ pub(crate) fn establish(
         max_pending_replies: 0,
     }));
     core.register(&conn);
-    let mut session = LinkSession::new(core.clone(), conn, link, parts.group);
+    let mut session = LinkSession::new(core.clone(), conn, link, parts.group, parts.node);
     if attach {
         session.attach(std::time::Instant::now());
     }

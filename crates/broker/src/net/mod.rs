@@ -8,6 +8,7 @@ pub(crate) mod buffers;
 pub(crate) mod dial;
 pub(crate) mod entry;
 pub(crate) mod greeting;
+pub(crate) mod leaf_dial;
 pub(crate) mod leaf_entry;
 pub(crate) mod listener;
 pub(crate) mod pipe;

@@ -12,7 +12,7 @@ mod sessions;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime};
 
 use identity::{Grant, Permission, ResponseLimit, Rights};
@@ -185,11 +185,14 @@ impl Rig {
             announced: Mutex::new(Announced::new(&core.inboxes)),
             inboxes: core.inboxes.clone(),
             allowed: RwLock::new([None, None]),
+            told: RwLock::default(),
+            active: AtomicBool::new(!group.is_exclusive()),
+            addresses: None,
             loop_subject: core.account("$G").loop_subject.clone(),
         });
         let (conn, pipe) =
             self.conn(Kind::Link(link.clone()), Grant::unrestricted(name), Features::default(), None);
-        let mut session = LinkSession::new(core.clone(), conn, link, group);
+        let mut session = LinkSession::new(core.clone(), conn, link, group, None);
         session.attach(Instant::now());
         let mut peer = Peer::new(Session::Link(Box::new(session)), pipe);
         peer.say("PONG\r\n");

@@ -98,7 +98,7 @@ fn an_answer_is_a_right_so_often_and_not_used_up_by_waiting() {
     asker.say("SUB box.1 1\r\nPUB ask box.1 1\r\nx\r\n");
     let gate = rig.group(crossing(&[("box.>", Inward, None)]).as_ref());
     assert_eq!(service.say("PUB box.1 1\r\ny\r\n").pause, crate::session::Pause::LinkDown);
-    let up = gate.ready();
+    let up = gate.ready(asker.conn());
     service.say("PUB box.1 1\r\nz\r\n");
     assert_eq!(asker.heard(), "MSG box.1 1 1\r\ny\r\n");
     assert!(service.heard().contains("Permissions Violation for Publish to \"box.1\""));

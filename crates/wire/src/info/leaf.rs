@@ -151,6 +151,13 @@ impl LeafInfo {
     pub fn parse(json: &[u8]) -> Result<Self, ParseError> {
         json::read(Verb::Info, json)
     }
+
+    /// Where the sender's cluster accepts leafnodes. A server of ours has no cluster, and names itself only because
+    /// stock solicitors insist on a list.
+    #[must_use]
+    pub fn cluster_addresses(&self) -> &[String] {
+        if self.gatehouse.is_some() { &[] } else { &self.leafnode_urls }
+    }
 }
 
 /// `CONNECT` on a leafnode connection, sent by the end that dialled. Empty strings read as `None`.
