@@ -25,6 +25,7 @@ macro_rules! on_both {
 
 mod address;
 mod bus;
+mod cluster;
 mod command;
 mod door;
 mod gateway;
@@ -45,6 +46,7 @@ mod wait;
 
 pub use address::Addresses;
 pub use bus::{BusOptions, InternalBus};
+pub use cluster::{Cluster, ClusterOptions, Node, free_ports};
 pub use command::{Ran, run, run_binary};
 pub use door::Door;
 pub use gateway::{Gateway, GatewayOptions};

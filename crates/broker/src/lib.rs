@@ -40,7 +40,9 @@ pub use follow::{Follower, NotRenewed, Renewal, SessionHandle};
 pub use handler::{Call, Handler, HandlerPort, Message, Origin, OriginKind, Reception};
 pub use import::{ImportError, ResponseKind, ServiceTerms};
 pub use limits::Limits;
-pub use link::{Crossing, CrossingError, Direction, LinkGroup, LinkLogin, LinkProof, RemoteUrl, Role, RouteRule};
+pub use link::{
+    Crossing, CrossingError, Direction, LinkGroup, LinkLogin, LinkProof, RemoteUrl, Role, RouteRule,
+};
 pub use local::{LocalClient, LocalError, LocalMessage};
 pub use monitor::{LinkState, Totals};
 pub use net::dial::{DialTls, RemoteConfig};

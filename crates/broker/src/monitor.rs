@@ -195,6 +195,8 @@ impl Server {
                 "in_bytes": conn.in_bytes.load(Ordering::Relaxed),
                 "out_bytes": out_bytes,
                 "pending_bytes": conn.outbox.queued(),
+                "active": link.is_active(),
+                "permissions": permissions(link),
                 "subscriptions": conn.subs.lock().len(),
                 "announced": link.announced.lock().len(),
                 "tls_version": conn.about.tls_version,
@@ -208,6 +210,16 @@ impl Server {
             "leafs": leafs,
         })
     }
+}
+
+/// What the other end of a link lets us do, as it told; null where it set no bounds.
+fn permissions(link: &crate::link::Link) -> Value {
+    let told = link.told.read();
+    let [publish, subscribe] = &*told;
+    if publish.is_none() && subscribe.is_none() {
+        return Value::Null;
+    }
+    json!({ "publish": publish, "subscribe": subscribe })
 }
 
 fn describe(conn: &Conn, subs: bool, auth: bool) -> Value {

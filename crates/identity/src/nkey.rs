@@ -26,7 +26,9 @@ pub enum NkeyError {
     #[error("the seed is not a user's (SU…)")]
     Kind,
     /// The file lacks the user JWT or the seed.
-    #[error("not a credentials file: expected a user JWT and a seed, each between its -----BEGIN and ------END lines")]
+    #[error(
+        "not a credentials file: expected a user JWT and a seed, each between its -----BEGIN and ------END lines"
+    )]
     Credentials,
 }
 
@@ -159,9 +161,12 @@ fn checked(raw: &[u8]) -> Option<&[u8]> {
 /// CRC-16/XMODEM, as nkeys use it.
 fn crc16(bytes: &[u8]) -> u16 {
     bytes.iter().fold(0, |crc, byte| {
-        (0..8).fold(crc ^ u16::from(*byte) << 8, |crc, _| {
-            if crc & 0x8000 != 0 { crc << 1 ^ 0x1021 } else { crc << 1 }
-        })
+        (0..8).fold(
+            crc ^ u16::from(*byte) << 8,
+            |crc, _| {
+                if crc & 0x8000 != 0 { crc << 1 ^ 0x1021 } else { crc << 1 }
+            },
+        )
     })
 }
 
@@ -182,7 +187,8 @@ mod tests {
     #[test]
     fn what_is_no_user_seed_is_refused() {
         let flipped = SEED_TEXT.replace("CSSL", "CSSM");
-        for text in ["", "SU", "hello", &flipped, "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4"] {
+        for text in ["", "SU", "hello", &flipped, "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4"]
+        {
             assert_eq!(Nkey::from_seed(text).unwrap_err(), NkeyError::Seed, "{text}");
         }
         // The same key as an account's.

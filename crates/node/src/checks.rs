@@ -36,7 +36,11 @@ pub fn dialled(link: &Link, at: &KeyPath, problems: &mut Problems<'_>) {
     if !(1..=MOST_CONNECTIONS).contains(&link.connections) {
         problems.at(at.clone().key("connections"), format!("expected 1 to {MOST_CONNECTIONS}"));
     }
-    if link.jetstream_domain.as_ref().is_some_and(|domain| domain.is_empty() || domain.contains(['.', '*', '>', ' '])) {
+    if link
+        .jetstream_domain
+        .as_ref()
+        .is_some_and(|domain| domain.is_empty() || domain.contains(['.', '*', '>', ' ']))
+    {
         problems.at(at.clone().key("jetstream_domain"), "expected the name of a domain: a single word");
     }
     let (min, max) = link.backoff();
@@ -79,7 +83,8 @@ pub fn dialled_by_the_bus(link: &Link, at: &KeyPath, problems: &mut Problems<'_>
         problems.at(at.clone().key("listen"), "the bus waits for links in [leafnodes]; here it dials");
     }
     if link.jetstream_domain.is_some() {
-        problems.at(at.clone().key("jetstream_domain"), "belongs to the gateway's [link]: clients use it there");
+        problems
+            .at(at.clone().key("jetstream_domain"), "belongs to the gateway's [link]: clients use it there");
     }
     if link.hold.is_some() {
         problems

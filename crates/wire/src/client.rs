@@ -133,9 +133,7 @@ fn parse_line<'a>(buf: &'a [u8], limits: &Limits) -> Result<Step<Op<'a>>, ParseE
         Verb::Ping => line.no_args().map(|()| Op::Ping)?,
         Verb::Pong => line.no_args().map(|()| Op::Pong)?,
         Verb::Ok => line.no_args().map(|()| Op::Ok)?,
-        Verb::LeafSub | Verb::LeafUnsub | Verb::Lmsg | Verb::Hmsg => {
-            return Err(ParseError::UnknownOperation);
-        }
+        _ => return Err(ParseError::UnknownOperation),
     };
     Ok(Step::Frame(op, line.len))
 }

@@ -117,6 +117,43 @@ pub fn leaf_unsubscribe(out: &mut Vec<u8>, subject: &[u8], queue: Option<&[u8]>)
     out.extend_from_slice(b"\r\n");
 }
 
+/// `RS+ account subject [queue 1]`: gateways count no members.
+pub fn remote_subscribe(out: &mut Vec<u8>, account: &[u8], subject: &[u8], queue: Option<&[u8]>) {
+    prefix(out, b"RS+ ", &[account]);
+    out.extend_from_slice(subject);
+    if let Some(name) = queue {
+        out.push(b' ');
+        out.extend_from_slice(name);
+        out.extend_from_slice(b" 1");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// `RS- account subject [queue]`.
+pub fn remote_unsubscribe(out: &mut Vec<u8>, account: &[u8], subject: &[u8], queue: Option<&[u8]>) {
+    prefix(out, b"RS- ", &[account]);
+    out.extend_from_slice(subject);
+    if let Some(name) = queue {
+        out.push(b' ');
+        out.extend_from_slice(name);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// `A- account`: nothing of this account is wanted.
+pub fn account_unsubscribe(out: &mut Vec<u8>, account: &[u8]) {
+    out.extend_from_slice(b"A- ");
+    out.extend_from_slice(account);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// `A+ account`: takes back an `A-`.
+pub fn account_subscribe(out: &mut Vec<u8>, account: &[u8]) {
+    out.extend_from_slice(b"A+ ");
+    out.extend_from_slice(account);
+    out.extend_from_slice(b"\r\n");
+}
+
 /// `-ERR 'text'`. Control characters in the text become spaces: it may name what a peer sent.
 pub fn error_line(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(b"-ERR '");

@@ -36,6 +36,16 @@ pub enum Verb {
     Lmsg,
     /// `HMSG`
     Hmsg,
+    /// `RS+`
+    RemoteSub,
+    /// `RS-`
+    RemoteUnsub,
+    /// `A+`
+    AccountSub,
+    /// `A-`
+    AccountUnsub,
+    /// `RMSG`
+    Rmsg,
 }
 
 impl Verb {
@@ -57,6 +67,11 @@ impl Verb {
             Self::LeafUnsub => "LS-",
             Self::Lmsg => "LMSG",
             Self::Hmsg => "HMSG",
+            Self::RemoteSub => "RS+",
+            Self::RemoteUnsub => "RS-",
+            Self::AccountSub => "A+",
+            Self::AccountUnsub => "A-",
+            Self::Rmsg => "RMSG",
         }
     }
 }

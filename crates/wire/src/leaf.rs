@@ -146,7 +146,7 @@ fn parse_line<'a>(buf: &'a [u8], limits: &Limits) -> Result<Step<Op<'a>>, ParseE
     };
     let op = match line.verb {
         Verb::Lmsg | Verb::Hmsg => {
-            let (head, queues) = message_args(&line)?;
+            let (head, queues) = scan::message_args(line.plain_args()?, line.verb, line.len)?;
             return message(buf, &head, queues, limits, line.verb);
         }
         Verb::LeafSub => subscribe(&line)?,
@@ -157,33 +157,9 @@ fn parse_line<'a>(buf: &'a [u8], limits: &Limits) -> Result<Step<Op<'a>>, ParseE
         Verb::Ping => line.no_args().map(|()| Op::Ping)?,
         Verb::Pong => line.no_args().map(|()| Op::Pong)?,
         Verb::Ok => line.no_args().map(|()| Op::Ok)?,
-        Verb::Pub | Verb::Hpub | Verb::Sub | Verb::Unsub => return Err(ParseError::UnknownOperation),
+        _ => return Err(ParseError::UnknownOperation),
     };
     Ok(Step::Frame(op, line.len))
-}
-
-/// `subject [reply | "+" reply queue.. | "|" queue..] [hdrlen] size`; answers with the queues apart.
-///
-/// A lone `+` or `|` between subject and sizes is a reply subject: that is what the grammar leaves
-/// it to be, and how nats-server reads it.
-fn message_args<'a>(line: &Line<'a>) -> Result<(Head<'a>, &'a [u8]), ParseError> {
-    let mut args = line.plain_args()?;
-    let subject = args.first()?;
-    let size = args.last_size()?;
-    let header_len = if line.verb == Verb::Hmsg { args.last_size()? } else { 0 };
-    if header_len > size {
-        return Err(ParseError::HeaderLargerThanTotal(line.verb));
-    }
-    let (reply, queues): (&[u8], &[u8]) = if args.several_left() {
-        match args.first()? {
-            b"+" => (args.first()?, args.rest()),
-            b"|" => (&[], args.rest()),
-            _ => return Err(ParseError::Syntax(line.verb)),
-        }
-    } else {
-        (args.optional()?.unwrap_or_default(), &[])
-    };
-    Ok((Head { subject, reply, tail_at: 0, header_len, size, body_at: line.len }, queues))
 }
 
 fn subscribe<'a>(line: &Line<'a>) -> Result<Op<'a>, ParseError> {

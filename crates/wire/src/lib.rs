@@ -1,7 +1,7 @@
 //! Bytes to NATS protocol operations and back. No socket, no clock, no runtime.
 //!
 //! [`client::parse`] reads what a client sends to a server, [`leaf::parse`] either direction of a
-//! leafnode connection. Both look at the start of a slice and answer with one frame, with how many
+//! leafnode connection, [`gateway::parse`] what the gateways of two clusters say. All look at the start of a slice and answer with one frame, with how many
 //! bytes are missing, or with a [`ParseError`] after which the connection can only be closed. They
 //! keep no state and allocate nothing: the caller keeps the unread tail and calls again.
 //!
@@ -11,6 +11,7 @@
 pub mod client;
 pub mod encode;
 mod error;
+pub mod gateway;
 pub mod headers;
 pub mod info;
 pub mod leaf;

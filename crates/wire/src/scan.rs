@@ -102,6 +102,13 @@ pub(crate) fn canonical_head<const HEADERS: bool>(line: &[u8], at: usize) -> Opt
     })
 }
 
+/// The end of the word that starts at `at`, where a single space follows it.
+#[inline(always)]
+pub(crate) fn canonical_word(line: &[u8], at: usize) -> Option<usize> {
+    let end = token_end(line, at)?;
+    (end > at && line.get(end) == Some(&b' ')).then_some(end)
+}
+
 /// The end of the argument after the one that ends, with a space, at `end`.
 #[inline(always)]
 fn next_end(line: &[u8], end: usize) -> Option<usize> {
@@ -243,6 +250,33 @@ impl<'a> Args<'a> {
     pub(crate) fn several_left(&self) -> bool {
         self.rest.iter().any(is_blank)
     }
+}
+
+/// Reads `subject [reply | "+" reply queue.. | "|" queue..] [hdrlen] size`; answers with the queues apart.
+///
+/// A lone `+` or `|` between subject and sizes is a reply subject: that is what the grammar leaves
+/// it to be, and how nats-server reads it.
+pub(crate) fn message_args<'a>(
+    mut args: Args<'a>,
+    verb: Verb,
+    body_at: usize,
+) -> Result<(Head<'a>, &'a [u8]), ParseError> {
+    let subject = args.first()?;
+    let size = args.last_size()?;
+    let header_len = if verb == Verb::Hmsg { args.last_size()? } else { 0 };
+    if header_len > size {
+        return Err(ParseError::HeaderLargerThanTotal(verb));
+    }
+    let (reply, queues): (&[u8], &[u8]) = if args.several_left() {
+        match args.first()? {
+            b"+" => (args.first()?, args.rest()),
+            b"|" => (&[], args.rest()),
+            _ => return Err(ParseError::Syntax(verb)),
+        }
+    } else {
+        (args.optional()?.unwrap_or_default(), &[])
+    };
+    Ok((Head { subject, reply, tail_at: 0, header_len, size, body_at }, queues))
 }
 
 /// Sizes have at most this many digits; no limit anybody sets needs more, and no sum of them overflows.

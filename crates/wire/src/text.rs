@@ -50,6 +50,8 @@ pub const CONNECTION_THROTTLED: &str = "Connection throttling is active. Please 
 pub const CONNECTED_TO_LEAFNODE_PORT: &str = "attempted to connect to leaf node port";
 /// A peer that dialled a port of another kind.
 pub const CONNECTED_TO_WRONG_PORT: &str = "attempted to connect to wrong port";
+/// A client or a route that dialled the gateway port.
+pub const CONNECTED_TO_GATEWAY_PORT: &str = "attempted to connect to gateway port";
 /// Both ends of a leafnode connection carry the same cluster name.
 pub const LEAFNODE_SAME_CLUSTER_NAME: &str = "remote leafnode has same cluster name";
 /// How every answer to a forbidden subject begins; clients keep the connection.

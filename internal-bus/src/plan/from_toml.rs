@@ -10,8 +10,8 @@ use daemon::telemetry::LogConfig;
 use identity::peer::IdentitySource;
 use identity::policy::{Policy, PolicyConfig};
 use node::checks;
-use node::leafnodes::{PeerNames, beside};
 use node::credentials::LinkCredentials;
+use node::leafnodes::{PeerNames, beside};
 use node::process::Ending;
 use node::sections::{Leafnodes, Link, TlsFiles, parse_url, policy_key, unenforced_limits};
 

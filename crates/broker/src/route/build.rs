@@ -198,7 +198,10 @@ impl Route {
     fn link_target(&mut self, query: &Query<'_>, sub: &Sub) -> Option<usize> {
         let link = sub.conn.link()?;
         // Inboxes of this server's clients are nobody's business elsewhere.
-        if !link.is_active() || Arc::ptr_eq(&sub.conn, query.origin) || is_isolated(query.subject, query.inboxes) {
+        if !link.is_active()
+            || Arc::ptr_eq(&sub.conn, query.origin)
+            || is_isolated(query.subject, query.inboxes)
+        {
             return None;
         }
         if query.origin.link().is_some_and(|from| !link.takes_from(from)) {
