@@ -1,6 +1,8 @@
 //! The gateway in front of a stock cluster with JetStream: several links, nodes that die, streams over there.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -21,11 +23,17 @@ struct Front {
 }
 
 /// Rights and routes for what these tests do, streams of the cluster included.
-fn options(pki: &Pki, cluster: &Cluster, lines: &str) -> GatewayOptions {
+fn options(pki: &Pki, cluster: &Cluster, known: usize, lines: &str) -> GatewayOptions {
     let mut options = GatewayOptions::dialling(pki, cluster.nodes[0].leafnodes());
+    let urls: Vec<_> = cluster
+        .nodes
+        .iter()
+        .take(known)
+        .map(|node| format!("\"nats-leaf://{}\"", node.leafnodes()))
+        .collect();
     options.link = format!(
-        "urls = [\"nats-leaf://{}\"]\nuser = \"app\"\npassword = \"app\"\njetstream_domain = \"hub\"\nbackoff_max = \"500ms\"\n{lines}\n",
-        cluster.nodes[0].leafnodes()
+        "urls = [{}]\nuser = \"app\"\npassword = \"app\"\njetstream_domain = \"hub\"\nbackoff_max = \"500ms\"\n{lines}\n",
+        urls.join(", ")
     );
     options.rights = options
         .rights
@@ -36,12 +44,17 @@ fn options(pki: &Pki, cluster: &Cluster, lines: &str) -> GatewayOptions {
 
 impl Front {
     async fn start(lines: &str) -> Result<Option<Self>> {
+        Self::start_knowing(3, lines).await
+    }
+
+    /// With the addresses of so many nodes configured.
+    async fn start_knowing(nodes: usize, lines: &str) -> Result<Option<Self>> {
         let pki = Pki::new()?;
         let Some(cluster) = Cluster::start(pki.dir(), &ClusterOptions::default()).await? else {
             return Ok(None);
         };
         let tokens = Tokens::new(pki.dir())?;
-        let toml = options(&pki, &cluster, lines);
+        let toml = options(&pki, &cluster, nodes, lines);
         let mut gateway = Gateway::start_plain(&pki, &tokens, &toml).await?;
         gateway.ready().await?;
         let outer = gateway.client(&pki, &tokens.good()?).await?;
@@ -129,6 +142,18 @@ async fn streams_of_the_cluster_are_used_from_outside_without_knowing() -> Resul
 }
 
 #[tokio::test]
+async fn a_cluster_tells_of_its_nodes_and_the_link_moves_there() -> Result<()> {
+    let Some(mut front) = Front::start_knowing(1, "").await? else { return Ok(()) };
+    serve(&front.inner, "peer.ask").await?;
+    until_answered(&front.outer, "peer.ask").await?;
+    let at = front.cluster.leaf_node().await.context("no node has the link")?;
+    front.cluster.kill(at).await?;
+    let took = until_answered(&front.outer, "peer.ask").await?;
+    ensure!(took < Duration::from_secs(2), "recovered after {took:?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_node_dies_and_nothing_but_a_moment_is_lost() -> Result<()> {
     let Some(mut front) = Front::start("connections = 3").await? else { return Ok(()) };
     eventually("three links", || async { (front.links().await.ok()?.len() == 3).then_some(()) }).await?;
@@ -145,7 +170,9 @@ async fn a_node_dies_and_nothing_but_a_moment_is_lost() -> Result<()> {
     let mut heard = front.outer.subscribe("peer.news").await?;
     front.outer.flush().await?;
     let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
+    let done = Arc::new(AtomicU64::new(0));
     let publisher = tokio::spawn({
+        let done = done.clone();
         let (context, inner) = (context.clone(), front.inner.clone());
         async move {
             let mut acknowledged = Vec::new();
@@ -161,6 +188,7 @@ async fn a_node_dies_and_nothing_but_a_moment_is_lost() -> Result<()> {
                 if let Ok(Ok(_)) = tokio::time::timeout(Duration::from_millis(500), sent.into_future()).await
                 {
                     acknowledged.push(i);
+                    done.fetch_add(1, Ordering::Relaxed);
                 }
             }
             acknowledged
@@ -171,31 +199,46 @@ async fn a_node_dies_and_nothing_but_a_moment_is_lost() -> Result<()> {
         let name = active.context("no active link")?["name"].as_str().unwrap_or_default().to_owned();
         front.cluster.nodes.iter().position(|node| node.name() == name).context("an unknown node")
     };
+    // Messages flow before, between and after.
+    let flowing = async || {
+        let before = done.load(Ordering::Relaxed);
+        eventually("messages that flow", || async {
+            (done.load(Ordering::Relaxed) > before + 20).then_some(())
+        })
+        .await
+    };
+    flowing().await?;
     let leader = front.cluster.leader().await?;
     for at in [linked(&front).await?, leader] {
-        if front.cluster.nodes[at].process().is_none() {
-            continue;
-        }
         front.cluster.kill(at).await?;
         let took = until_answered(&front.outer, "peer.ask").await?;
         ensure!(took < Duration::from_secs(2), "recovered after {took:?}");
+        flowing().await?;
         front.cluster.bring_back(at).await?;
         eventually("all links again", || async { (front.links().await.ok()?.len() == 3).then_some(()) })
             .await?;
         front.cluster.leader().await?;
+        flowing().await?;
     }
     stop.send(()).ok().context("the publisher has ended")?;
     let acknowledged = within("the publisher", publisher).await??;
     ensure!(!acknowledged.is_empty(), "nothing was acknowledged");
-    ensure!(
-        front.outer.statistics().connects.load(std::sync::atomic::Ordering::Relaxed) == 1,
-        "the client lost its connection"
-    );
+    ensure!(front.outer.statistics().connects.load(Ordering::Relaxed) == 1, "the client lost its connection");
     let mut stored: HashMap<String, usize> = HashMap::new();
-    let stream = jetstream::new(front.inner.clone()).get_stream("EVENTS").await?;
+    let inside = jetstream::new(front.inner.clone());
+    let stream = eventually("the stream", || async { inside.get_stream("EVENTS").await.ok() }).await?;
     let config = jetstream::consumer::pull::OrderedConfig::default();
-    let count = stream.cached_info().state.messages;
-    let mut messages = stream.create_consumer(config).await?.messages().await?;
+    let count = eventually("all that was acknowledged", || {
+        let (inside, least) = (&inside, acknowledged.len() as u64);
+        async move {
+            let stream = inside.get_stream("EVENTS").await.ok()?;
+            Some(stream.cached_info().state.messages).filter(|count| *count >= least)
+        }
+    })
+    .await?;
+    let consumer =
+        eventually("a consumer", || async { stream.create_consumer(config.clone()).await.ok() }).await?;
+    let mut messages = consumer.messages().await?;
     for _ in 0..count {
         let message = within("a stored message", messages.next()).await?.context("the end")??;
         *stored.entry(String::from_utf8_lossy(&message.payload).into_owned()).or_default() += 1;

@@ -59,7 +59,7 @@ impl Link {
     pub(crate) fn allow(&self, rights: Option<Rights>, out: &mut Vec<u8>) {
         let announced = self.announced.lock();
         let split = |key: &[u8]| key.iter().position(|byte| *byte == b' ').unwrap_or(key.len());
-        let pattern = |key: &Box<[u8]>| key.get(..split(key)).unwrap_or_default().to_vec();
+        let pattern = |key: &[u8]| key.get(..split(key)).unwrap_or_default().to_vec();
         let before: Vec<bool> = announced.counts.keys().map(|key| self.may_announce(&pattern(key))).collect();
         self.allowed.write()[1] = rights;
         if !self.is_active() {
