@@ -320,11 +320,12 @@ impl Conn {
         self.outbox.unblock(&*self.pipe);
     }
 
-    /// Asks the connection's task to end it; the first reason stands.
-    pub(crate) fn request_close(&self, reason: CloseReason) {
+    /// Asks the connection's task to end it; the first reason stands, and whether this was it is the answer.
+    pub(crate) fn request_close(&self, reason: CloseReason) -> bool {
         let asked = self.closing.compare_exchange(0, reason as u8, Ordering::Relaxed, Ordering::Relaxed);
         tracing::trace!(conn = self.id, reason = reason.name(), first = asked.is_ok(), "close requested");
         self.outbox.wake_owner();
+        asked.is_ok()
     }
 
     pub(crate) fn close_requested(&self) -> Option<CloseReason> {

@@ -64,7 +64,8 @@ impl SessionHandle {
     /// What it may do now; `None` when it has ended.
     #[must_use]
     pub fn grant(&self) -> Option<Arc<Grant>> {
-        Some(arc_swap::Guard::into_inner(self.conn.upgrade()?.grant()))
+        let conn = self.conn.upgrade().filter(|conn| conn.close_requested().is_none())?;
+        Some(arc_swap::Guard::into_inner(conn.grant()))
     }
 
     /// Replaces its rights: from now on nothing is published, subscribed or delivered that they do not allow.
@@ -74,11 +75,9 @@ impl SessionHandle {
     }
 
     /// Ends it; the client is told the text that belongs to the reason. Nothing more is delivered to it or taken
-    /// from it.
-    pub fn close(&self, reason: CloseReason) {
-        if let Some(conn) = self.conn.upgrade() {
-            conn.cut_off(reason);
-        }
+    /// from it. `false` when it had ended already, or was about to.
+    pub fn close(&self, reason: CloseReason) -> bool {
+        self.conn.upgrade().is_some_and(|conn| conn.cut_off(reason))
     }
 
     /// Sends a message to this client alone, on its own subscriptions to `subject`. `false` when it has none.

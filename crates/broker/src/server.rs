@@ -211,20 +211,6 @@ impl Server {
         self.core.conn(id).map(|conn| conn.request_close(CloseReason::Kicked)).is_some()
     }
 
-    /// Decides anew about every client: `decide` is given its grant and answers with the new one, or `None` to
-    /// close the connection. Takes effect on live connections at once.
-    pub fn reconsider(&self, decide: impl Fn(&Grant) -> Option<Arc<Grant>>) {
-        for conn in self.core.conns() {
-            if !conn.is_client() {
-                continue;
-            }
-            match decide(&conn.grant()) {
-                Some(grant) => drop(conn.set_grant(grant)),
-                None => conn.cut_off(CloseReason::RightsWithdrawn),
-            }
-        }
-    }
-
     /// What has been counted since start.
     #[must_use]
     pub fn counters(&self) -> &Counters {

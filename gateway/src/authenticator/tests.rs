@@ -89,7 +89,7 @@ impl World {
             certificates,
             address: SocketAddr::from(([127, 0, 0, 1], 1)),
             nonce: "nonce",
-            until: Instant::now() + std::time::Duration::from_secs(2),
+            until: Instant::now() + Duration::from_secs(2),
         };
         self.authenticator.authenticate(login).await.map(|admission| admission.grant)
     }

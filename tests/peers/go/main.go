@@ -24,6 +24,7 @@ const wait = 20 * time.Second
 type options struct {
 	URL        string   `json:"url"`
 	Token      string   `json:"token"`
+	TokenFile  string   `json:"token_file"`
 	User       string   `json:"user"`
 	Password   string   `json:"password"`
 	CA         string   `json:"ca"`
@@ -64,6 +65,12 @@ func (o *options) connect(more ...nats.Option) (*nats.Conn, error) {
 		}
 	}
 	return nats.Connect(o.URL, append(args, more...)...)
+}
+
+// freshToken is what stands in the token file now.
+func (o *options) freshToken() string {
+	token, _ := os.ReadFile(o.TokenFile)
+	return string(token)
 }
 
 func (o *options) tls() (*tls.Config, error) {

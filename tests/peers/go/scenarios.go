@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sort"
@@ -29,6 +30,8 @@ var scenarios = map[string]func(*options, string) error{
 	"payload":        payload,
 	"reconnect":      reconnect,
 	"throughput":     throughput,
+	"expiry":         expiry,
+	"renew":          renew,
 }
 
 // with opens n connections, runs work and closes them.
@@ -351,6 +354,79 @@ func reconnect(o *options, subject string) error {
 		return err
 	}
 	return take(sub, "back")
+}
+
+// expiry: rights end twice; each time the client comes back by itself with a fresh token.
+func expiry(o *options, subject string) error {
+	again := make(chan struct{}, 16)
+	nc, err := o.connect(func(n *nats.Options) error { n.AllowReconnect, n.Token = true, ""; return nil }, nats.MaxReconnects(-1),
+		nats.TokenHandler(o.freshToken), nats.ReconnectWait(100*time.Millisecond), nats.ReconnectHandler(func(*nats.Conn) { again <- struct{}{} }))
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	sub, err := nc.SubscribeSync(subject)
+	if err != nil {
+		return err
+	}
+	for range 2 {
+		select {
+		case <-again:
+		case <-time.After(wait):
+			return errors.New("no reconnection")
+		}
+	}
+	if err := nc.Publish(subject, []byte("back")); err != nil {
+		return err
+	}
+	return take(sub, "back")
+}
+
+// renew: told in time, the client shows a fresh token and goes on without a break.
+func renew(o *options, subject string) error {
+	broken := make(chan struct{}, 1)
+	nc, err := o.connect(func(n *nats.Options) error { n.Token = o.freshToken(); return nil },
+		nats.DisconnectErrHandler(func(*nats.Conn, error) { broken <- struct{}{} }))
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	notices, err := nc.SubscribeSync("$GATEHOUSE.AUTH.EXPIRING")
+	if err != nil {
+		return err
+	}
+	sub, err := nc.SubscribeSync(subject)
+	if err != nil {
+		return err
+	}
+	notice, err := notices.NextMsg(wait)
+	if err != nil {
+		return err
+	}
+	var told, answered struct {
+		Renew     string `json:"renew"`
+		OK        bool   `json:"ok"`
+		ExpiresAt int64  `json:"expires_at"`
+	}
+	if err := json.Unmarshal(notice.Data, &told); err != nil {
+		return err
+	}
+	answer, err := nc.Request(told.Renew, []byte(o.freshToken()), wait)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(answer.Data, &answered); err != nil || !answered.OK || answered.ExpiresAt <= told.ExpiresAt {
+		return fmt.Errorf("not renewed: %s", answer.Data)
+	}
+	select {
+	case <-broken:
+		return errors.New("the connection broke")
+	case <-time.After(time.Until(time.Unix(told.ExpiresAt, 0)) + 500*time.Millisecond):
+	}
+	if err := nc.Publish(subject, []byte("still")); err != nil {
+		return err
+	}
+	return take(sub, "still")
 }
 
 func throughput(o *options, subject string) error {

@@ -33,6 +33,8 @@ function connect(more = {}) {
   return lib.connect(args);
 }
 
+const freshToken = () => readFileSync(opts.token_file, "utf8");
+
 function within(promise, what) {
   let timer;
   const late = new Promise((_, reject) => {
@@ -236,6 +238,37 @@ const scenarios = {
     await within(again, "reconnection");
     nc.publish(subject, bytes("back"));
     assert.deepEqual(await take(sub, 1), ["back"]);
+    await nc.close();
+  },
+
+  /** Rights end twice; each time the client comes back by itself with a fresh token. */
+  async expiry(subject) {
+    const authenticator = lib.tokenAuthenticator(freshToken);
+    const nc = await connect({ token: undefined, authenticator, reconnect: true, maxReconnectAttempts: -1, reconnectTimeWait: 100 });
+    const sub = nc.subscribe(subject);
+    let left = 2;
+    const again = (async () => {
+      for await (const s of nc.status()) if (s.type === "reconnect" && --left === 0) return;
+      throw new Error("the connection closed for good");
+    })();
+    await within(again, "second reconnection");
+    nc.publish(subject, bytes("back"));
+    assert.deepEqual(await take(sub, 1), ["back"]);
+    await nc.close();
+  },
+
+  /** Told in time, the client shows a fresh token and goes on without a break. */
+  async renew(subject) {
+    const nc = await connect({ token: freshToken() });
+    const [notice] = await take(nc.subscribe("$GATEHOUSE.AUTH.EXPIRING"), 1);
+    const told = JSON.parse(notice);
+    const sub = nc.subscribe(subject);
+    const answer = JSON.parse(text((await nc.request(told.renew, bytes(freshToken()), { timeout: WAIT })).data));
+    assert(answer.ok && answer.expires_at > told.expires_at, `not renewed: ${JSON.stringify(answer)}`);
+    await new Promise((resolve) => setTimeout(resolve, Math.max(0, told.expires_at * 1000 - Date.now()) + 500));
+    assert(!nc.isClosed(), "the connection broke");
+    nc.publish(subject, bytes("still"));
+    assert.deepEqual(await take(sub, 1), ["still"]);
     await nc.close();
   },
 

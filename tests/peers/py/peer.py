@@ -284,6 +284,50 @@ async def s_reconnect(opts, subject):
     await nc.close()
 
 
+def fresh_token(opts):
+    with open(opts["token_file"]) as file:
+        return file.read()
+
+
+async def s_expiry(opts, subject):
+    """Rights end twice; each time the client comes back by itself with a fresh token."""
+    again = asyncio.Queue()
+
+    async def reconnected():
+        again.put_nowait(None)
+
+    nc = await connect(opts, token=lambda: fresh_token(opts), allow_reconnect=True, max_reconnect_attempts=100,
+                       reconnect_time_wait=0.1, reconnected_cb=reconnected)
+    sub = await nc.subscribe(subject)
+    await settle(nc, opts)
+    for _ in range(2):
+        await asyncio.wait_for(again.get(), WAIT)
+    await nc.publish(subject, b"back")
+    need((await sub.next_msg(WAIT)).data == b"back", "the subscription did not come back")
+    await nc.close()
+
+
+async def s_renew(opts, subject):
+    """Told in time, the client shows a fresh token and goes on without a break."""
+    broken = []
+
+    async def disconnected():
+        broken.append(True)
+
+    nc = await connect(opts, token=fresh_token(opts), disconnected_cb=disconnected)
+    notice = await nc.subscribe("$GATEHOUSE.AUTH.EXPIRING")
+    sub = await nc.subscribe(subject)
+    told = json.loads((await notice.next_msg(WAIT)).data)
+    answer = await nc.request(told["renew"], fresh_token(opts).encode(), timeout=WAIT)
+    answer = json.loads(answer.data)
+    need(answer["ok"] and answer["expires_at"] > told["expires_at"], f"not renewed: {answer}")
+    await asyncio.sleep(max(0, told["expires_at"] - time.time()) + 0.5)
+    need(not broken, "the connection broke")
+    await nc.publish(subject, b"still")
+    need((await sub.next_msg(WAIT)).data == b"still", "the subscription did not live on")
+    await nc.close()
+
+
 async def s_throughput(opts, subject):
     count = 10_000
     nc, publisher = await connect(opts), await connect(opts)

@@ -44,13 +44,14 @@ impl Conn {
     }
 
     /// Ends the connection and takes everything from it at once, not only when its task gets to it.
-    pub(crate) fn cut_off(&self, reason: CloseReason) {
+    /// `false` when it was about to end anyway.
+    pub(crate) fn cut_off(&self, reason: CloseReason) -> bool {
         let mut nothing = Grant::clone(&self.grant());
         nothing.rights = Rights::none();
         self.store_grant(Arc::new(nothing));
         let subs = self.subs.lock().take_all();
         self.account.unsubscribe(&subs);
-        self.request_close(reason);
+        self.request_close(reason)
     }
 
     /// Ends subscriptions the rights do not allow, and says so.

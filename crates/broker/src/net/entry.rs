@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -17,7 +17,7 @@ use wire::info::{ConnectOptions, ServerInfo};
 use super::greeting::{self, Greeted, Refused};
 use super::listener::{Listener, TlsStart};
 use super::task::Task;
-use crate::auth::{Admission, Credentials, Login};
+use crate::auth::{Admission, Credentials, Denied, Login};
 use crate::conn::{About, CloseReason, Conn, ConnParts, Features, Kind};
 use crate::core::Core;
 use crate::inbox::InboxSpace;
@@ -180,7 +180,7 @@ async fn log_in(
         until: until.into_std(),
     };
     let decision = tokio::time::timeout_at(until, listener.config.authenticator.authenticate(login)).await;
-    match decision {
+    match decision.map(|decision| decision.and_then(not_over)) {
         Ok(Ok(admission)) => {
             core.counters.logins.add(1);
             let task = establish(&core, &listener, peer, id, address, &options, admission);
@@ -209,6 +209,16 @@ async fn log_in(
             ))
         }
     }
+}
+
+/// Refuses rights that have ended already: they would be given and taken in the same moment, again and again.
+fn not_over(admission: Admission) -> Result<Admission, Denied> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    if admission.grant.expired(now) {
+        let denied = Denied::new("expired", "what was presented has ended");
+        return Err(Denied { text: wire::text::USER_AUTHENTICATION_EXPIRED, ..denied });
+    }
+    Ok(admission)
 }
 
 /// Tells the peer why; it may be gone already.

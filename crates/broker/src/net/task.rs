@@ -93,10 +93,11 @@ impl Task {
         link_hold: Duration,
     ) -> Self {
         let now = Instant::now();
-        let left =
-            session.conn().grant().expires_at.map(|at| Duration::from_secs(at).saturating_sub(since_epoch()));
-        let first = core.limits.ping_interval.min(REST_AFTER).min(left.unwrap_or(REST_AFTER));
-        let notice_at = timer::notice_at(&session.conn().grant(), core.limits.expiry_notice);
+        let limits = &core.limits;
+        let notice_at = timer::notice_at(&session.conn().grant(), limits.expiry_notice);
+        let ends = session.conn().grant().expires_at.into_iter().chain((notice_at != 0).then_some(notice_at));
+        let ends = ends.map(|at| Duration::from_secs(at).saturating_sub(since_epoch()));
+        let first = ends.chain([limits.ping_interval, REST_AFTER]).min().unwrap_or(REST_AFTER);
         Self {
             notice_at,
             core,

@@ -121,10 +121,8 @@ impl Sessions {
     pub fn close_where(&self, reason: CloseReason, mut which: impl FnMut(&Seen<'_>) -> bool) -> usize {
         let mut closed = 0;
         for session in self.snapshot() {
-            if session.look(&mut which) == Some(true) {
-                session.close(reason);
-                closed += 1;
-            }
+            let picked = session.look(&mut which) == Some(true);
+            closed += usize::from(picked && session.close(reason));
         }
         closed
     }

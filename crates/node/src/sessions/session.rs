@@ -32,10 +32,8 @@ impl Session {
         Some(look(&Seen { session, facts: &self.facts() }))
     }
 
-    pub(super) fn close(&self, reason: CloseReason) {
-        if let Some(handle) = self.handle.get() {
-            handle.close(reason);
-        }
+    pub(super) fn close(&self, reason: CloseReason) -> bool {
+        self.handle.get().is_some_and(|handle| handle.close(reason))
     }
 
     /// Judges the facts by what is in force now.
@@ -51,8 +49,7 @@ impl Session {
             }
             Err(denied) => {
                 tracing::info!(target: "audit", conn = handle.id(), identity = %old.identity, reason = denied.reason, detail = %denied.detail, "session ended");
-                handle.close(close_reason(&denied));
-                sweep.closed += 1;
+                sweep.closed += usize::from(handle.close(close_reason(&denied)));
             }
         }
     }

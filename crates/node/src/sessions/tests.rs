@@ -189,3 +189,45 @@ async fn a_fresh_token_replaces_rights_and_only_of_the_same_subject() {
     assert_eq!(said.iter().filter(|line| line.starts_with("MSG b.x 5 2")).count(), 1, "{said:?}");
     assert!(said.iter().any(|line| line.contains("Permissions Violation for Publish to \"a.x\"")));
 }
+
+/// Measured, and held: what is decided reaches 2,000 connections within a second.
+#[tokio::test]
+async fn two_thousand_sessions_are_judged_within_a_second() {
+    const SESSIONS: usize = 2_000;
+    let world = world();
+    let mut clients = Vec::new();
+    for batch in 0..SESSIONS / 100 {
+        let some = (0..100).map(|at| {
+            let (world, token) = (&world, format!("user-{}/t{}", batch * 100 + at, at % 7));
+            async move {
+                let mut client = Client::login(world, &token).await;
+                assert_eq!(client.line().await, "PONG");
+                client
+            }
+        });
+        clients.extend(futures_util::future::join_all(some).await);
+    }
+    assert_eq!(world.keeper.sessions.len(), SESSIONS);
+    // A change of policy or keys: everybody is judged again and goes on.
+    let sweep = world.keeper.sessions.reconsider();
+    assert_eq!((sweep.kept, sweep.closed), (SESSIONS, 0));
+    println!("2,000 sessions judged again in {:?}", sweep.took);
+    assert!(sweep.took < Duration::from_secs(1), "{:?}", sweep.took);
+    // One is revoked: measured until the client has read it.
+    world.keeper.closed.lock().unwrap().push("user-1999".into());
+    let start = Instant::now();
+    assert_eq!(world.keeper.sessions.reconsider().closed, 1);
+    let mut last = clients.pop().unwrap();
+    assert_eq!(last.line().await, "-ERR 'User Authentication Revoked'");
+    println!("one of 2,000 revoked, and told, in {:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    // All of them: until the last one has read it.
+    let start = Instant::now();
+    let everybody = |_: &Seen<'_>| true;
+    assert_eq!(world.keeper.sessions.close_where(CloseReason::Revoked, everybody), SESSIONS - 1);
+    for client in &mut clients {
+        assert_eq!(client.line().await, "-ERR 'User Authentication Revoked'");
+    }
+    println!("1,999 sessions revoked, and told, in {:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+}

@@ -21,7 +21,7 @@ impl Task {
         // From now on messages go to others: what is handed to a connection that closes would be lost.
         self.session.going();
         self.core.withdraw(&conn);
-        if let Some(text) = last_words(reason) {
+        if let Some(text) = last_words(reason, conn.about.lang.as_deref()) {
             let mut line = Vec::new();
             wire::encode::error_line(&mut line, text);
             conn.last_words(&line);
@@ -72,15 +72,19 @@ impl Task {
     }
 }
 
-/// The error text for a reason the peer is told.
-fn last_words(reason: CloseReason) -> Option<&'static str> {
-    match reason {
-        CloseReason::StaleConnection => Some(wire::text::STALE_CONNECTION),
-        CloseReason::SlowConsumer | CloseReason::WriteDeadline => Some(wire::text::SLOW_CONSUMER),
-        CloseReason::AuthenticationExpired => Some(wire::text::USER_AUTHENTICATION_EXPIRED),
-        CloseReason::RightsWithdrawn => Some(wire::text::USER_AUTHENTICATION_EXPIRED),
-        CloseReason::Revoked => Some(wire::text::USER_AUTHENTICATION_REVOKED),
-        CloseReason::MaximumConnections => Some(wire::text::MAX_CONNECTIONS_EXCEEDED),
-        _ => None,
-    }
+/// The error text for a reason the peer is told. What it may come back after is told in words after which it does:
+/// nats.py closes for good on every text but this one of a connection that was quiet for too long.
+fn last_words(reason: CloseReason, lang: Option<&str>) -> Option<&'static str> {
+    let text = match reason {
+        CloseReason::StaleConnection => wire::text::STALE_CONNECTION,
+        CloseReason::SlowConsumer | CloseReason::WriteDeadline => wire::text::SLOW_CONSUMER,
+        CloseReason::AuthenticationExpired | CloseReason::RightsWithdrawn => {
+            wire::text::USER_AUTHENTICATION_EXPIRED
+        }
+        CloseReason::Revoked => return Some(wire::text::USER_AUTHENTICATION_REVOKED),
+        CloseReason::MaximumConnections => wire::text::MAX_CONNECTIONS_EXCEEDED,
+        _ => return None,
+    };
+    let python = lang.is_some_and(|lang| lang.starts_with("python"));
+    Some(if python { wire::text::STALE_CONNECTION } else { text })
 }
