@@ -114,10 +114,12 @@ async fn rust_survives_expiry() -> Result<()> {
             Ok(auth)
         }
     });
-    let options = options.require_tls(true).add_root_certificates(world.pki.outsider().ca).event_callback(move |event| {
-        let sender = sender.clone();
-        async move { drop(sender.send(event.to_string())) }
-    });
+    let options = options.require_tls(true).add_root_certificates(world.pki.outsider().ca).event_callback(
+        move |event| {
+            let sender = sender.clone();
+            async move { drop(sender.send(event.to_string())) }
+        },
+    );
     let client = options.connect(address).await?;
     let mut sub = client.subscribe("peer.live.rust").await?;
     let fresh = keep_fresh(world);
@@ -145,7 +147,9 @@ async fn rust_renews_and_loses_only_what_it_may_no_longer_hear() -> Result<()> {
     let told: Value = serde_json::from_slice(&told.payload)?;
     let other = world.tokens.sign(&world.tokens.claims().with("sub", "partner-2"))?;
     let answer = client.request("$GATEHOUSE.AUTH.RENEW", other.into()).await?;
-    ensure!(serde_json::from_slice::<Value>(&answer.payload)? == json!({ "ok": false, "error": "other_subject" }));
+    ensure!(
+        serde_json::from_slice::<Value>(&answer.payload)? == json!({ "ok": false, "error": "other_subject" })
+    );
     let answer = client.request("$GATEHOUSE.AUTH.RENEW", world.tokens.forged()?.into()).await?;
     ensure!(serde_json::from_slice::<Value>(&answer.payload)?["ok"] == false);
     // The fresh token is of another tenant: what was heard of the first one ends, the rest goes on.

@@ -211,6 +211,22 @@ impl Server {
         self.core.conn(id).map(|conn| conn.request_close(CloseReason::Kicked)).is_some()
     }
 
+    /// Decides anew about every client: `decide` is given its grant and answers with the new one, or `None` to
+    /// close the connection. Takes effect on live connections at once. For whoever keeps no facts with sessions; see
+    /// [`crate::Follower`].
+    pub fn reconsider(&self, decide: impl Fn(&Grant) -> Option<Arc<Grant>>) {
+        for conn in self.core.conns().into_iter().filter(|conn| conn.is_client()) {
+            match decide(&conn.grant()) {
+                Some(grant) => {
+                    conn.set_grant(grant);
+                }
+                None => {
+                    conn.cut_off(CloseReason::RightsWithdrawn);
+                }
+            }
+        }
+    }
+
     /// What has been counted since start.
     #[must_use]
     pub fn counters(&self) -> &Counters {
