@@ -217,8 +217,9 @@ mod tests {
 
         #[test]
         fn anything_may_come(subject: Vec<u8>, payload: Vec<u8>) {
-            let _ = AckSubject::parse(&subject);
-            let _ = Verdict::parse(&payload);
+            let of = AckSubject::parse(&subject);
+            prop_assert!(of.is_none() || subject.starts_with(b"$JS.ACK."));
+            prop_assert_eq!(Verdict::parse(&payload) == Verdict::Progress, payload == b"+WPI");
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::config::{ConsumerConfig, DeliverPolicy};
 use super::ledger::Change;
 use super::time::Fate;
-use super::world::{Advisory, Filters, Log, Outlet, World};
+use super::world::{Advisory, Log, Outlet, World, filter};
 use super::{Consumer, Pace, status, threshold};
 
 impl Consumer {
@@ -15,7 +15,7 @@ impl Consumer {
             self.step(Change::Done { sequence });
         } else if sequence >= self.ledger.next
             && sequence <= self.backlog.through
-            && self.filters.matches(subject)
+            && self.filter.matches(subject)
         {
             self.backlog.count = self.backlog.count.saturating_sub(1);
         }
@@ -60,12 +60,12 @@ impl Consumer {
             self.resumed = !paused;
             world.out.advise(Advisory::Pause { until, paused });
         }
-        let filters = Filters::new(config.filters(), subjects);
+        let filters = filter(config.filters(), subjects);
         self.config = config;
-        if filters != self.filters {
+        if filters != self.filter {
             // What was passed over by the old filter stays passed over.
             self.step(Change::Skipped { next: self.ledger.next });
-            self.filters = filters;
+            self.filter = filters;
             self.backlog.known = false;
         }
         self.turn = true;

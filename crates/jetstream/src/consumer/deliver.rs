@@ -141,7 +141,7 @@ impl Consumer {
             self.ledger.listed.pop_front();
             self.backlog.count = self.backlog.count.saturating_sub(1);
         }
-        match log.next(self.ledger.next, &self.filters) {
+        match log.next(self.ledger.next, &self.filter) {
             Some(message) => self.send(&message, 1, *out, *now, random),
             None => Step::End,
         }
@@ -383,9 +383,9 @@ impl Consumer {
         let (last, removals) = (log.last(), log.removals());
         let next = self.ledger.next;
         if !self.backlog.known || removals != self.backlog.removals {
-            self.backlog.count = self.ledger.listed.len() as u64 + log.count(next, &self.filters);
+            self.backlog.count = self.ledger.listed.len() as u64 + log.count(next, &self.filter);
         } else if last > self.backlog.through {
-            self.backlog.count += log.count(next.max(self.backlog.through + 1), &self.filters);
+            self.backlog.count += log.count(next.max(self.backlog.through + 1), &self.filter);
         }
         self.backlog.known = true;
         self.backlog.through = last;

@@ -7,7 +7,8 @@ pub(crate) type Known = (u16, u16, &'static str);
 
 macro_rules! known {
     ($($name:ident = $code:literal, $number:literal, $words:literal;)*) => {
-        $(pub(crate) const $name: Known = ($code, $number, $words);)*
+        $(#[allow(dead_code)] // A table: not every line is needed everywhere.
+        pub(crate) const $name: Known = ($code, $number, $words);)*
     };
 }
 

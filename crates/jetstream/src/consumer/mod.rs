@@ -29,11 +29,13 @@ mod world;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use store::Filter;
+
 pub use deliver::Progress;
 pub use ledger::{Change, Ledger, Position};
-pub use start::start;
+pub use start::{History, start};
 pub use time::Fate;
-pub use world::{Advisory, Filters, Handed, Log, Outlet, Stored, World};
+pub use world::{Advisory, Handed, Log, Outlet, Stored, World, filter};
 
 use self::ack::AckWriter;
 use self::config::{AckPolicy, ConsumerConfig, MILLISECOND, Nanos, PriorityPolicy, ReplayPolicy, SECOND};
@@ -53,7 +55,7 @@ pub struct Consumer {
     name: Arc<str>,
     config: ConsumerConfig,
     created: Stamp,
-    filters: Filters,
+    filter: Filter,
     /// Retention goes by interest: the stream is told of every message that is done with.
     by_interest: bool,
     ledger: Ledger,
@@ -150,7 +152,7 @@ impl Consumer {
     pub fn new<L: Log>(mut parts: Parts, log: &mut L, now: i64, random: u64) -> Self {
         let config = &mut parts.config;
         let threshold = threshold(config, random);
-        let filters = Filters::new(config.filters(), &parts.subjects);
+        let filter = filter(config.filters(), &parts.subjects);
         let mut consumer = Self {
             acks: AckWriter::new(&parts.stream, &parts.name),
             push: Push {
@@ -166,7 +168,7 @@ impl Consumer {
             name: parts.name,
             created: parts.created,
             by_interest: parts.by_interest,
-            filters,
+            filter,
             ledger: parts.ledger,
             journal: parts.durable.then(Journal::default),
             again: VecDeque::new(),
@@ -215,8 +217,8 @@ impl Consumer {
 
     /// Which messages it is about.
     #[must_use]
-    pub fn filters(&self) -> &Filters {
-        &self.filters
+    pub fn filter(&self) -> &Filter {
+        &self.filter
     }
 
     /// Whether there may be something to deliver: then it wants its turn.
@@ -234,7 +236,7 @@ impl Consumer {
     /// Whether the stream has to keep a message for it.
     #[must_use]
     pub fn needs(&self, sequence: u64, subject: &[u8]) -> bool {
-        self.ledger.needs(sequence) && self.filters.matches(subject)
+        self.ledger.needs(sequence) && self.filter.matches(subject)
     }
 
     /// Moves what has to be written to its log to `to`; a block as [`journal::replay`] reads it.

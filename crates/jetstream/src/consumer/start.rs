@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::config::{ConsumerConfig, DeliverPolicy};
 use super::ledger::Ledger;
-use super::world::Filters;
+use store::Filter;
 
 /// What has to be known of a stream to find a consumer's start.
 pub trait History {
@@ -14,11 +14,11 @@ pub trait History {
     /// The last sequence that was given to a message; 0 before the first.
     fn last(&self) -> u64;
 
-    /// The last message that the filters match.
-    fn last_of(&self, filters: &Filters) -> Option<u64>;
+    /// The last message that the filter matches.
+    fn last_of(&self, filter: &Filter) -> Option<u64>;
 
-    /// The last message of every subject the filters match, in order.
-    fn last_per_subject(&self, filters: &Filters) -> Vec<u64>;
+    /// The last message of every subject the filter matches, in order.
+    fn last_per_subject(&self, filter: &Filter) -> Vec<u64>;
 
     /// The first message stored at a time (nanoseconds since 1970) or after it.
     fn at(&self, time: i64) -> Option<u64>;
@@ -29,12 +29,12 @@ pub trait History {
 
 /// The ledger of a new consumer.
 #[must_use]
-pub fn start(config: &ConsumerConfig, filters: &Filters, stream: &impl History) -> Ledger {
+pub fn start(config: &ConsumerConfig, filter: &Filter, stream: &impl History) -> Ledger {
     let (first, last) = (stream.first().max(1), stream.last());
     let mut listed = VecDeque::new();
     let next = match config.deliver_policy {
         DeliverPolicy::All => first,
-        DeliverPolicy::Last => stream.last_of(filters).unwrap_or(last + 1),
+        DeliverPolicy::Last => stream.last_of(filter).unwrap_or(last + 1),
         DeliverPolicy::New => last + 1,
         DeliverPolicy::ByStartSequence => config.opt_start_seq,
         DeliverPolicy::ByStartTime => {
@@ -42,7 +42,7 @@ pub fn start(config: &ConsumerConfig, filters: &Filters, stream: &impl History) 
         }
         DeliverPolicy::LastPerSubject if stream.one_per_subject() => first,
         DeliverPolicy::LastPerSubject => {
-            listed = stream.last_per_subject(filters).into();
+            listed = stream.last_per_subject(filter).into();
             last + 1
         }
     };

@@ -3,7 +3,7 @@
 //! The consumer itself has no I/O, no clock and no randomness of its own. What it wants done it says to an
 //! [`Outlet`]; what it wants remembered is in its journal (see [`super::journal`]).
 
-use subject::PatternSet;
+use store::Filter;
 
 /// A stored message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,40 +20,14 @@ pub struct Stored<'a> {
     pub payload: &'a [u8],
 }
 
-/// Which messages of a stream a consumer is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Filters {
-    /// All of them.
-    All,
-    /// Those one of these patterns matches.
-    Some(PatternSet),
-}
-
-impl Filters {
-    /// From the patterns of a configuration. `stored`: the stream's own subjects; filters that are the same as these
-    /// filter nothing.
-    #[must_use]
-    pub fn new<'a>(patterns: impl Iterator<Item = &'a str>, stored: &[String]) -> Self {
-        let mut set = PatternSet::new();
-        for pattern in patterns {
-            set.insert(pattern);
-        }
-        let mut own = PatternSet::new();
-        for pattern in stored {
-            own.insert(pattern);
-        }
-        let all = set == PatternSet::new() || set == own || set.covers(b">");
-        if all { Self::All } else { Self::Some(set) }
-    }
-
-    /// Whether a message of this subject is meant.
-    #[must_use]
-    pub fn matches(&self, subject: &[u8]) -> bool {
-        match self {
-            Self::All => true,
-            Self::Some(set) => set.matches(subject),
-        }
-    }
+/// Which messages a consumer is about. `stored`: the stream's own subjects; a filter that names just these is none.
+#[must_use]
+pub fn filter<'a>(patterns: impl Iterator<Item = &'a str>, stored: &[String]) -> Filter {
+    let mut patterns: Vec<&str> = patterns.collect();
+    let mut own: Vec<&str> = stored.iter().map(String::as_str).collect();
+    patterns.sort_unstable();
+    own.sort_unstable();
+    if patterns == own { Filter::all() } else { Filter::new(patterns) }
 }
 
 /// The messages of a stream, as a consumer reads them: those that are stored as durably as the stream promises.
@@ -64,14 +38,14 @@ pub trait Log {
     /// The last sequence that was given to a message; 0 before the first.
     fn last(&self) -> u64;
 
-    /// The next message that the filters match, at `from` or after.
-    fn next(&mut self, from: u64, filters: &Filters) -> Option<Stored<'_>>;
+    /// The next message that the filter matches, at `from` or after.
+    fn next(&mut self, from: u64, filter: &Filter) -> Option<Stored<'_>>;
 
     /// A message; `None` when it is gone.
     fn get(&mut self, sequence: u64) -> Option<Stored<'_>>;
 
-    /// How many messages the filters match at `from` or after.
-    fn count(&mut self, from: u64, filters: &Filters) -> u64;
+    /// How many messages the filter matches at `from` or after.
+    fn count(&mut self, from: u64, filter: &Filter) -> u64;
 
     /// Grows whenever a message is removed.
     fn removals(&self) -> u64;

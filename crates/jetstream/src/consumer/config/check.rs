@@ -9,8 +9,6 @@ use crate::errors::ApiError;
 const MAX_DESCRIPTION: usize = 4 * 1024;
 /// Most metadata, keys and values together, in bytes.
 const MAX_METADATA: usize = 128 * 1024;
-/// Longest name, in bytes.
-pub(crate) const MAX_NAME: usize = 255;
 
 /// What a consumer has to know of its stream.
 #[derive(Debug, Clone, Default)]

@@ -47,9 +47,9 @@ impl Log for Stream {
         self.last
     }
 
-    fn next(&mut self, from: u64, filters: &Filters) -> Option<Stored<'_>> {
+    fn next(&mut self, from: u64, filter: &Filter) -> Option<Stored<'_>> {
         let mut found =
-            self.messages.range(from..).filter(|(_, (_, subject))| filters.matches(subject.as_bytes()));
+            self.messages.range(from..).filter(|(_, (_, subject))| filter.matches(subject.as_bytes()));
         found.next().map(|(sequence, message)| Self::stored(*sequence, message))
     }
 
@@ -57,8 +57,8 @@ impl Log for Stream {
         self.messages.get(&sequence).map(|message| Self::stored(sequence, message))
     }
 
-    fn count(&mut self, from: u64, filters: &Filters) -> u64 {
-        self.messages.range(from..).filter(|(_, (_, subject))| filters.matches(subject.as_bytes())).count()
+    fn count(&mut self, from: u64, filter: &Filter) -> u64 {
+        self.messages.range(from..).filter(|(_, (_, subject))| filter.matches(subject.as_bytes())).count()
             as u64
     }
 
@@ -76,12 +76,12 @@ impl History for Stream {
         self.last
     }
 
-    fn last_of(&self, filters: &Filters) -> Option<u64> {
-        self.last_per_subject(filters).last().copied()
+    fn last_of(&self, filter: &Filter) -> Option<u64> {
+        self.last_per_subject(filter).last().copied()
     }
 
-    fn last_per_subject(&self, filters: &Filters) -> Vec<u64> {
-        let meant = self.messages.iter().filter(|(_, (_, subject))| filters.matches(subject.as_bytes()));
+    fn last_per_subject(&self, filter: &Filter) -> Vec<u64> {
+        let meant = self.messages.iter().filter(|(_, (_, subject))| filter.matches(subject.as_bytes()));
         let last: BTreeMap<&str, u64> =
             meant.map(|(sequence, (_, subject))| (&**subject, *sequence)).collect();
         last.into_values().collect::<BTreeSet<u64>>().into_iter().collect()
@@ -193,7 +193,7 @@ impl Bench {
     pub(super) fn on(mut stream: Stream, mut config: ConsumerConfig, facts: StreamFacts) -> Self {
         set_defaults(&mut config, &facts, &Limits::default(), false).unwrap();
         check(&config, &facts, &Limits::default()).unwrap();
-        let filters = Filters::new(config.filters(), &facts.subjects);
+        let filters = filter(config.filters(), &facts.subjects);
         let begun = start(&config, &filters, &stream);
         let parts = parts(config, begun.clone(), facts.by_interest);
         let consumer = Consumer::new(parts, &mut stream, START, 0);
