@@ -22,6 +22,7 @@ use crate::inbox::InboxSpace;
 use crate::link::Link;
 use crate::outbox::{Appended, Load, Outbox, Pipe};
 use crate::replies::Replies;
+use crate::usage::Usage;
 
 pub(crate) use subs::SubTable;
 
@@ -213,6 +214,8 @@ pub(crate) struct Conn {
     pub(crate) about: Box<About>,
     /// Who decides about the rights while the connection lives.
     pub(crate) follower: OnceLock<Arc<dyn Follower>>,
+    /// What its identity uses, where that is counted.
+    pub(crate) usage: OnceLock<Arc<Usage>>,
     /// A renewal is under way: one at a time.
     pub(crate) renewing: AtomicBool,
     pub(crate) in_messages: AtomicU64,
@@ -260,6 +263,7 @@ impl Conn {
             subs: Mutex::new(SubTable::default()),
             about: Box::new(parts.about),
             follower: OnceLock::new(),
+            usage: OnceLock::new(),
             renewing: AtomicBool::new(false),
             in_messages: AtomicU64::new(0),
             in_bytes: AtomicU64::new(0),

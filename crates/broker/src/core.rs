@@ -51,6 +51,10 @@ pub struct Counters {
     pub publish_denied: Counter,
     /// Subscriptions refused for want of rights.
     pub subscribe_denied: Counter,
+    /// Publishers that were not read from for a while because their identity was over its rate.
+    pub quota_held: Counter,
+    /// Messages refused because their publisher stayed over its rate.
+    pub quota_refused: Counter,
     /// Connections that went on with a fresh token.
     pub renewals: Counter,
     /// Fresh tokens that were refused on a live connection.
@@ -205,6 +209,9 @@ impl Core {
         self.withdraw(conn);
         if let Some(follower) = conn.follower.get() {
             follower.closed();
+        }
+        if let Some(usage) = conn.usage.get() {
+            usage.disconnect();
         }
         conn.outbox.close();
         self.counters.closed(reason);

@@ -29,6 +29,7 @@ mod route;
 mod server;
 mod session;
 mod subscription;
+mod usage;
 #[cfg(test)]
 mod testing;
 

@@ -41,6 +41,9 @@ pub struct Limits {
     pub ping_max: u32,
     /// TLS handshakes worked on at once: bounds memory in a connection storm. Default 32.
     pub handshakes_at_once: usize,
+    /// The longest a publisher over its rate is held back without catching up, before its messages are refused.
+    /// Default 5 s.
+    pub quota_hold: Duration,
     /// How long before its rights end a client is told, on [`crate::EXPIRING_SUBJECT`]; but not before half of their
     /// time is over. Zero: not at all. Default 1 min.
     pub expiry_notice: Duration,
@@ -69,6 +72,7 @@ impl Default for Limits {
             ping_interval: Duration::from_secs(120),
             ping_max: 2,
             handshakes_at_once: 32,
+            quota_hold: Duration::from_secs(5),
             expiry_notice: Duration::from_secs(60),
             max_pending_replies: 4096,
         }

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
-use serde_json::{Value, json};
+use identity::Quotas;
+use serde_json::{Map, Value, json};
 
 use crate::conn::Conn;
 use crate::server::Server;
@@ -251,7 +252,7 @@ fn describe(conn: &Conn, subs: bool, auth: bool) -> Value {
     });
     if let Value::Object(fields) = &mut value {
         if auth {
-            fields.insert("authorized_user".into(), json!(&*conn.grant().identity));
+            fields.extend(entitlement(conn));
         }
         if subs {
             let list: Vec<String> = conn
@@ -265,6 +266,39 @@ fn describe(conn: &Conn, subs: bool, auth: bool) -> Value {
         fields.retain(|_, value| !value.is_null());
     }
     value
+}
+
+/// Who a connection belongs to, until when, and what of its quotas is used.
+fn entitlement(conn: &Conn) -> Map<String, Value> {
+    let grant = conn.grant();
+    let issuer = grant.provenance.as_ref().map(|origin| &*origin.issuer);
+    let Quotas { subscriptions, payload, connections, messages_per_second, bytes_per_second } = grant.quotas;
+    let used = conn.usage.get().map(|usage| {
+        json!({
+            "connections": usage.connections(),
+            "subscriptions": usage.subscriptions.load(Ordering::Relaxed),
+            "held": usage.held.load(Ordering::Relaxed),
+            "refused": usage.refused.load(Ordering::Relaxed),
+        })
+    });
+    let fields = [
+        ("authorized_user", json!(&*grant.identity)),
+        ("issuer", json!(issuer)),
+        ("roles", json!(grant.roles.iter().map(|role| &**role).collect::<Vec<_>>())),
+        ("expires_at", json!(grant.expires_at)),
+        (
+            "quotas",
+            json!({
+                "connections": connections,
+                "subscriptions": subscriptions,
+                "messages_per_second": messages_per_second,
+                "bytes_per_second": bytes_per_second,
+                "payload": payload,
+            }),
+        ),
+        ("used", json!(used)),
+    ];
+    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 fn rtt(conn: &Conn) -> Option<Duration> {

@@ -48,7 +48,7 @@ pub fn register(metrics: &Metrics, server: &Server, reloads: &Reloads) {
 #[allow(clippy::cast_precision_loss)]
 fn register_counters(metrics: &Metrics, server: &Server) {
     type Counter = (&'static str, &'static str, fn(&broker::Counters) -> u64);
-    const COUNTERS: [Counter; 10] = [
+    const COUNTERS: [Counter; 12] = [
         ("connections_accepted", "Connections accepted.", |counters| counters.accepted.get()),
         ("auth_success", "Logins that succeeded.", |counters| counters.logins.get()),
         ("publish_denied", "Publishes refused for want of rights.", |counters| counters.publish_denied.get()),
@@ -58,6 +58,12 @@ fn register_counters(metrics: &Metrics, server: &Server) {
         ("auth_renewals", "Connections that went on with a fresh token.", |counters| counters.renewals.get()),
         ("auth_renewals_refused", "Fresh tokens refused on live connections.", |counters| {
             counters.renewals_refused.get()
+        }),
+        ("quota_held", "Publishers held back because their identity was over its rate.", |counters| {
+            counters.quota_held.get()
+        }),
+        ("quota_refused", "Messages refused because their publisher stayed over its rate.", |counters| {
+            counters.quota_refused.get()
         }),
         ("link_filtered", "Messages from a link that no route names.", |counters| {
             counters.link_filtered.get()

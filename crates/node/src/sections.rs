@@ -56,6 +56,7 @@ pub struct Limits {
     pub ping_interval: Option<Period>,
     pub ping_max: Option<u32>,
     pub handshakes_at_once: Option<usize>,
+    pub quota_hold: Option<Period>,
     pub expiry_notice: Option<Period>,
     pub max_pending_replies: Option<usize>,
 }
@@ -85,6 +86,7 @@ impl Limits {
             ping_interval: time(self.ping_interval, default.ping_interval),
             ping_max: self.ping_max.unwrap_or(default.ping_max),
             handshakes_at_once: self.handshakes_at_once.unwrap_or(default.handshakes_at_once),
+            quota_hold: time(self.quota_hold, default.quota_hold),
             expiry_notice: time(self.expiry_notice, default.expiry_notice),
             max_pending_replies: self.max_pending_replies.unwrap_or(default.max_pending_replies),
         }
@@ -370,25 +372,6 @@ pub fn policy_key(error: &identity::policy::PolicyError) -> String {
         Some(last) if !last.ends_with('"') => format!("{first}.{last}"),
         _ => first.to_owned(),
     }
-}
-
-/// What roles ask for that is not enforced yet, one sentence each: an operator is to know.
-#[must_use]
-pub fn unenforced_limits(roles: &[identity::policy::RoleConfig]) -> Vec<String> {
-    let of = |role: &identity::policy::RoleConfig| {
-        let limits = [
-            ("connections", role.limits.connections.is_some()),
-            ("messages_per_second", role.limits.messages_per_second.is_some()),
-            ("bytes_per_second", role.limits.bytes_per_second.is_some()),
-        ];
-        let name = role.name.clone();
-        limits
-            .into_iter()
-            .filter(|(_, set)| *set)
-            .map(move |(limit, _)| format!("role {name:?}: limits.{limit} is not enforced by this version"))
-            .collect::<Vec<_>>()
-    };
-    roles.iter().flat_map(of).collect()
 }
 
 /// Our end of a link by what dials and what accepts: the gateway is the bus's leaf, whoever dials.

@@ -94,3 +94,9 @@ fn quoted(before: &str, bytes: &[u8]) -> String {
     out.push('"');
     out
 }
+
+/// `Permissions Violation for Publish to "subject" (over its rate)`: in words after which clients keep the connection.
+#[must_use]
+pub fn quota_violation(subject: &[u8]) -> String {
+    format!("{} (over its rate)", publish_violation(subject))
+}

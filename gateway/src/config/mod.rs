@@ -237,8 +237,7 @@ fn loaded(document: &Document, path: &Path, depth: Depth) -> Result<Loaded, Conf
         }
     })?;
     config.rebase(folder);
-    let mut warnings = lints::lints(&config);
-    warnings.extend(node::sections::unenforced_limits(&config.roles));
+    let warnings = lints::lints(&config);
     Ok(Loaded { config, warnings })
 }
 

@@ -13,7 +13,7 @@ use node::checks;
 use node::credentials::LinkCredentials;
 use node::leafnodes::{PeerNames, beside};
 use node::process::Ending;
-use node::sections::{Leafnodes, Link, TlsFiles, parse_url, policy_key, unenforced_limits};
+use node::sections::{Leafnodes, Link, TlsFiles, parse_url, policy_key};
 
 use super::{ListenerPlan, Plan, RemotePlan, TlsPlan};
 use crate::auth::Certificates;
@@ -57,7 +57,7 @@ fn make(path: &Path, config: &Config, problems: &mut Problems<'_>) -> Option<Pla
             return None;
         }
     };
-    let mut notices = unenforced_limits(&config.roles);
+    let mut notices = Vec::new();
     if policy.is_empty() {
         notices.push("no [[roles]]: every service the CA has signed may use every subject".to_owned());
     }

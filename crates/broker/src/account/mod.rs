@@ -14,6 +14,7 @@ use crate::conn::{Conn, Kind};
 use crate::import::Responses;
 use crate::outbox::{Appended, Load};
 use crate::subscription::Sub;
+use crate::usage::Usages;
 
 /// Lock order: an account's index before a connection's subscription table before an outbox.
 pub(crate) struct Account {
@@ -24,6 +25,8 @@ pub(crate) struct Account {
     watches: Watches,
     /// Counts changes of rights alone: they are followed within a read batch, too.
     rights: AtomicU64,
+    /// Who is counted, across connections.
+    pub(crate) usages: Usages,
     /// The same count for all accounts that import from one another: what one derived may rest on another's interest.
     family: OnceLock<Arc<AtomicU64>>,
     /// Answers its services owe to other accounts.
@@ -51,6 +54,7 @@ impl Account {
             generation: AtomicU64::new(1),
             watches: Watches::default(),
             rights: AtomicU64::new(0),
+            usages: Usages::default(),
             family: OnceLock::new(),
             responses: Responses::new(),
             loop_subject: format!("$LDS.{}", crate::inbox::random_token(22)).into(),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use identity::{Grant, Rights};
 
@@ -37,7 +38,25 @@ impl Conn {
         ended
     }
 
+    /// Counts this connection for its identity, where its quotas ask for it. `false` when the identity has as many
+    /// connections as it may have without this one.
+    pub(crate) fn count_use(&self, grant: &Grant) -> bool {
+        if self.usage.get().is_none()
+            && let Some(usage) = self.account.usages.of(grant, Instant::now())
+        {
+            let mut subs = self.subs.lock();
+            if self.usage.set(usage.clone()).is_ok() {
+                usage.connect();
+                subs.count_for(&usage);
+            }
+        }
+        let most = grant.quotas.connections.unwrap_or(u32::MAX);
+        self.usage.get().is_none_or(|usage| usage.connections() <= most)
+    }
+
     fn store_grant(&self, grant: Arc<Grant>) {
+        // Fewer connections than there are: those that are there stay.
+        self.count_use(&grant);
         self.grant.store(grant);
         self.grants.fetch_add(1, Ordering::Release);
         self.account.rights_changed();

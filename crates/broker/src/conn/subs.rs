@@ -1,14 +1,19 @@
 //! A connection's subscriptions, by the client's name for each.
 
-use hashbrown::HashTable;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use hashbrown::HashTable;
 
 use crate::subscription::Sub;
+use crate::usage::Usage;
 
 /// A connection's subscriptions by subscription id (for a link: by pattern and queue).
 #[derive(Debug, Default)]
 pub(crate) struct SubTable {
     table: HashTable<Sub>,
+    /// Where they are counted together with those of the identity's other connections.
+    usage: Option<Arc<Usage>>,
 }
 
 fn hash_key(key: &[u8]) -> u64 {
@@ -17,6 +22,24 @@ fn hash_key(key: &[u8]) -> u64 {
 }
 
 impl SubTable {
+    /// Counts these, and all that follow, as used by an identity.
+    pub(crate) fn count_for(&mut self, usage: &Arc<Usage>) {
+        self.usage.get_or_insert_with(|| usage.clone());
+        self.counted(self.table.len(), 0);
+    }
+
+    fn counted(&self, more: usize, less: usize) {
+        let Some(usage) = &self.usage else { return };
+        let narrow = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        usage.subscriptions.fetch_add(narrow(more), Ordering::AcqRel);
+        usage.subscriptions.fetch_sub(narrow(less), Ordering::AcqRel);
+    }
+
+    /// How many the identity has, where it is counted; else how many there are here.
+    pub(crate) fn used(&self) -> usize {
+        self.usage.as_ref().map_or(self.table.len(), |usage| usage.subscriptions.load(Ordering::Acquire) as usize)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.table.len()
     }
@@ -34,6 +57,7 @@ impl SubTable {
             }
             hashbrown::hash_table::Entry::Vacant(entry) => {
                 entry.insert(sub);
+                self.counted(1, 0);
                 None
             }
         }
@@ -41,7 +65,9 @@ impl SubTable {
 
     pub(crate) fn remove(&mut self, tag: &[u8]) -> Option<Sub> {
         let found = self.table.find_entry(hash_key(tag), |sub| sub.tag() == tag).ok()?;
-        Some(found.remove().0)
+        let (sub, _) = found.remove();
+        self.counted(0, 1);
+        Some(sub)
     }
 
     /// Removes this very subscription, not one that has its id by now.
@@ -49,11 +75,14 @@ impl SubTable {
         let same = |known: &Sub| Arc::ptr_eq(&known.0, &sub.0);
         if let Ok(found) = self.table.find_entry(hash_key(sub.tag()), same) {
             found.remove();
+            self.counted(0, 1);
         }
     }
 
     pub(crate) fn take_all(&mut self) -> Vec<Sub> {
-        std::mem::take(&mut self.table).into_iter().collect()
+        let all: Vec<Sub> = std::mem::take(&mut self.table).into_iter().collect();
+        self.counted(0, all.len());
+        all
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Sub> {

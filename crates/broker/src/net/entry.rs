@@ -182,8 +182,14 @@ async fn log_in(
     let decision = tokio::time::timeout_at(until, listener.config.authenticator.authenticate(login)).await;
     match decision.map(|decision| decision.and_then(not_over)) {
         Ok(Ok(admission)) => {
-            core.counters.logins.add(1);
             let task = establish(&core, &listener, peer, id, address, &options, admission);
+            let conn = task.conn();
+            if !conn.count_use(&conn.grant()) {
+                tracing::warn!(conn = id, %address, identity = %conn.grant().identity, "as many connections as the identity may have");
+                conn.cut_off(CloseReason::MaximumIdentityConnections);
+                return Ok(task);
+            }
+            core.counters.logins.add(1);
             if said && options.verbose {
                 task.conn().send_now(|out| out.extend_from_slice(wire::encode::OK));
             }

@@ -46,13 +46,17 @@ enum Wait {
     Link(Instant),
     /// The server has too much queued.
     Overload(Instant),
+    /// The identity is over its rate.
+    Quota(Instant),
 }
 
 impl Wait {
     fn until(&self) -> Option<Instant> {
         match self {
             Self::Nothing => None,
-            Self::Readers(_, until) | Self::Link(until) | Self::Overload(until) => Some(*until),
+            Self::Readers(_, until) | Self::Link(until) | Self::Overload(until) | Self::Quota(until) => {
+                Some(*until)
+            }
         }
     }
 }
@@ -217,6 +221,8 @@ impl Task {
                 self.wait = Wait::Nothing;
                 return Poll::Ready(());
             }
+            Wait::Quota(until) if *until > now => return Poll::Pending,
+            Wait::Quota(_) => {}
             Wait::Link(until) => {
                 self.patience.link_over = *until <= now;
                 self.core.wait_for_link(self.session.conn().id, cx.waker());
@@ -275,6 +281,10 @@ impl Task {
                         Wait::Overload(now + self.core.limits.overload_hold)
                     }
                 };
+            }
+            Pause::Quota(until) => {
+                self.core.counters.quota_held.add(1);
+                self.wait = Wait::Quota(until.max(now));
             }
             Pause::Close(reason) => self.ended = Some(reason),
         }

@@ -7,6 +7,7 @@ use wire::Step;
 use wire::client::Op;
 
 use super::publish::Run;
+use super::quota::Meter;
 use super::{Patience, Pause, Pings, Progress, Work, reserved};
 use crate::conn::{CloseReason, Conn};
 use crate::core::Core;
@@ -30,6 +31,8 @@ pub(crate) struct ClientSession {
     pub(super) max_payload: usize,
     /// Too much was queued on this server when the read batch began: nothing is published.
     pub(super) overloaded: bool,
+    /// What its identity may still publish, where that is counted.
+    pub(super) meter: Meter,
     /// Messages of one subject, not yet handed on.
     pub(super) run: Run,
 }
@@ -55,6 +58,7 @@ impl ClientSession {
             pings: Pings::default(),
             generation: 0,
             overloaded: false,
+            meter: Meter::default(),
             run: Run::default(),
         }
     }
@@ -73,6 +77,7 @@ impl ClientSession {
             self.grants = self.conn.grants();
             (self.limits, self.max_payload) = limits(&self.core, &self.conn);
         }
+        self.begin_metering(now);
         let mut at = 0;
         let pause = loop {
             match wire::client::parse(&bytes[at..], &self.limits) {
@@ -90,6 +95,7 @@ impl ClientSession {
             }
         };
         self.finish_run(bytes, work);
+        self.end_metering(pause, now);
         Progress { consumed: at, pause }
     }
 

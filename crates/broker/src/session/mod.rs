@@ -5,6 +5,7 @@
 
 mod client;
 mod publish;
+mod quota;
 pub(crate) mod reserved;
 mod subscribe;
 
@@ -63,6 +64,8 @@ pub(crate) enum Pause {
     LinkDown,
     /// Too much is queued on this server: go on when there is room.
     Overload,
+    /// The identity is over its rate: go on then.
+    Quota(Instant),
     /// The connection is to end.
     Close(CloseReason),
 }

@@ -46,6 +46,9 @@ impl ClientSession {
         if publish.payload.len() > self.max_payload {
             return self.too_large();
         }
+        if self.meter.is_on() && !self.meter.take(publish.payload.len()) {
+            return self.over_rate(publish, bytes, work, now);
+        }
         if work.items.is_empty() || self.run.written != publish.subject {
             self.finish_run(bytes, work);
             match self.begin_run(publish, work, patience, now) {
@@ -164,13 +167,18 @@ impl ClientSession {
     /// Refuses a message so that its publisher can try again: a request is answered with 503; where nobody would
     /// hear that the connection has to end (`false`), with the words clients reconnect on.
     fn answer_unavailable(&self, publish: &Publish<'_>, work: &mut Work) -> bool {
-        let told = self.conn.features.no_responders
-            && !publish.reply.is_empty()
-            && self.no_responders(publish.reply, work).is_some();
+        let told = self.answer_refused(publish, work);
         if !told {
             self.complain(wire::text::STALE_CONNECTION);
         }
         told
+    }
+
+    /// Answers a request with 503, where its publisher listens for it.
+    pub(super) fn answer_refused(&self, publish: &Publish<'_>, work: &mut Work) -> bool {
+        self.conn.features.no_responders
+            && !publish.reply.is_empty()
+            && self.no_responders(publish.reply, work).is_some()
     }
 
     fn route(&mut self) -> (&Route, &Arc<Conn>, &[u8]) {

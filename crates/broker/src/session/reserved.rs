@@ -90,7 +90,7 @@ impl ClientSession {
         }
         let mut subs = self.conn.subs.lock();
         if subs.get(sid).is_none() {
-            if self.is_full(subs.len(), self.conn.grant().quotas.subscriptions) {
+            if self.is_full(&subs, self.conn.grant().quotas.subscriptions) {
                 drop(subs);
                 self.complain(wire::text::MAX_SUBSCRIPTIONS_EXCEEDED);
                 return Flow::Next;

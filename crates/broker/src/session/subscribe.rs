@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::client::Flow;
 use super::{ClientSession, reserved};
+use crate::conn::SubTable;
 use crate::subscription::{Sub, Subscription};
 
 impl ClientSession {
@@ -33,7 +34,7 @@ impl ClientSession {
             self.confirm_now();
             return Flow::Next;
         }
-        if self.is_full(subs.len(), grant.quotas.subscriptions) {
+        if self.is_full(&subs, grant.quotas.subscriptions) {
             drop(subs);
             self.complain(wire::text::MAX_SUBSCRIPTIONS_EXCEEDED);
             return Flow::Next;
@@ -51,9 +52,10 @@ impl ClientSession {
         Flow::Next
     }
 
-    pub(super) fn is_full(&self, held: usize, quota: Option<u32>) -> bool {
+    /// Whether the connection, or the identity with all of its connections, has as many as it may have.
+    pub(super) fn is_full(&self, held: &SubTable, quota: Option<u32>) -> bool {
         let limit = self.core.limits.max_subscriptions;
-        (limit != 0 && held >= limit) || quota.is_some_and(|quota| held >= quota as usize)
+        (limit != 0 && held.len() >= limit) || quota.is_some_and(|quota| held.used() >= quota as usize)
     }
 
     pub(super) fn unsubscribe(&mut self, sid: &[u8], max: Option<u64>) {

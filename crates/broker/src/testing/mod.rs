@@ -7,6 +7,7 @@ mod imports;
 mod interest;
 mod links;
 mod pressure;
+mod quotas;
 mod rights;
 mod sessions;
 

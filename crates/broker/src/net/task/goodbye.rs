@@ -82,6 +82,7 @@ fn last_words(reason: CloseReason, lang: Option<&str>) -> Option<&'static str> {
             wire::text::USER_AUTHENTICATION_EXPIRED
         }
         CloseReason::Revoked => return Some(wire::text::USER_AUTHENTICATION_REVOKED),
+        CloseReason::MaximumIdentityConnections => wire::text::MAX_ACCOUNT_CONNECTIONS_EXCEEDED,
         CloseReason::MaximumConnections => wire::text::MAX_CONNECTIONS_EXCEEDED,
         _ => return None,
     };
