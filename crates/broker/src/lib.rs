@@ -29,9 +29,9 @@ mod route;
 mod server;
 mod session;
 mod subscription;
-mod usage;
 #[cfg(test)]
 mod testing;
+mod usage;
 
 pub use account::watch::InterestWatch;
 pub use auth::{Admission, Authenticator, Credentials, Decision, Denied, Login, Open};

@@ -37,7 +37,9 @@ impl SubTable {
 
     /// How many the identity has, where it is counted; else how many there are here.
     pub(crate) fn used(&self) -> usize {
-        self.usage.as_ref().map_or(self.table.len(), |usage| usage.subscriptions.load(Ordering::Acquire) as usize)
+        self.usage
+            .as_ref()
+            .map_or(self.table.len(), |usage| usage.subscriptions.load(Ordering::Acquire) as usize)
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -58,7 +58,11 @@ fn who_does_not_catch_up_is_refused_in_words_and_stays() {
     let progress = publisher.say("PUB a 1\r\nx\r\nPUB a box 1\r\nx\r\n");
     assert!(matches!(progress.pause, Pause::NeedMore(_)), "{progress:?}");
     let told = publisher.heard();
-    assert_eq!(told.matches("Permissions Violation for Publish to \"a\" (over its rate)").count(), 1, "{told}");
+    assert_eq!(
+        told.matches("Permissions Violation for Publish to \"a\" (over its rate)").count(),
+        1,
+        "{told}"
+    );
     assert_eq!(told.matches("503").count(), 1, "{told}");
     assert_eq!(rig.0.core.counters.quota_refused.get(), 3);
 }
