@@ -12,7 +12,6 @@ use daemon::metrics::Metrics;
 use daemon::readiness::Readiness;
 use identity::policy::{Policy, PolicyError};
 use identity::tls::TlsError;
-use identity::token::{KeyError, TokenVerifier};
 use identity::{Grant, PermissionError};
 use node::leafnodes::LinkError;
 use node::sections::gateway_role;
@@ -21,11 +20,9 @@ use rand::Rng;
 use rand::distr::Alphanumeric;
 use tokio::task::JoinSet;
 
-use crate::authenticator::{GatewayAuthenticator, TokenSources};
-use crate::config::{Config, Issuer, followed};
+use crate::authenticator::{GatewayAuthenticator, SourcesError, TokenSources};
+use crate::config::Config;
 use crate::health::{self, CredentialError, CredentialFile, HealthCredential};
-use crate::http::HttpClient;
-use crate::issuers::{Issuers, KeyServer, RemoteIssuer};
 use crate::probe::{Probe, ProbeState};
 
 /// Why a gateway can't be started. Most of it is found by checking the configuration first.
@@ -37,9 +34,9 @@ pub enum GatewayError {
     /// Roles or bindings that make no sense.
     #[error("{}", join(.0))]
     Policy(Vec<PolicyError>),
-    /// Keys of issuers that can't be used.
-    #[error("{}", join(.0))]
-    Keys(Vec<KeyError>),
+    /// Keys, tokens or services that can't be used.
+    #[error(transparent)]
+    Tokens(#[from] SourcesError),
     /// Certificates of the door that can't be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -160,35 +157,11 @@ fn authenticator(
     around: &Surroundings,
     credential: HealthCredential,
 ) -> Result<GatewayAuthenticator, GatewayError> {
-    let issuers = config.issuers.iter().filter_map(Issuer::to_verifier).collect();
-    let verifier = TokenVerifier::new(issuers).map_err(GatewayError::Keys)?;
-    let verifier = Arc::new(verifier.with_max_token(config.service.max_token_bytes.as_usize()));
-    let remote = remote_issuers(&config.issuers, &around.reloads)?;
-    let issuers = Arc::new(Issuers::start(remote, &verifier));
-    issuers.register(&around.metrics);
+    let tokens = Arc::new(TokenSources::of_config(config, &around.reloads)?);
+    tokens.register(&around.metrics);
     let policy = Policy::compile(&config.policy()).map_err(GatewayError::Policy)?;
     let order = config.client_certificates.identity.clone();
-    Ok(GatewayAuthenticator::new(TokenSources::new(verifier, issuers), policy, order, credential)?)
-}
-
-/// The issuers whose keys are fetched.
-fn remote_issuers(issuers: &[Issuer], reloads: &Reloads) -> Result<Vec<RemoteIssuer>, TlsError> {
-    let remote = |issuer: &Issuer| {
-        let location = issuer.location()?;
-        let fetch = issuer.fetching();
-        let name = format!("issuer {}", issuer.issuer);
-        let server = |tls| RemoteIssuer {
-            name: issuer.issuer.clone(),
-            limits: fetch.refresh(),
-            server: KeyServer {
-                location,
-                client: HttpClient::new(fetch.http(), tls),
-                token_file: fetch.token_file.clone(),
-            },
-        };
-        Some(followed(reloads, &name, fetch.tls(), issuer.plain_http()).map(server))
-    };
-    issuers.iter().filter_map(remote).collect()
+    Ok(GatewayAuthenticator::new(tokens, policy, order, credential)?)
 }
 
 fn answer_health_checks(server: &Server, state: &Arc<ProbeState>, tasks: &mut JoinSet<()>) {

@@ -14,6 +14,7 @@ pub mod issuers;
 mod output;
 pub mod probe;
 mod process;
+pub mod remote;
 pub mod token_cmd;
 pub mod up;
 

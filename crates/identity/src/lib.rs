@@ -6,6 +6,7 @@
 pub mod crl;
 mod grant;
 pub mod nkey;
+pub mod opaque;
 pub mod peer;
 pub mod pem;
 pub mod policy;

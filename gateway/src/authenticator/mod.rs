@@ -5,6 +5,7 @@
 //! the log has the reason, never the token.
 
 mod presented;
+mod sources;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -22,7 +23,9 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 
 use crate::config::HEALTH_SUBJECTS;
 use crate::health::HealthCredential;
+use crate::remote::Vouched;
 
+pub use self::sources::SourcesError;
 pub use self::tokens::TokenSources;
 
 /// Name of the health check in logs and monitoring.
@@ -33,7 +36,7 @@ const RENEWAL_PATIENCE: Duration = Duration::from_secs(8);
 
 /// Decides about logins at the outside door.
 pub struct GatewayAuthenticator {
-    tokens: TokenSources,
+    tokens: Arc<TokenSources>,
     policy: Policy,
     identity_order: Vec<IdentitySource>,
     health: HealthCredential,
@@ -55,7 +58,7 @@ impl GatewayAuthenticator {
     /// # Errors
     /// Never in practice: the health check's rights are written in this source.
     pub fn new(
-        tokens: TokenSources,
+        tokens: Arc<TokenSources>,
         policy: Policy,
         identity_order: Vec<IdentitySource>,
         health: HealthCredential,
@@ -67,7 +70,7 @@ impl GatewayAuthenticator {
 
     /// Reads the issuers' key files again; an issuer whose files are unusable keeps its keys. Returns what was wrong.
     pub fn reload_keys(&self) -> Vec<String> {
-        let problems = self.tokens.verifier().reload().err().unwrap_or_default();
+        let problems = self.tokens.verifier.reload().err().unwrap_or_default();
         problems.iter().map(ToString::to_string).collect()
     }
 
@@ -126,18 +129,17 @@ impl GatewayAuthenticator {
         now: u64,
         until: Instant,
     ) -> Result<VerifiedFacts, Denied> {
-        let claims = match token {
-            Some(token) => Some(self.tokens.claims(token, now, until).await?),
-            None => None,
-        };
-        if let Some(claims) = &claims {
-            let shown = certificate.as_ref().map(|certificate| &certificate.cert_sha256);
-            check_binding(claims, shown).map_err(|error| Denied::new("binding", error.to_string()))?;
+        let mut facts = VerifiedFacts { certificate, ..VerifiedFacts::default() };
+        if let Some(token) = token {
+            let Vouched { claims, roles } = self.tokens.judge(token, now, until).await?;
+            let shown = facts.certificate.as_ref().map(|certificate| &certificate.cert_sha256);
+            check_binding(&claims, shown).map_err(|error| Denied::new("binding", error.to_string()))?;
+            (facts.claims, facts.roles) = (Some(claims), roles.into());
         }
-        let facts = VerifiedFacts { claims, certificate, ..VerifiedFacts::default() };
         if facts.is_empty() {
             return Err(Denied::new("no_credentials", "neither a token nor a certificate was presented"));
         }
+        self.tokens.authorize(&mut facts, until).await?;
         Ok(facts)
     }
 
@@ -147,6 +149,7 @@ impl GatewayAuthenticator {
     /// # Errors
     /// They are worth nothing.
     pub fn judge(&self, facts: &VerifiedFacts, now: u64) -> Result<Grant, Denied> {
+        self.tokens.still_good(facts, now)?;
         let evaluation = self.policy.evaluate(&facts.as_facts(), now);
         for (role, problem) in &evaluation.refused {
             tracing::warn!(%role, %problem, "role not given");

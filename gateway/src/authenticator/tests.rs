@@ -45,7 +45,7 @@ fn world() -> World {
     .unwrap();
     let health = HealthCredential::generate();
     let mut authenticator = GatewayAuthenticator::new(
-        TokenSources::of_files(TokenVerifier::new(vec![config]).unwrap()),
+        Arc::new(TokenSources::of_files(TokenVerifier::new(vec![config]).unwrap())),
         Policy::compile(&policy).unwrap(),
         IdentitySource::DEFAULT_ORDER.to_vec(),
         health.clone(),

@@ -4,11 +4,13 @@ use std::collections::HashSet;
 
 use broker::{Crossing, CrossingError, RouteRule};
 use daemon::config::{KeyPath, Problems};
+use identity::opaque::OPAQUE_ISSUER;
 use identity::policy::{Policy, PolicyError};
 use identity::tls::HostPattern;
 use node::checks;
 
 use super::{CertificateMode, Config};
+use crate::remote::WEBHOOK_ISSUER;
 
 /// What a CONNECT line holds besides the token, at most, in bytes.
 const CONNECT_OVERHEAD: usize = 1024;
@@ -88,7 +90,20 @@ fn issuers(config: &Config, problems: &mut Problems<'_>) {
         if !known.insert(&issuer.issuer) {
             problems.at(at.clone().key("issuer"), "this issuer is configured twice");
         }
+        if [OPAQUE_ISSUER, WEBHOOK_ISSUER].contains(&issuer.issuer.as_str()) {
+            problems.at(at.clone().key("issuer"), "this name stands for tokens that are no JWTs");
+        }
         issuer.check(&at, problems);
+    }
+    if let Some(introspection) = &config.introspection {
+        introspection.check(problems);
+        if known.contains(&introspection.issuer) {
+            let message = "[[issuers]] has this issuer: its tokens are verified here, and nobody is asked";
+            problems.at("introspection.issuer", message);
+        }
+    }
+    if let Some(auth) = &config.auth {
+        auth.check(config.introspection.is_some(), problems);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Whether the certificates and keys a configuration names can be used.
 
 use daemon::config::{KeyPath, Problems};
+use identity::opaque;
 use identity::tls::ServerTls;
 use identity::token::TokenVerifier;
 use node::checks::tls_files;
@@ -12,6 +13,7 @@ pub(super) fn check(config: &Config, problems: &mut Problems<'_>) {
     frontend(config, problems);
     issuers(config, problems);
     node::checks::login_files(&config.link, &KeyPath::from("link"), problems);
+    services(config, problems);
     let listen = config.link.listen.as_ref().and_then(|listen| listen.tls.as_ref());
     for (tls, at) in [(config.link.tls.as_ref(), "link.tls"), (listen, "link.listen.tls")] {
         tls.into_iter().for_each(|tls| tls_files(tls, KeyPath::from(at), problems));
@@ -48,6 +50,24 @@ fn issuers(config: &Config, problems: &mut Problems<'_>) {
             && let Err(error) = issuer.fetching().tls().build()
         {
             problems.at(KeyPath::root().key("issuers").index(index).key("fetch"), error.to_string());
+        }
+    }
+}
+
+/// The file of opaque tokens, and TLS of the services that are asked.
+fn services(config: &Config, problems: &mut Problems<'_>) {
+    if let Some(tokens) = &config.opaque_tokens
+        && let Err(error) = opaque::read(&tokens.file)
+    {
+        problems.at("opaque_tokens.file", error.to_string());
+    }
+    let calls = [
+        config.introspection.as_ref().map(|section| ("introspection.call", &section.call)),
+        config.auth.as_ref().map(|section| ("auth.call", &section.call)),
+    ];
+    for (at, call) in calls.into_iter().flatten().filter(|(_, call)| !call.allow_http_on_loopback) {
+        if let Err(error) = call.tls().build() {
+            problems.at(at, error.to_string());
         }
     }
 }

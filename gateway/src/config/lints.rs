@@ -1,9 +1,11 @@
 //! What is allowed to be written but probably not meant.
 
+use identity::opaque::OPAQUE_ISSUER;
 use identity::policy::Policy;
 use node::sections::parse_url;
 
 use super::{CertificateMode, Config};
+use crate::remote::WEBHOOK_ISSUER;
 
 /// Findings about a configuration without errors, one line each.
 pub(super) fn lints(config: &Config) -> Vec<String> {
@@ -17,7 +19,8 @@ pub(super) fn lints(config: &Config) -> Vec<String> {
             found.push("[[frontend_tls]] has no effect while disable_frontend_tls is set".into());
         }
     }
-    if config.issuers.is_empty() && config.client_certificates.mode == CertificateMode::None {
+    let tokens = config.opaque_tokens.is_some() || config.introspection.is_some() || config.auth.is_some();
+    if config.issuers.is_empty() && !tokens && config.client_certificates.mode == CertificateMode::None {
         found.push(
             "neither [[issuers]] nor [client_certificates]: nobody but the health check gets in".into(),
         );
@@ -38,8 +41,17 @@ pub(super) fn lints(config: &Config) -> Vec<String> {
         found.push("the link is not encrypted, and the other end not verified".into());
     }
     if let Ok(policy) = Policy::compile(&config.policy()) {
-        let issuers: Vec<&str> = config.issuers.iter().map(|issuer| issuer.issuer.as_str()).collect();
+        let issuers = issuers(config);
         found.extend(policy.lints_with_issuers(&issuers).iter().map(ToString::to_string));
     }
     found
+}
+
+/// Every `iss` that claims may have.
+fn issuers(config: &Config) -> Vec<&str> {
+    let own = config.opaque_tokens.as_ref().map(|_| OPAQUE_ISSUER);
+    let asked = config.introspection.as_ref().map(|section| section.issuer.as_str());
+    let webhook = config.auth.as_ref().and_then(|auth| auth.authn_endpoint.as_ref()).map(|_| WEBHOOK_ISSUER);
+    let named = config.issuers.iter().map(|issuer| issuer.issuer.as_str());
+    named.chain(own).chain(asked).chain(webhook).collect()
 }

@@ -9,6 +9,7 @@ mod files;
 mod handshake;
 mod issuer;
 mod lints;
+mod remote;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +30,7 @@ pub use self::fetch::Fetch;
 pub(crate) use self::fetch::followed;
 pub use self::handshake::HandshakeFirst;
 pub use self::issuer::Issuer;
+pub use self::remote::{AuthConfig, Calls, IntrospectionConfig, OpaqueTokens};
 
 /// Port for clients unless configured.
 pub const DEFAULT_PORT: u16 = 4222;
@@ -70,6 +72,15 @@ pub struct Config {
     /// Whose tokens are accepted.
     #[serde(default)]
     pub issuers: Vec<Issuer>,
+    /// Tokens of our own.
+    #[serde(default)]
+    pub opaque_tokens: Option<OpaqueTokens>,
+    /// An authorization server that is asked about tokens.
+    #[serde(default)]
+    pub introspection: Option<IntrospectionConfig>,
+    /// A service of the operator's own that is asked about tokens and rights.
+    #[serde(default)]
+    pub auth: Option<AuthConfig>,
     /// What may be done, under names.
     #[serde(default)]
     pub roles: Vec<RoleConfig>,
@@ -315,6 +326,9 @@ impl Config {
         [&mut clients.ca_path, &mut clients.crl_path].into_iter().flatten().for_each(at);
         self.issuers.iter_mut().flat_map(Issuer::paths).for_each(at);
         self.link.login_files().for_each(at);
+        self.opaque_tokens.iter_mut().for_each(|tokens| at(&mut tokens.file));
+        self.introspection.iter_mut().flat_map(IntrospectionConfig::paths).for_each(at);
+        self.auth.iter_mut().flat_map(AuthConfig::paths).for_each(at);
         let listen = self.link.listen.as_mut().and_then(|listen| listen.tls.as_mut());
         for tls in self.link.tls.iter_mut().chain(listen) {
             at(&mut tls.cert_path);

@@ -74,7 +74,7 @@ fn a_sound_configuration() {
 /// Name, what is replaced, by what, and the one message expected.
 type Mistake = (&'static str, &'static str, &'static str, &'static str);
 
-const MISTAKES: [Mistake; 31] = [
+const MISTAKES: [Mistake; 34] = [
     (
         "unknown key",
         "host = ",
@@ -191,6 +191,25 @@ const MISTAKES: [Mistake; 31] = [
         "jwks_file = \"jwks.json\"",
         "discovery = true\nfetch = { timeout = \"0s\" }",
         "gateway.toml:15:11: issuers[0].fetch.timeout: expected more than no time",
+    ),
+    (
+        "introspection by nobody",
+        "[[roles]]",
+        "[introspection]\nendpoint = \"https://a.example/i\"\nissuer = \"https://a.example\"\n[[roles]]",
+        "gateway.toml:16:2: introspection: expected one proof of who asks: `client_id` with `client_secret_file`, \
+         `token_file`, or a certificate (`call.cert_path` and `call.key_path`)",
+    ),
+    (
+        "a webhook without a question",
+        "[[roles]]",
+        "[auth]\naction = \"a\"\n[[roles]]",
+        "gateway.toml:16:2: auth: expected `authn_endpoint`, `authz_endpoint` or both",
+    ),
+    (
+        "an issuer with the name of what is none",
+        "issuer = \"https://login.example.com\"\n",
+        "issuer = \"gatehouse:tokens\"\n",
+        "gateway.toml:11:1: issuers[0].issuer: this name stands for tokens that are no JWTs",
     ),
     (
         "an issuer twice",
@@ -404,6 +423,13 @@ mod reference {
         let files = [&mut fetch.ca_path, &mut fetch.cert_path, &mut fetch.key_path, &mut fetch.token_file];
         files.into_iter().for_each(|file| *file = None);
         assert_eq!(fetch, Fetch::default());
+        let config = parse(&uncommented()).unwrap().config;
+        let mut call = config.introspection.unwrap().call;
+        let files = [&mut call.ca_path, &mut call.cert_path, &mut call.key_path];
+        files.into_iter().for_each(|file| *file = None);
+        assert_eq!(call, Calls::default());
+        let auth = AuthConfig { authz_endpoint: None, ..config.auth.unwrap() };
+        assert_eq!(auth, AuthConfig::default());
         let limits = parse(&uncommented()).unwrap().config.limits;
         assert_eq!(format!("{:?}", limits.to_broker()), format!("{:?}", broker::Limits::default()));
     }
@@ -428,10 +454,25 @@ mod reference {
             token_file: file(),
             ..Fetch::default()
         };
-        for section in [service, clients, limits, serde_json::to_value(fetch)] {
+        let call = Calls { ca_path: file(), cert_path: file(), key_path: file(), ..Calls::default() };
+        let introspection = IntrospectionConfig {
+            endpoint: String::new(),
+            issuer: String::new(),
+            audience: Vec::new(),
+            client_id: Some(String::new()),
+            client_secret_file: file(),
+            token_file: file(),
+            call: call.clone(),
+        };
+        let fetch = serde_json::to_value(fetch);
+        let call = serde_json::to_value(call);
+        for section in [service, clients, limits, fetch, call, serde_json::to_value(introspection)] {
             for key in section.unwrap().as_object().unwrap().keys() {
-                let known =
-                    text.lines().any(|line| line.split_once(" = ").is_some_and(|(name, _)| name == key));
+                let known = text.lines().any(|line| {
+                    let line = line.strip_prefix("#   ").or(line.strip_prefix('[')).unwrap_or(line);
+                    let name = line.split([' ', ']']).next().unwrap_or_default();
+                    name.rsplit('.').next() == Some(key)
+                });
                 assert!(known, "{key} is not in config/gateway.toml");
             }
         }

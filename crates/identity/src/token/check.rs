@@ -30,7 +30,7 @@ pub(super) fn check(claims: &Claims, issuer: &IssuerConfig, now: u64) -> Result<
 }
 
 /// `aud` is one text or a list of texts, and names one of ours.
-fn audience(claims: &Claims, ours: &[String]) -> Result<(), TokenError> {
+pub(super) fn audience(claims: &Claims, ours: &[String]) -> Result<(), TokenError> {
     let is_ours = |text: &str| ours.iter().any(|our| our == text);
     let found = match claims.get("aud") {
         None => return Err(TokenError::MissingClaim("aud")),

@@ -21,6 +21,12 @@ impl Claims {
         Self(Arc::new(map))
     }
 
+    /// Reads claims that a trusted service answered with: one JSON object without duplicate members.
+    #[must_use]
+    pub fn from_json(bytes: &[u8]) -> Option<Self> {
+        super::json::parse_object(bytes).ok().map(Self::from_map)
+    }
+
     /// Who the token is about.
     #[must_use]
     pub fn sub(&self) -> Option<&str> {
@@ -43,6 +49,18 @@ impl Claims {
     #[must_use]
     pub fn exp(&self) -> Option<u64> {
         self.time("exp").ok().flatten()
+    }
+
+    /// Before when it is not valid, in seconds since the Unix epoch; fractions are cut off.
+    #[must_use]
+    pub fn nbf(&self) -> Option<u64> {
+        self.time("nbf").ok().flatten()
+    }
+
+    /// Whether it is for one of `ours`: `aud` is one text or a list of texts.
+    #[must_use]
+    pub fn is_for(&self, ours: &[String]) -> bool {
+        super::check::audience(self, ours).is_ok()
     }
 
     /// When it was issued, in seconds since the Unix epoch; fractions are cut off.

@@ -106,6 +106,12 @@ impl TokenVerifier {
         self
     }
 
+    /// The largest token looked at, in bytes.
+    #[must_use]
+    pub fn max_token(&self) -> usize {
+        self.max_token
+    }
+
     /// The configured issuers' names, in no particular order.
     pub fn issuers(&self) -> impl Iterator<Item = &str> {
         self.issuers.keys().map(String::as_str)

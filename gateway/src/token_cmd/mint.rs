@@ -1,10 +1,10 @@
-//! `event-gateway token`: mints a token for development.
+//! `event-gateway token mint`: a JWT for development, signed by an issuer whose private key is here.
 
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use daemon::config::{ConfigErrors, Period};
+use daemon::config::Period;
 use identity::token::DevIssuer;
 use identity::token::mint::{MintError, MintKey, mint};
 use serde_json::{Map, Value, json};
@@ -13,9 +13,11 @@ use crate::config::{Config, Depth, Issuer, load};
 use crate::output::{note, say};
 use crate::up::DEFAULT_DIR;
 
-/// Arguments of `token`.
+use super::TokenCommandError;
+
+/// Arguments of `token mint`.
 #[derive(Debug, Clone, Args)]
-pub struct Token {
+pub struct Mint {
     /// Who the token is about: its claim `sub`.
     #[arg(long = "sub", alias = "subject", value_name = "NAME")]
     pub sub: String,
@@ -36,7 +38,7 @@ pub struct Token {
     #[arg(long = "aud", alias = "audience", value_name = "AUDIENCE")]
     pub audience: Vec<String>,
     /// Another claim, as NAME=VALUE; a value that is JSON (true, 7, ["a"]) counts as such. Repeatable.
-    #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim)]
+    #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = super::claim)]
     pub claims: Vec<(String, Value)>,
     /// How long the token is valid.
     #[arg(long, value_name = "TIME", default_value = "1h")]
@@ -61,26 +63,6 @@ const JWKS_FILE: &str = "jwks.json";
 /// Folder of the development issuer in a directory made by `up`.
 pub const ISSUER_FOLDER: &str = "issuer";
 
-/// Why no token was made. Never holds key material.
-#[derive(Debug, thiserror::Error)]
-pub enum TokenCommandError {
-    /// The configuration is wrong.
-    #[error(transparent)]
-    Config(#[from] ConfigErrors),
-    /// The key can't be used.
-    #[error(transparent)]
-    Mint(#[from] MintError),
-    /// The configuration knows no issuer of ours.
-    #[error(
-        "{}: no issuer whose private key is here; expected one with a `jwks_file` of the name {JWKS_FILE}",
-        .0.display()
-    )]
-    NoIssuer(PathBuf),
-    /// Standard output failed.
-    #[error("standard output: {0}")]
-    Output(#[from] std::io::Error),
-}
-
 /// A key, and what its tokens say by default.
 struct Source {
     key: MintKey,
@@ -92,7 +74,7 @@ struct Source {
 ///
 /// # Errors
 /// [`TokenCommandError`].
-pub fn run(args: &Token) -> Result<(), TokenCommandError> {
+pub(super) fn run(args: &Mint) -> Result<(), TokenCommandError> {
     say(&make(args)?)?;
     Ok(())
 }
@@ -101,7 +83,7 @@ pub fn run(args: &Token) -> Result<(), TokenCommandError> {
 ///
 /// # Errors
 /// [`TokenCommandError`].
-pub fn make(args: &Token) -> Result<String, TokenCommandError> {
+fn make(args: &Mint) -> Result<String, TokenCommandError> {
     let mut source = source(args)?;
     if let Some(kid) = &args.kid {
         source.key = source.key.with_kid(kid);
@@ -138,7 +120,7 @@ pub(crate) fn claims(
     claims
 }
 
-fn source(args: &Token) -> Result<Source, TokenCommandError> {
+fn source(args: &Mint) -> Result<Source, TokenCommandError> {
     if let Some(path) = &args.key {
         let key = MintKey::from_pem_file(path)?;
         return Ok(Source { key, issuer: String::new(), audience: Vec::new() });
@@ -192,16 +174,6 @@ fn key_of(issuer: &DevIssuer) -> Result<MintKey, MintError> {
     })
 }
 
-/// `NAME=VALUE` of the command line.
-fn claim(text: &str) -> Result<(String, Value), String> {
-    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
-    if name.is_empty() {
-        return Err("expected a name before the `=`".to_owned());
-    }
-    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
-    Ok((name.to_owned(), value))
-}
-
 #[cfg(test)]
 mod tests {
     use base64::Engine;
@@ -209,22 +181,13 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn values_of_claims() {
-        assert_eq!(claim("tenant=acme").unwrap(), ("tenant".into(), json!("acme")));
-        assert_eq!(claim("groups=[\"a\",\"b\"]").unwrap(), ("groups".into(), json!(["a", "b"])));
-        assert_eq!(claim("admin=true").unwrap(), ("admin".into(), json!(true)));
-        assert_eq!(claim("a=b=c").unwrap(), ("a".into(), json!("b=c")));
-        assert!(claim("tenant").is_err() && claim("=x").is_err());
-    }
-
-    fn args(line: &[&str]) -> Token {
+    fn args(line: &[&str]) -> Mint {
         #[derive(clap::Parser)]
         struct Line {
             #[command(flatten)]
-            token: Token,
+            mint: Mint,
         }
-        <Line as clap::Parser>::try_parse_from([&["token"], line].concat()).unwrap().token
+        <Line as clap::Parser>::try_parse_from([&["token"], line].concat()).unwrap().mint
     }
 
     /// What the token says, unverified.
