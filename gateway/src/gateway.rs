@@ -8,6 +8,7 @@ use broker::{
     Authenticator, Crossing, CrossingError, LeafPurpose, LinkGroup, ListenerConfig, ListenerTls, LocalError,
     Purpose, Server, ServerConfig,
 };
+use daemon::admin::AdminRoutes;
 use daemon::metrics::Metrics;
 use daemon::readiness::Readiness;
 use identity::policy::{Policy, PolicyError};
@@ -23,6 +24,7 @@ use tokio::task::JoinSet;
 use crate::authenticator::{GatewayAuthenticator, SourcesError, TokenSources};
 use crate::config::Config;
 use crate::health::{self, CredentialError, CredentialFile, HealthCredential};
+use crate::opaque;
 use crate::probe::{Probe, ProbeState};
 
 /// Why a gateway can't be started. Most of it is found by checking the configuration first.
@@ -119,10 +121,22 @@ impl Gateway {
         let leafnodes = open_link(config, &server, &around.reloads, crossing, &group)?;
         let local = server.local_client("probe", Arc::new(Grant::unrestricted("probe")));
         tasks.spawn(probe.run(local));
+        if let Some(tokens) = authenticator.tokens().opaque.clone() {
+            tasks.spawn(opaque::follow(tokens, Arc::clone(authenticator.sessions())));
+        }
         let clients = open_door(config, &server, &around.reloads, Arc::clone(&authenticator) as _)?;
         credentials_file(config, &credential, clients)
             .write(&config.service.health_check_credentials_file)?;
         Ok(Self { server, clients, leafnodes, probe: state, authenticator, _tasks: tasks })
+    }
+
+    /// What the admin port answers about opaque tokens, where there are any.
+    #[must_use]
+    pub fn token_api(&self, routes: AdminRoutes, config: &Config) -> AdminRoutes {
+        match (&self.authenticator.tokens().opaque, &config.opaque_tokens) {
+            (Some(tokens), Some(section)) => opaque::mount(routes, tokens, &section.file, self.sessions()),
+            _ => routes,
+        }
     }
 
     /// Everybody who is let in on a token or a certificate, as of now.
@@ -133,6 +147,9 @@ impl Gateway {
 
     /// Reads the issuers' keys again (SIGHUP); those that can't be used stay as they are, and the log says so.
     pub fn reload_keys(&self) {
+        if let Some(tokens) = &self.authenticator.tokens().opaque {
+            opaque::look(tokens, self.sessions());
+        }
         let problems = self.authenticator.reload_keys();
         for problem in &problems {
             tracing::error!(%problem, "issuer keys refused, the old ones stay in use");

@@ -11,6 +11,7 @@ pub mod gateway;
 pub mod health;
 pub mod http;
 pub mod issuers;
+mod opaque;
 mod output;
 pub mod probe;
 mod process;

@@ -73,6 +73,7 @@ fn admin(config: &Config, gateway: &Gateway, around: &Surroundings) -> Result<Op
     let routes = node::monitoring::routes(routes, &gateway.server, varz(config, gateway));
     let probe = std::sync::Arc::clone(&gateway.probe);
     let routes = routes.document("/linkz", move |_| probe.document());
+    let routes = gateway.token_api(routes, config);
     let address = config.admin.address(DEFAULT_ADMIN_PORT);
     let handle = AdminServer::bind(address, routes).map_err(Failure::runtime)?;
     tracing::info!("Starting http monitor on {}", handle.local_addr());

@@ -74,6 +74,12 @@ impl GatewayAuthenticator {
         problems.iter().map(ToString::to_string).collect()
     }
 
+    /// Everything that can say what a token is worth.
+    #[must_use]
+    pub fn tokens(&self) -> &Arc<TokenSources> {
+        &self.tokens
+    }
+
     /// The sessions let in on what was verified here. To be judged again they need [`Self::follow_sessions`].
     #[must_use]
     pub fn sessions(&self) -> &Arc<Sessions> {

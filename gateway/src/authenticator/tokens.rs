@@ -7,7 +7,7 @@ use broker::Denied;
 use identity::opaque::{OPAQUE_ISSUER, OpaqueError, OpaqueFile, is_opaque};
 use identity::policy::VerifiedFacts;
 use identity::rotate::Rotating;
-use identity::token::{TokenError, TokenVerifier};
+use identity::token::{Logout, TokenError, TokenVerifier};
 
 use crate::issuers::{Issuers, Lookup};
 use crate::remote::{Introspection, Refusal, Unanswered, Vouched, Webhook};
@@ -69,11 +69,30 @@ impl TokenSources {
         told(verdict, if self.introspection.is_some() { "introspection" } else { "webhook" })
     }
 
-    /// A token of a configured issuer: verified with the keys at hand, or with those a fetch brings.
+    /// Verifies an issuer's logout token.
+    ///
+    /// # Errors
+    /// As for a login.
+    pub async fn logout(&self, token: &str, now: u64, until: Instant) -> Result<Logout, Denied> {
+        self.with_keys(token, until, || self.verifier.verify_logout(token, now)).await
+    }
+
+    /// A token of a configured issuer.
     async fn of_issuer(&self, token: &str, now: u64, until: Instant) -> Result<Vouched, Denied> {
+        let claims = self.with_keys(token, until, || self.verifier.verify(token, now)).await?;
+        Ok(Vouched { claims, roles: Vec::new() })
+    }
+
+    /// Verifies with the keys at hand, or with those a fetch brings.
+    async fn with_keys<T>(
+        &self,
+        token: &str,
+        until: Instant,
+        verify: impl Fn() -> Result<T, TokenError>,
+    ) -> Result<T, Denied> {
         loop {
-            let error = match self.verifier.verify(token, now) {
-                Ok(claims) => return Ok(Vouched { claims, roles: Vec::new() }),
+            let error = match verify() {
+                Ok(verified) => return Ok(verified),
                 Err(error) => error,
             };
             let wanted = if error == TokenError::UnknownKey { self.verifier.key_wanted(token) } else { None };

@@ -44,6 +44,9 @@ pub struct Issuer {
     /// Clock difference forgiven.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leeway: Option<Period>,
+    /// Audiences of which a logout token must name one; as `audience` unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logout_audience: Option<Vec<String>>,
     /// Accepted values of the token's header `typ`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub types: Option<Vec<String>>,
@@ -57,6 +60,9 @@ impl Issuer {
         let mut config =
             IssuerConfig::new(self.issuer.clone(), self.audience.clone(), algorithms, self.key_source()?);
         config.leeway = self.leeway.map_or(DEFAULT_LEEWAY, |leeway| leeway.duration().as_secs());
+        if let Some(audience) = &self.logout_audience {
+            config.logout_audience.clone_from(audience);
+        }
         if let Some(types) = &self.types {
             config.types.clone_from(types);
         }

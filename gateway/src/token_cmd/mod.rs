@@ -14,6 +14,7 @@ use serde_json::Value;
 pub(crate) use self::mint::claims;
 pub use self::mint::{CONFIG_FILE, DEV_AUDIENCE, DEV_ISSUER, ISSUER_FOLDER, Mint};
 pub use self::opaque::{Create, List, Revoke};
+pub(crate) use self::opaque::{described, revoke_in};
 
 /// Arguments of `token`. Without a command: `mint`.
 #[derive(Debug, Clone, Args)]

@@ -8,8 +8,14 @@ use super::error::TokenError;
 
 /// Audience, times, and the types of registered claims.
 pub(super) fn check(claims: &Claims, issuer: &IssuerConfig, now: u64) -> Result<(), TokenError> {
-    audience(claims, &issuer.audience)?;
-    let leeway = issuer.leeway;
+    check_for(claims, &issuer.audience, issuer.leeway, now)?;
+    // Security event tokens (RFC 8417), logout tokens among them, are no access tokens, whatever their `typ` says.
+    if claims.get_own("events").is_some() { Err(TokenError::ClaimType("events")) } else { Ok(()) }
+}
+
+/// The same for another audience, and for tokens that report events.
+pub(super) fn check_for(claims: &Claims, ours: &[String], leeway: u64, now: u64) -> Result<(), TokenError> {
+    audience(claims, ours)?;
     let exp = claims.time("exp")?.ok_or(TokenError::MissingClaim("exp"))?;
     if now >= exp.saturating_add(leeway) {
         return Err(TokenError::Expired);

@@ -29,6 +29,9 @@ pub struct IssuerConfig {
     /// Values of the header `typ` that are accepted, without regard to case or an `application/` prefix.
     /// A token without `typ` is accepted.
     pub types: Vec<String>,
+    /// Audiences of which a logout token must name one: the ids under which the issuer knows us. As `audience` unless
+    /// set.
+    pub logout_audience: Vec<String>,
 }
 
 /// Where an issuer's keys come from.
@@ -57,6 +60,7 @@ impl IssuerConfig {
     ) -> Self {
         Self {
             issuer: issuer.into(),
+            logout_audience: audience.clone(),
             audience,
             algorithms,
             keys,

@@ -19,6 +19,7 @@ mod header;
 mod json;
 mod jwks;
 mod keys;
+mod logout;
 pub mod mint;
 mod public_key;
 mod refresh;
@@ -40,6 +41,7 @@ pub use config::{DEFAULT_LEEWAY, DEFAULT_MAX_TOKEN, IssuerConfig, IssuerSettings
 pub use dev::DevIssuer;
 pub use error::{KeyError, TokenError};
 pub use jsonwebtoken::Algorithm;
+pub use logout::Logout;
 pub use refresh::{Ask, Due, KeyRefresh, RefreshLimits};
 
 use self::header::{Header, Parts};
@@ -123,6 +125,14 @@ impl TokenVerifier {
     /// # Errors
     /// The first check that failed, in the order the module's documentation gives.
     pub fn verify(&self, token: &str, now: u64) -> Result<Claims, TokenError> {
+        let (claims, config) = self.signed(token, None)?;
+        check::check(&claims, config, now)?;
+        Ok(claims)
+    }
+
+    /// The claims of a token that its issuer has signed, and how the issuer is configured. Nothing the claims say has
+    /// been checked yet. `types` replace those of the configuration.
+    fn signed(&self, token: &str, types: Option<&[String]>) -> Result<(Claims, &IssuerConfig), TokenError> {
         if token.len() > self.max_token {
             return Err(TokenError::Oversized);
         }
@@ -136,19 +146,15 @@ impl TokenVerifier {
         if !issuer.config.algorithms.contains(&algorithm) {
             return Err(TokenError::Algorithm);
         }
-        if !parts.header.has_type(&issuer.config.types) {
+        if !parts.header.has_type(types.unwrap_or(&issuer.config.types)) {
             return Err(TokenError::Type);
         }
         let keys = issuer.keys.load();
         let key = keys.find(algorithm, parts.header.kid.as_deref())?;
-        let message = parts.message.as_bytes();
-        let good = jsonwebtoken::crypto::verify(parts.signature, message, key, algorithm);
-        if !matches!(good, Ok(true)) {
+        if !public_key::signed_by(key, algorithm, parts.message.as_bytes(), parts.signature) {
             return Err(TokenError::Signature);
         }
-        let claims = parts.unverified;
-        check::check(&claims, &issuer.config, now)?;
-        Ok(claims)
+        Ok((parts.unverified, &issuer.config))
     }
 
     /// Which key [`TokenVerifier::verify`] missed when it said [`TokenError::UnknownKey`], if the issuer is one whose

@@ -110,6 +110,11 @@ impl PublicKey {
     }
 }
 
+/// Whether `signature` (in base64url) is what the key's owner has signed `message` with, by `algorithm`.
+pub(super) fn signed_by(key: &DecodingKey, algorithm: Algorithm, message: &[u8], signature: &str) -> bool {
+    matches!(jsonwebtoken::crypto::verify(signature, message, key, algorithm), Ok(true))
+}
+
 fn strip_zeros(number: &[u8]) -> &[u8] {
     let start = number.iter().position(|byte| *byte != 0).unwrap_or(number.len());
     &number[start..]
