@@ -109,6 +109,7 @@ impl Gateway {
             cluster: None,
             limits: config.limits.to_broker(),
         });
+        server.trust_proxies(config.service.proxy_protocol.networks());
         node::metrics::register(&around.metrics, &server, &around.reloads);
         let group = match config.link.connections {
             0 | 1 => server.link_group(identity::DEFAULT_ACCOUNT, Some(&crossing)),

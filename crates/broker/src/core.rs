@@ -13,6 +13,8 @@ use crate::account::Account;
 use crate::budget::Budget;
 use crate::conn::{CloseReason, Conn, Kind};
 use crate::limits::Limits;
+use crate::net::door::Door;
+use crate::net::door::network::Network;
 use crate::outbox::{Bounds, Outbox};
 
 /// Events counted for metrics; read with [`Counter::get`].
@@ -55,6 +57,8 @@ pub struct Counters {
     pub quota_held: Counter,
     /// Messages refused because their publisher stayed over its rate.
     pub quota_refused: Counter,
+    /// Logins that waited because of where they came from: too many, or too many failed ones.
+    pub logins_slowed: Counter,
     /// Connections that went on with a fresh token.
     pub renewals: Counter,
     /// Fresh tokens that were refused on a live connection.
@@ -105,6 +109,10 @@ pub(crate) struct Core {
     /// See [`crate::inbox`].
     pub(crate) inboxes: Box<[u8]>,
     pub(crate) counters: Counters,
+    /// What connections may cost before they have logged in.
+    pub(crate) door: Door,
+    /// Whose PROXY headers are believed.
+    pub(crate) proxies: OnceLock<Box<[Network]>>,
     pub(crate) started: Instant,
     pub(crate) started_at: SystemTime,
     /// The first address listened on for clients.
@@ -130,6 +138,7 @@ impl Core {
         server_id: String,
         cluster: Option<String>,
     ) -> Self {
+        let door = Door::new(&limits);
         let budget = Arc::new(Budget::new(limits.max_queued_bytes, limits.max_queued_messages));
         Self {
             limits,
@@ -139,6 +148,8 @@ impl Core {
             cluster,
             inboxes: crate::inbox::server_prefix(),
             counters: Counters::default(),
+            door,
+            proxies: OnceLock::new(),
             started: Instant::now(),
             started_at: SystemTime::now(),
             address: OnceLock::new(),

@@ -39,8 +39,24 @@ pub struct Limits {
     pub ping_interval: Duration,
     /// PINGs without an answer after which the connection is stale. Default 2.
     pub ping_max: u32,
-    /// TLS handshakes worked on at once: bounds memory in a connection storm. Default 32.
+    /// TLS handshakes worked on at once: bounds memory in a connection storm. A peer that does not go on at once makes
+    /// room for others after 20 ms. Default 32.
     pub handshakes_at_once: usize,
+    /// Bytes set aside for all clients that have begun to log in: 80 KiB each with TLS, else `max_connect_line`.
+    /// Default 128 MiB.
+    pub max_login_bytes: usize,
+    /// When all of that is taken, a client that has taken longer than this gives up its place. Default 250 ms.
+    pub login_grace: Duration,
+    /// Logins one source (an IPv4 address, an IPv6 /64) may begin per second, in the long run. Default 1,000.
+    pub source_logins_per_second: u32,
+    /// Logins one source may begin at once. Default 10,000.
+    pub source_login_burst: u32,
+    /// Refused logins of one source that cost it nothing; one is forgotten every 10 s. Default 10.
+    pub failed_logins_free: u32,
+    /// Each further one makes its next decision take twice as long, from 50 ms up to this. Default 1 s.
+    pub failed_login_delay: Duration,
+    /// Sources remembered; all others together count as one. Default 16,384.
+    pub max_sources: usize,
     /// The longest a publisher over its rate is held back without catching up, before its messages are refused.
     /// Default 5 s.
     pub quota_hold: Duration,
@@ -72,6 +88,13 @@ impl Default for Limits {
             ping_interval: Duration::from_secs(120),
             ping_max: 2,
             handshakes_at_once: 32,
+            max_login_bytes: 128 * 1024 * 1024,
+            login_grace: Duration::from_millis(250),
+            source_logins_per_second: 1_000,
+            source_login_burst: 10_000,
+            failed_logins_free: 10,
+            failed_login_delay: Duration::from_secs(1),
+            max_sources: 16_384,
             quota_hold: Duration::from_secs(5),
             expiry_notice: Duration::from_secs(60),
             max_pending_replies: 4096,

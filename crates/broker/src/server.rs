@@ -20,6 +20,7 @@ use crate::limits::Limits;
 use crate::link::{Crossing, LinkGroup};
 use crate::local::LocalClient;
 use crate::net::dial::{self, RemoteConfig};
+use crate::net::door::network::Network;
 use crate::net::listener::{self, Listener, ListenerConfig};
 use crate::outbox::Pipe;
 
@@ -93,6 +94,20 @@ impl Server {
         let listener = Arc::new(Listener { config, local, handshakes: self.handshakes.clone() });
         tokio::spawn(listener::accept(self.core.clone(), listener, socket, self.stop_accepting.subscribe()));
         Ok(local)
+    }
+
+    /// Believes what proxies at these addresses say about clients: each of their connections must begin with a PROXY
+    /// header (version 2). To be called before the first listener; the first call stands.
+    pub fn trust_proxies(&self, from: Vec<Network>) {
+        if !from.is_empty() {
+            self.core.proxies.get_or_init(|| from.into());
+        }
+    }
+
+    /// Bytes set aside for clients that have begun to log in.
+    #[must_use]
+    pub fn login_bytes(&self) -> usize {
+        self.core.door.bytes()
     }
 
     /// A group for links that serve the same routes (see [`LinkGroup`]).

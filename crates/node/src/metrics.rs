@@ -48,7 +48,7 @@ pub fn register(metrics: &Metrics, server: &Server, reloads: &Reloads) {
 #[allow(clippy::cast_precision_loss)]
 fn register_counters(metrics: &Metrics, server: &Server) {
     type Counter = (&'static str, &'static str, fn(&broker::Counters) -> u64);
-    const COUNTERS: [Counter; 12] = [
+    const COUNTERS: [Counter; 13] = [
         ("connections_accepted", "Connections accepted.", |counters| counters.accepted.get()),
         ("auth_success", "Logins that succeeded.", |counters| counters.logins.get()),
         ("publish_denied", "Publishes refused for want of rights.", |counters| counters.publish_denied.get()),
@@ -58,6 +58,9 @@ fn register_counters(metrics: &Metrics, server: &Server) {
         ("auth_renewals", "Connections that went on with a fresh token.", |counters| counters.renewals.get()),
         ("auth_renewals_refused", "Fresh tokens refused on live connections.", |counters| {
             counters.renewals_refused.get()
+        }),
+        ("logins_slowed", "Logins that waited because of where they came from.", |counters| {
+            counters.logins_slowed.get()
         }),
         ("quota_held", "Publishers held back because their identity was over its rate.", |counters| {
             counters.quota_held.get()
@@ -80,6 +83,13 @@ fn register_counters(metrics: &Metrics, server: &Server) {
         let server = server.clone();
         metrics.register_value(name, help, SampleKind::Counter, move || counter(server.counters()) as f64);
     }
+    let entering = server.clone();
+    metrics.register_value(
+        "login_bytes",
+        "Bytes set aside for clients that have begun to log in.",
+        SampleKind::Gauge,
+        move || entering.login_bytes() as f64,
+    );
     let closed = server.clone();
     metrics.register_sampled(
         "connections_closed",

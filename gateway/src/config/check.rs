@@ -33,6 +33,11 @@ fn service(config: &Config, problems: &mut Problems<'_>) {
                        machine needs `allow_remote_plaintext = true`";
         problems.at("service.disable_frontend_tls", message);
     }
+    for (index, network) in service.proxy_protocol.from.iter().enumerate() {
+        if let Err(error) = network.parse::<broker::Network>() {
+            problems.at(KeyPath::from("service.proxy_protocol.from").index(index), error.to_string());
+        }
+    }
     let token = service.max_token_bytes.as_usize();
     let line = config.limits.to_broker().max_connect_line;
     if token == 0 {

@@ -119,6 +119,8 @@ pub struct Service {
     pub allow_remote_plaintext: bool,
     /// Whether TLS begins before the server's INFO.
     pub handshake_first: HandshakeFirst,
+    /// Load balancers that say whom they stand for.
+    pub proxy_protocol: ProxyProtocol,
     /// Where the health check's credential is written at each start.
     pub health_check_credentials_file: PathBuf,
     /// Certificate the health check shows, needed where client certificates are required.
@@ -151,6 +153,7 @@ impl Default for Service {
             disable_frontend_tls: false,
             allow_remote_plaintext: false,
             handshake_first: HandshakeFirst::No,
+            proxy_protocol: ProxyProtocol::default(),
             health_check_credentials_file: "data/health-check.token".into(),
             health_check_cert_path: None,
             health_check_key_path: None,
@@ -162,6 +165,22 @@ impl Default for Service {
             drain_spread: drain.spread.into(),
             drain_timeout: drain.deadline.into(),
         }
+    }
+}
+
+/// `proxy_protocol` of `[service]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProxyProtocol {
+    /// Networks whose connections begin with a PROXY header (version 2).
+    pub from: Vec<String>,
+}
+
+impl ProxyProtocol {
+    /// The networks; those that are none are found by checking the configuration.
+    #[must_use]
+    pub fn networks(&self) -> Vec<broker::Network> {
+        self.from.iter().filter_map(|text| text.parse().ok()).collect()
     }
 }
 

@@ -14,6 +14,7 @@ use wire::Step;
 use wire::client::Op;
 use wire::info::{ConnectOptions, ServerInfo};
 
+use super::door::proxy;
 use super::greeting::{self, Greeted, Refused};
 use super::listener::{Listener, TlsStart};
 use super::task::Task;
@@ -48,19 +49,55 @@ pub(crate) async fn enter(
     let mut counted = Counted(core.clone(), true);
     let id = core.next_id();
     let until = Instant::now() + patience(&core, &listener);
+    let address = match real_address(&core, &stream, address, until).await {
+        Ok(address) => address,
+        Err(refused) => return report(&core, id, address, &refused),
+    };
     let nonce = crate::inbox::random_token(16);
     let first = match greet(&core, &listener, &stream, id, address, &nonce, over, until).await {
         Ok(first) => first,
         Err(refused) => return report(&core, id, address, &refused),
     };
     // Boxed, and only now: a connection that says nothing costs the little above.
-    let login = Box::pin(log_in(core.clone(), listener, stream, id, address, nonce, first, until));
-    match login.await {
+    let entered = Box::pin(take_turn(core.clone(), listener, stream, id, address, nonce, first, until)).await;
+    match entered {
         Ok(task) => {
             counted.1 = false;
             tokio::spawn(task.run());
         }
         Err(refused) => report(&core, id, address, &refused),
+    }
+}
+
+/// Where the client is: what a trusted proxy says, else where the connection comes from.
+async fn real_address(
+    core: &Core,
+    stream: &TcpStream,
+    address: SocketAddr,
+    until: Instant,
+) -> Result<SocketAddr, Refused> {
+    let trusted = core.proxies.get().is_some_and(|from| from.iter().any(|net| net.contains(address.ip())));
+    if trusted { Box::pin(proxy::read(stream, address, until)).await } else { Ok(address) }
+}
+
+/// Logs in when there is a seat, and as long as nobody else needs it more.
+#[allow(clippy::too_many_arguments)]
+async fn take_turn(
+    core: Arc<Core>,
+    listener: Arc<Listener>,
+    stream: TcpStream,
+    id: u64,
+    address: SocketAddr,
+    nonce: String,
+    first: u8,
+    until: Instant,
+) -> Result<Task, Refused> {
+    let tls = listener.config.tls.is_some();
+    let seat = core.door.sit(&core.limits, &core.counters, address, tls, until).await?;
+    tokio::select! {
+        biased;
+        task = log_in(core.clone(), listener, stream, id, address, nonce, first, until) => task,
+        () = seat.wanted() => Err(Refused::new(CloseReason::Crowded, "took too long while others waited")),
     }
 }
 
@@ -179,6 +216,9 @@ async fn log_in(
         nonce: &nonce,
         until: until.into_std(),
     };
+    if required {
+        core.door.tarpit(&core.counters, address, until).await;
+    }
     let decision = tokio::time::timeout_at(until, listener.config.authenticator.authenticate(login)).await;
     match decision.map(|decision| decision.and_then(not_over)) {
         Ok(Ok(admission)) => {
@@ -197,6 +237,9 @@ async fn log_in(
         }
         Ok(Err(denied)) => {
             core.counters.denied(denied.reason);
+            if denied.is_refusal() {
+                core.door.failed(address);
+            }
             tracing::warn!(conn = id, %address, reason = denied.reason, detail = %denied.detail, "login refused");
             refuse(&peer, denied.text, until).await;
             let reason = match denied.is_refusal() {

@@ -1,12 +1,15 @@
 //! The first bytes of a connection: waiting for the peer, TLS, and reading single lines before login.
 
+use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
+use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::{self, pki_types::CertificateDer};
@@ -15,6 +18,9 @@ use super::listener::Listener;
 use super::pipe::{PlainPipe, TlsPipe};
 use crate::conn::CloseReason;
 use crate::outbox::Pipe;
+
+/// How long a handshake may wait for its peer before another one is worked on.
+const AT_ONCE: Duration = Duration::from_millis(20);
 
 /// Why a connection ended before it was one.
 #[derive(Debug)]
@@ -71,7 +77,7 @@ pub(crate) async fn secure(
     let failed = |detail: String| Refused::new(CloseReason::TlsHandshake, detail);
     // Who has waited too long could not log in any more: the work is saved for others.
     let permit = tokio::time::timeout_at(until, listener.handshakes.acquire());
-    let _permit = match permit.await {
+    let permit = match permit.await {
         Ok(permit) => permit.map_err(|error| failed(error.to_string()))?,
         Err(_) => {
             let detail = "too many handshakes before this one";
@@ -79,14 +85,24 @@ pub(crate) async fn secure(
         }
     };
     let config = tls.source.borrow().clone();
-    let handshake = TlsAcceptor::from(config).accept(stream);
-    let stream = match tokio::time::timeout(timeout, handshake).await {
+    let handshake = std::pin::pin!(TlsAcceptor::from(config).accept(stream));
+    let outcome = tokio::time::timeout(timeout, while_it_goes_on(handshake, permit)).await;
+    let stream = match outcome {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return Err(failed(error.to_string())),
         Err(_) => return Err(failed("timed out".into())),
     };
     let (stream, session) = stream.into_inner();
     Ok(secured(stream, rustls::Connection::Server(session)))
+}
+
+/// Awaits a handshake; who lets us wait for more than a moment does not keep others out meanwhile.
+async fn while_it_goes_on<H: Future>(mut handshake: Pin<&mut H>, permit: SemaphorePermit<'_>) -> H::Output {
+    if let Ok(done) = tokio::time::timeout(AT_ONCE, handshake.as_mut()).await {
+        return done;
+    }
+    drop(permit);
+    handshake.await
 }
 
 /// A session after its handshake, split into what reads and what writes.

@@ -6,6 +6,7 @@
 
 pub(crate) mod buffers;
 pub(crate) mod dial;
+pub(crate) mod door;
 pub(crate) mod entry;
 pub(crate) mod greeting;
 pub(crate) mod leaf_dial;
