@@ -46,8 +46,8 @@ pub use link::{
 };
 pub use local::{LocalClient, LocalError, LocalMessage};
 pub use monitor::{LinkState, Totals};
-pub use net::door::network::{Network, NetworkError};
 pub use net::dial::{DialTls, RemoteConfig};
+pub use net::door::network::{Network, NetworkError};
 pub use net::listener::{LeafPurpose, ListenerConfig, ListenerTls, Purpose, TlsSource, TlsStart};
 pub use outlet::{Letter, Outlet, Sent};
 pub use server::{Drain, Server, ServerConfig};

@@ -61,9 +61,7 @@ mod tests {
 
     #[test]
     fn networks() {
-        let has = |network: &str, ip: &str| {
-            network.parse::<Network>().unwrap().contains(ip.parse().unwrap())
-        };
+        let has = |network: &str, ip: &str| network.parse::<Network>().unwrap().contains(ip.parse().unwrap());
         assert!(has("10.0.0.0/8", "10.255.1.2") && !has("10.0.0.0/8", "11.0.0.1"));
         assert!(has("127.0.0.1", "127.0.0.1") && !has("127.0.0.1", "127.0.0.2"));
         assert!(has("0.0.0.0/0", "8.8.8.8") && !has("0.0.0.0/0", "::1"));

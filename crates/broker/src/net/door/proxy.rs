@@ -62,7 +62,11 @@ where
 }
 
 /// Takes the header off a connection that has just been accepted from a proxy at `peer`.
-pub(crate) async fn read(stream: &TcpStream, peer: SocketAddr, until: Instant) -> Result<SocketAddr, Refused> {
+pub(crate) async fn read(
+    stream: &TcpStream,
+    peer: SocketAddr,
+    until: Instant,
+) -> Result<SocketAddr, Refused> {
     let malformed = || Refused::new(CloseReason::ProtocolViolation, "no PROXY header where one is due");
     let late = |_| Refused::new(CloseReason::AuthenticationTimeout, "no PROXY header in time");
     let mut have = 0;

@@ -79,8 +79,7 @@ impl Seats {
             }
             inner.taken.pop_front();
         }
-        let place =
-            Arc::new(Place { bytes, since: now, gone: AtomicBool::new(false), told: Notify::new() });
+        let place = Arc::new(Place { bytes, since: now, gone: AtomicBool::new(false), told: Notify::new() });
         inner.used += bytes;
         inner.taken.push_back(place.clone());
         Ok(place)
