@@ -1,15 +1,19 @@
 //! All of JetStream on one server: its accounts, its store, its way to the broker.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
 use broker::Server;
 use parking_lot::RwLock;
 use store::Store;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
 
 use crate::account::Account;
+use crate::advisory::Outgoing;
+use crate::run::Queue;
 use crate::settings::Settings;
 use crate::stamp::Stamp;
 use crate::stream::Stream;
@@ -38,9 +42,15 @@ pub struct Hub {
     pub(crate) settings: Settings,
     pub(crate) totals: Totals,
     /// Streams with something new on disk; worked off by [`crate::run`].
-    pub(crate) committed: crate::run::Queue<Arc<Stream>>,
+    pub(crate) committed: Arc<Queue<Arc<Stream>>>,
     /// API requests; worked off by [`crate::run`].
-    pub(crate) requests: crate::run::Queue<crate::api::Request>,
+    pub(crate) requests: Arc<Queue<crate::api::Request>>,
+    /// What others want published.
+    pub(crate) outgoing: Arc<Queue<Outgoing>>,
+    /// Wakes who keeps time.
+    pub(crate) timers: Arc<Notify>,
+    runtime: Handle,
+    closed: AtomicBool,
     accounts: RwLock<BTreeMap<Arc<str>, Arc<Account>>>,
     /// Itself, for those it makes.
     me: Weak<Self>,
@@ -60,8 +70,12 @@ impl Hub {
             store,
             settings,
             totals: Totals::default(),
-            committed: crate::run::Queue::new(usize::MAX),
-            requests: crate::run::Queue::new(waiting),
+            committed: Arc::new(Queue::new(usize::MAX)),
+            requests: Arc::new(Queue::new(waiting)),
+            outgoing: Arc::new(Queue::new(waiting)),
+            timers: Arc::default(),
+            runtime: Handle::current(),
+            closed: AtomicBool::new(false),
             accounts: RwLock::default(),
             me: me.clone(),
         })
@@ -97,6 +111,34 @@ impl Hub {
         let account = Account::open(&hub, name, limits);
         self.accounts.write().insert(account.name.clone(), account.clone());
         Some(account)
+    }
+
+    /// Runs something until it ends or the runtime does.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.runtime.spawn(task);
+    }
+
+    /// A name nobody else has, as ids of events and names of consumers are: 22 characters of `[0-9A-Za-z]`.
+    pub(crate) fn token(&self) -> String {
+        const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+        (0..22).map(|_| char::from(ALPHABET[rand::random_range(0..ALPHABET.len())])).collect()
+    }
+
+    /// Whether everything ends.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Ends everything: what waits is committed, streams take no more.
+    pub(crate) fn close(&self) {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        for stream in self.all_streams() {
+            stream.save_progress();
+            stream.close(false);
+        }
+        self.store.close();
     }
 
     pub(crate) fn all_streams(&self) -> Vec<Arc<Stream>> {

@@ -5,16 +5,20 @@
 //! that keep time and work off queues. [`consumer`] is one consumer as a state machine.
 
 pub mod account;
+mod advisory;
 pub mod api;
 pub mod config;
 pub mod consumer;
+mod copy;
 pub mod duration;
 pub mod errors;
 pub mod hub;
 mod run;
+mod service;
 pub mod settings;
 pub mod stamp;
 pub mod stream;
 
 pub use errors::ApiError;
+pub use service::{JetStream, StartError, StreamStatus};
 pub use settings::{AccountLimits, Settings};

@@ -3,18 +3,28 @@
 //! What clients do all the time (pulling, acknowledging, direct gets) is answered in the publisher's task
 //! ([`inline`]); everything else waits in a queue for the API's own thread.
 
+pub mod account;
+mod direct;
 pub(crate) mod inline;
+mod message;
+pub(crate) mod stream;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::errors::{ApiError, INVALID_JSON};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::account::Account;
+pub use crate::errors::ApiError;
+use crate::errors::{INVALID_JSON, REQUIRED_API_LEVEL};
+use crate::hub::Hub;
 
 /// An API request on its way to the API's thread.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The account it came in.
-    pub account: std::sync::Arc<str>,
+    pub account: Arc<str>,
     /// What follows `$JS.API.`.
     pub operation: String,
     /// The subject as it was published to.
@@ -83,6 +93,89 @@ impl Answer {
         let envelope = Envelope { kind: &kind, error: error.as_ref(), body };
         Self { is_error: error.is_some(), body: serde_json::to_vec(&envelope).unwrap_or_default() }
     }
+}
+
+/// Answers a request. Runs in the API's thread.
+pub(crate) fn answer(hub: &Arc<Hub>, account: &Arc<Account>, request: &Request) -> Answer {
+    let answer = route(hub, account, request);
+    account.usage.api_requests.fetch_add(1, Ordering::Relaxed);
+    hub.totals.api_requests.fetch_add(1, Ordering::Relaxed);
+    if answer.is_error {
+        account.usage.api_errors.fetch_add(1, Ordering::Relaxed);
+        hub.totals.api_errors.fetch_add(1, Ordering::Relaxed);
+    }
+    answer
+}
+
+fn route(hub: &Arc<Hub>, account: &Arc<Account>, request: &Request) -> Answer {
+    let tokens: Vec<&str> = request.operation.split('.').collect();
+    if level_too_high(&request.headers) {
+        return Answer::of::<()>(kind_of(&tokens), Err(REQUIRED_API_LEVEL.err()));
+    }
+    match tokens.as_slice() {
+        ["INFO"] => account::info(hub, account),
+        ["STREAM", "NAMES"] => stream::names(hub, account, request),
+        ["STREAM", "LIST"] => stream::list(hub, account, request),
+        ["STREAM", "CREATE", name] => stream::create_request(hub, account, request, name),
+        ["STREAM", "UPDATE", name] => stream::update(hub, account, request, name),
+        ["STREAM", "DELETE", name] => stream::delete(account, request, name),
+        ["STREAM", "INFO", name] => stream::info(hub, account, request, name),
+        ["STREAM", "PURGE", name] => stream::purge(hub, account, request, name),
+        ["STREAM", "MSG", "GET", name] => message::get(hub, account, request, name),
+        ["STREAM", "MSG", "DELETE", name] => message::delete(hub, account, request, name),
+        ["CONSUMER", "DURABLE", "CREATE", name, rest @ ..] => {
+            consumer(account, request, "DURABLE.CREATE", name, rest)
+        }
+        ["CONSUMER", verb, name, rest @ ..] => consumer(account, request, verb, name, rest),
+        _ => Answer::nothing(),
+    }
+}
+
+fn consumer(account: &Account, request: &Request, verb: &str, name: &str, rest: &[&str]) -> Answer {
+    let Some(stream) = account.stream(name) else {
+        let kind = match verb {
+            "DURABLE.CREATE" => "consumer_create_response".to_owned(),
+            verb => format!("consumer_{}_response", verb.to_ascii_lowercase()),
+        };
+        return Answer::of::<()>(&kind, Err(crate::errors::STREAM_NOT_FOUND.err()));
+    };
+    match stream.consumers() {
+        Some(consumers) => consumers.api(verb, &rest.join("."), request),
+        None => Answer::nothing(),
+    }
+}
+
+/// The type of an answer, for errors that come before the request is looked at.
+fn kind_of(tokens: &[&str]) -> &'static str {
+    match tokens {
+        ["INFO"] => "account_info_response",
+        ["STREAM", "NAMES"] => "stream_names_response",
+        ["STREAM", "LIST"] => "stream_list_response",
+        ["STREAM", "CREATE", ..] => "stream_create_response",
+        ["STREAM", "UPDATE", ..] => "stream_update_response",
+        ["STREAM", "DELETE", ..] => "stream_delete_response",
+        ["STREAM", "INFO", ..] => "stream_info_response",
+        ["STREAM", "PURGE", ..] => "stream_purge_response",
+        ["STREAM", "MSG", "GET", ..] => "stream_msg_get_response",
+        ["STREAM", "MSG", "DELETE", ..] => "stream_msg_delete_response",
+        ["CONSUMER", "CREATE" | "DURABLE", ..] => "consumer_create_response",
+        ["CONSUMER", "INFO", ..] => "consumer_info_response",
+        ["CONSUMER", "DELETE", ..] => "consumer_delete_response",
+        ["CONSUMER", "LIST", ..] => "consumer_list_response",
+        ["CONSUMER", "NAMES", ..] => "consumer_names_response",
+        ["CONSUMER", "PAUSE", ..] => "consumer_pause_response",
+        _ => "system_response",
+    }
+}
+
+/// Whether a request asks for a later API than this one (`Nats-Required-Api-Level`).
+pub(crate) fn level_too_high(block: &[u8]) -> bool {
+    crate::stream::headers::get(block, b"Nats-Required-Api-Level").filter(|level| !level.is_empty()).is_some_and(
+        |level| {
+            let level = std::str::from_utf8(level).ok().and_then(|level| level.parse::<u32>().ok());
+            level.is_none_or(|level| level > crate::config::API_LEVEL)
+        },
+    )
 }
 
 /// Reads a request. With `strict`, a field that is not known is refused.

@@ -132,7 +132,7 @@ fn features(config: &StreamConfig) -> Result<(), ApiError> {
         discard_per_subject(config)?;
     }
     match config.subject_delete_marker_ttl {
-        ..0 => return invalid("subject delete marker TTL must not be negative"),
+        ..=-1 => return invalid("subject delete marker TTL must not be negative"),
         1..SECOND => return invalid("subject delete marker TTL must be at least 1 second"),
         _ => {}
     }

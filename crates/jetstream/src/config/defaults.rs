@@ -4,7 +4,7 @@ use super::{MILLISECOND, Republish, SECOND, StreamConfig};
 use crate::errors::{ApiError, PEDANTIC};
 
 /// The window in which a `Nats-Msg-Id` is known, when nothing else is said: 2 minutes.
-pub const DUPLICATE_WINDOW: i64 = 120 * SECOND;
+const DUPLICATE_WINDOW: i64 = 120 * SECOND;
 
 /// Fills in defaults. With `pedantic`, what would have to be changed is refused instead.
 /// `max_duplicates`: the server's bound on the duplicate window; 0 without.

@@ -103,7 +103,7 @@ impl Waiting {
         due.entries.clear();
         due.replies.clear();
         let count = self.entries.partition_point(|entry| entry.position <= position);
-        let bytes = self.entries.iter().take(count).map(|entry| usize::from(entry.reply)).sum();
+        let bytes: usize = self.entries.iter().take(count).map(|entry| usize::from(entry.reply)).sum();
         due.entries.extend(self.entries.drain(..count));
         due.replies.extend(self.replies.drain(..bytes));
         if self.entries.is_empty() && self.replies.capacity() > 1 << 20 {
@@ -111,8 +111,9 @@ impl Waiting {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+    /// The position the last one waits for; 0 when none waits.
+    pub(crate) fn last_position(&self) -> u64 {
+        self.entries.back().map_or(0, |entry| entry.position)
     }
 }
 
@@ -131,10 +132,6 @@ impl Due {
     /// The credit they give back, in bytes.
     pub(crate) fn held(&self) -> usize {
         self.entries.iter().map(|entry| entry.held as usize).sum()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
     }
 }
 
@@ -171,6 +168,6 @@ mod tests {
         assert_eq!(due.held(), 9);
         waiting.take(9, &mut due);
         assert_eq!(due.iter().count(), 2);
-        assert!(waiting.is_empty());
+        assert_eq!(waiting.last_position(), 0);
     }
 }

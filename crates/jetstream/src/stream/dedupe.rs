@@ -24,8 +24,8 @@ pub(crate) struct Dedupe {
     entries: VecDeque<Entry>,
     /// How many have gone.
     gone: u64,
-    /// The id of the last message, for `Nats-Expected-Last-Msg-Id`; empty when it had none.
-    pub(crate) last: Vec<u8>,
+    /// The id of the last message; empty when it had none.
+    last: Vec<u8>,
 }
 
 impl Dedupe {
@@ -66,9 +66,17 @@ impl Dedupe {
         }
     }
 
-    /// How many are known.
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+    /// Notes the id of the last message, for `Nats-Expected-Last-Msg-Id`; empty when it had none.
+    pub(crate) fn set_last(&mut self, id: &[u8]) {
+        if self.last != id {
+            self.last.clear();
+            self.last.extend_from_slice(id);
+        }
+    }
+
+    /// The id of the last message.
+    pub(crate) fn last(&self) -> &[u8] {
+        &self.last
     }
 
     fn forget_oldest(&mut self) {
@@ -126,7 +134,7 @@ mod tests {
         for n in 0..1000u64 {
             dedupe.insert(&n.to_le_bytes(), n, Stamp(0), 10);
         }
-        assert_eq!(dedupe.len(), 10);
+        assert_eq!(dedupe.entries.len(), 10);
         assert_eq!(dedupe.find(&999u64.to_le_bytes(), 100, Stamp(0)), Some(999));
         assert_eq!(dedupe.find(&1u64.to_le_bytes(), 100, Stamp(0)), None);
     }

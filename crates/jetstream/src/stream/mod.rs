@@ -1,30 +1,82 @@
 //! One stream: its configuration, its log, what comes in and what goes out.
 
+mod acks;
+mod batch;
+mod check;
+mod copied;
+mod counter;
+mod cron;
+mod decimal;
+mod dedupe;
+mod expiry;
+pub(crate) mod headers;
 pub(crate) mod hooks;
+pub(crate) mod info;
+mod ingest;
+mod open;
+pub(crate) mod republish;
+mod retain;
+mod schedule;
+mod ttl;
 
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use broker::HandlerPort;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+
+pub(crate) use acks::Due;
+pub use hooks::Consumers;
+pub(crate) use ingest::Ingest;
+pub(crate) use open::NewStream;
 
 use crate::account::Account;
-use crate::config::StreamConfig;
+use crate::advisory::Abandoned;
+use crate::config::{Storage, StreamConfig, SubjectMapping};
+use crate::errors::{self as e, ApiError};
 use crate::stamp::Stamp;
-pub use hooks::Consumers;
 
 /// A stream.
 pub struct Stream {
     /// Its name.
     pub name: Arc<str>,
-    /// Its log. Read with [`Stream::readable`] in mind.
+    /// Its log. Consumers read it up to [`Stream::readable`].
     pub log: store::Stream,
     /// When it was created.
     pub created: Stamp,
     pub(crate) account: Weak<Account>,
     config: RwLock<Arc<StreamConfig>>,
+    mappings: RwLock<Mappings>,
     consumers: OnceLock<Arc<dyn Consumers>>,
     /// Where its subjects are subscribed to.
     pub(crate) port: HandlerPort,
+    acks: acks::AckWriter,
+    pub(crate) ingest: Mutex<Ingest>,
+    pub(crate) schedules: Mutex<schedule::Schedules>,
+    closed: AtomicBool,
+    /// Messages were stored that consumers have not been told of.
+    news: AtomicBool,
+    /// It waits in the hub's queue of streams with something committed.
+    queued: AtomicBool,
+    /// When writing failed: why, and what was stored last.
+    failed: Mutex<Option<(String, store::Committed)>>,
+    /// When to look for what has expired, ns since 1970; `i64::MAX` for never.
+    expiry: AtomicI64,
+    /// Bytes of it that are counted in the account's usage.
+    counted: AtomicU64,
+    /// Mirror and sources: what is known of the origins.
+    pub(crate) copies: Mutex<Vec<crate::copy::State>>,
+    /// Wakes the task that copies; wakes those that copy from here.
+    wake: Arc<tokio::sync::Notify>,
+    copying: AtomicBool,
+    copied_by: Mutex<Vec<Arc<tokio::sync::Notify>>>,
+}
+
+/// Compiled from the configuration.
+#[derive(Debug, Default)]
+struct Mappings {
+    transform: Option<SubjectMapping>,
+    republish: Option<SubjectMapping>,
 }
 
 impl std::fmt::Debug for Stream {
@@ -46,9 +98,134 @@ impl Stream {
         self.consumers.get()
     }
 
+    /// The account it is in; `None` while everything ends.
+    #[must_use]
+    pub fn account(&self) -> Option<Arc<Account>> {
+        self.account.upgrade()
+    }
+
     /// The last sequence that may be shown to consumers: everything up to it is as durable as the stream promises.
     #[must_use]
     pub fn readable(&self) -> u64 {
         self.log.committed().seq
+    }
+
+    /// Whether it takes and gives no more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// The time of the clock on the wall.
+    pub(crate) fn now(&self) -> Stamp {
+        Stamp::of(std::time::SystemTime::now())
+    }
+
+    fn transform(&self) -> parking_lot::MappedRwLockReadGuard<'_, Option<SubjectMapping>> {
+        RwLockReadGuard::map(self.mappings.read(), |mappings| &mappings.transform)
+    }
+
+    fn republishing(&self) -> parking_lot::MappedRwLockReadGuard<'_, Option<SubjectMapping>> {
+        RwLockReadGuard::map(self.mappings.read(), |mappings| &mappings.republish)
+    }
+
+    /// Messages were stored. If they are safe already, consumers may have them when the read batch is done.
+    fn has_news(&self, durable: bool) {
+        if durable {
+            self.news.store(true, Ordering::Release);
+        }
+    }
+
+    /// Tells consumers up to where they may read.
+    pub(crate) fn tell_consumers(&self) {
+        if !self.news.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        if let Some(consumers) = self.consumers.get() {
+            consumers.stored(self.readable());
+        }
+        self.wake_copies();
+    }
+
+    /// Messages went: consumers count anew.
+    pub(crate) fn messages_went(&self) {
+        if let Some(consumers) = self.consumers.get() {
+            consumers.removed();
+        }
+    }
+
+    /// Brings the account's usage up to date.
+    pub(crate) fn note_usage(&self) {
+        let bytes = self.log.bytes();
+        let before = self.counted.swap(bytes, Ordering::AcqRel);
+        self.count_usage(bytes.cast_signed() - before.cast_signed());
+    }
+
+    fn count_usage(&self, difference: i64) {
+        if difference == 0 {
+            return;
+        }
+        let storage = self.config.read().storage;
+        let Some(account) = self.account() else { return };
+        account.usage.bytes(storage).fetch_add(difference, Ordering::Relaxed);
+        if let Some(hub) = account.hub() {
+            let total = if storage == Storage::Memory { &hub.totals.memory } else { &hub.totals.file };
+            total.fetch_add(difference, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the account and the server have room for more.
+    fn check_limits(&self, storage: Storage) -> Result<(), ApiError> {
+        let Some(account) = self.account() else { return Ok(()) };
+        let Some(hub) = account.hub() else { return Ok(()) };
+        let memory = storage == Storage::Memory;
+        let most = if memory { hub.settings.max_memory } else { hub.settings.max_file };
+        if hub.used(memory) >= most {
+            return Err(e::INSUFFICIENT_RESOURCES.err());
+        }
+        let most = if memory { account.limits.max_memory } else { account.limits.max_file };
+        let used = account.usage.bytes(storage).load(Ordering::Relaxed);
+        if most.is_some_and(|most| used >= 0 && used.unsigned_abs() >= most) {
+            return Err(e::ACCOUNT_RESOURCES_EXCEEDED.err());
+        }
+        Ok(())
+    }
+
+    fn settings<T>(&self, get: impl FnOnce(&crate::Settings) -> T) -> Option<T> {
+        Some(get(&self.account()?.hub()?.settings))
+    }
+
+    fn max_message_ids(&self) -> usize {
+        self.settings(|settings| settings.max_message_ids).unwrap_or(1)
+    }
+
+    fn max_batch_size(&self) -> usize {
+        self.settings(|settings| settings.max_batch_size).unwrap_or(1)
+    }
+
+    /// Whether one more batch may be opened beside `open` others of this stream; it is counted then.
+    fn may_open_batch(&self, open: usize) -> bool {
+        let Some(hub) = self.account().and_then(|account| account.hub()) else { return false };
+        let (of_stream, of_all) = hub.settings.max_batches;
+        if open >= of_stream {
+            return false;
+        }
+        let may = hub.totals.batches.fetch_add(1, Ordering::Relaxed) < of_all;
+        if !may {
+            self.batch_closed(1);
+        }
+        may
+    }
+
+    fn batch_closed(&self, count: usize) {
+        if let Some(hub) = self.account().and_then(|account| account.hub()) {
+            hub.totals.batches.fetch_sub(count, Ordering::Relaxed);
+        }
+    }
+
+    fn batch_abandoned(&self, batch: &str, why: Abandoned) {
+        if let Some(account) = self.account() {
+            account.advise_batch(&self.name, batch, why);
+        }
     }
 }

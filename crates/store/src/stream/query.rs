@@ -88,6 +88,19 @@ impl Stream {
         message.time
     }
 
+    /// Messages and their bytes, as [`State`] has them.
+    #[must_use]
+    pub fn size(&self) -> (u64, u64) {
+        let log = self.0.log.read();
+        (log.index.messages, log.index.bytes)
+    }
+
+    /// Bytes of the messages, as [`State::bytes`] counts them.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.size().1
+    }
+
     /// The last sequence used.
     #[must_use]
     pub fn last_seq(&self) -> u64 {

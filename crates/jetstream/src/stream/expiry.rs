@@ -1,0 +1,151 @@
+//! What goes because of its age, and the markers left behind.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+
+use store::{Append, Filter};
+
+use super::Stream;
+use super::headers;
+use super::retain::{AT_ONCE, BYTES_AT_ONCE};
+use crate::advisory::Abandoned;
+use crate::config::SECOND;
+use crate::stamp::Stamp;
+
+/// Sequences of markers: one that goes leaves none behind.
+#[derive(Debug, Default)]
+pub(crate) struct Markers(Option<BTreeSet<u64>>);
+
+/// Rounds of expiry in one go; what is left waits for the next tick.
+const ROUNDS: usize = 64;
+
+impl Stream {
+    /// When it wants to be looked at, ns since 1970; `i64::MAX` for never.
+    pub(crate) fn due_at(&self) -> i64 {
+        let batches = !self.ingest.lock().batches.is_empty();
+        let soon = if batches { self.now().0.saturating_add(SECOND) } else { i64::MAX };
+        self.expiry.load(Ordering::Acquire).min(soon).min(self.schedules.lock().next())
+    }
+
+    /// Removes what has become too old, sends what was scheduled, gives up batches that are silent.
+    pub(crate) fn tick(&self, now: Stamp, out: &mut broker::Outlet) {
+        if self.is_closed() {
+            self.expiry.store(i64::MAX, Ordering::Release);
+            return;
+        }
+        if self.expiry.load(Ordering::Acquire) <= now.0 {
+            self.expire(now);
+        }
+        self.send_scheduled(now, out);
+        let timeout = self.settings(|settings| settings.batch_timeout).unwrap_or(i64::MAX);
+        let silent = self.ingest.lock().batches.forget_silent(timeout, now);
+        self.batch_closed(silent.len());
+        for id in silent {
+            self.batch_abandoned(&String::from_utf8_lossy(&id), Abandoned::Timeout);
+        }
+    }
+
+    /// Something was stored that may expire.
+    pub(crate) fn may_expire(&self, at: u64) {
+        self.expiry.fetch_min(i64::try_from(at).unwrap_or(i64::MAX), Ordering::AcqRel);
+    }
+
+    fn expire(&self, now: Stamp) {
+        let config = self.config();
+        if config.mirror.is_some() && config.max_age == 0 {
+            self.expiry.store(i64::MAX, Ordering::Release);
+            return;
+        }
+        let marks = config.subject_delete_marker_ttl > 0;
+        if marks {
+            self.find_markers();
+        }
+        // What is stored from here on may expire earlier than what is found.
+        self.expiry.store(i64::MAX, Ordering::Release);
+        for _ in 0..ROUNDS {
+            let expired = match self.log.expire(now.0.unsigned_abs()) {
+                Ok(expired) => expired,
+                Err(error) => {
+                    tracing::debug!(stream = %self.name, %error, "nothing expires for now");
+                    return self.may_expire(now.0.saturating_add(SECOND).unsigned_abs());
+                }
+            };
+            if !expired.removed.is_empty() {
+                self.note_usage();
+                self.messages_went();
+            }
+            if marks {
+                let last: Vec<(u64, Vec<u8>)> = expired
+                    .removed
+                    .iter()
+                    .filter(|removal| removal.was_last)
+                    .map(|removal| (removal.seq, removal.subject.to_vec()))
+                    .collect();
+                last.iter().for_each(|(seq, subject)| self.mark(*seq, subject, now));
+            }
+            match expired.next {
+                None => return,
+                Some(next) if next > now.0.unsigned_abs() => return self.may_expire(next),
+                Some(_) if expired.removed.is_empty() => {
+                    return self.may_expire(now.0.saturating_add(SECOND / 10).unsigned_abs());
+                }
+                Some(_) => {}
+            }
+        }
+        self.may_expire(now.0.unsigned_abs());
+    }
+
+    /// Says that the last message of a subject went.
+    fn mark(&self, gone: u64, subject: &[u8], now: Stamp) {
+        let ttl = self.config().subject_delete_marker_ttl;
+        let mut ingest = self.ingest.lock();
+        let markers = ingest.markers.0.get_or_insert_with(BTreeSet::new);
+        if markers.remove(&gone) {
+            return;
+        }
+        let headers = format!(
+            "NATS/1.0\r\nNats-Marker-Reason: MaxAge\r\nNats-TTL: {}\r\nNats-Rollup: sub\r\n\r\n",
+            crate::duration::go(ttl / SECOND * SECOND)
+        );
+        let expires = now.0.saturating_add(ttl).unsigned_abs();
+        let append = Append {
+            subject,
+            headers: headers.as_bytes(),
+            time: now.0.unsigned_abs(),
+            expires: Some(expires),
+            ..Append::default()
+        };
+        let done = self.log.append(&[append]);
+        match &done.refused {
+            Some(error) => tracing::warn!(stream = %self.name, %error, "no delete marker"),
+            None => {
+                markers.insert(done.last);
+                self.may_expire(expires);
+                self.has_news(done.durable);
+            }
+        }
+        drop(ingest);
+        self.note_usage();
+        self.tell_consumers();
+    }
+
+    /// Looks for markers that an earlier process has left, the first time they matter.
+    fn find_markers(&self) {
+        if self.ingest.lock().markers.0.is_some() {
+            return;
+        }
+        let mut found = BTreeSet::new();
+        let (mut from, last) = (0, self.log.last_seq());
+        while from <= last {
+            let Ok(scan) = self.log.scan(&Filter::all(), from, last, AT_ONCE, BYTES_AT_ONCE) else { break };
+            let is_marker = |block: &[u8]| {
+                headers::get(block, b"Nats-Marker-Reason").is_some()
+                    || headers::get(block, b"KV-Operation") == Some(b"PURGE")
+            };
+            let markers = scan.messages.iter().filter(|message| is_marker(message.headers()));
+            found.extend(markers.map(|message| message.seq));
+            from = scan.next;
+        }
+        self.ingest.lock().markers.0 = Some(found);
+    }
+}
