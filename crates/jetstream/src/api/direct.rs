@@ -151,11 +151,8 @@ fn batch(stream: &Stream, wanted: &GetRequest, answers: &mut Answers<'_, '_>) {
                 break;
             }
             pending = pending.saturating_sub(1);
-            let headers = if wanted.no_hdr {
-                Vec::new()
-            } else {
-                headers_of(stream, message, Some((pending, before)))
-            };
+            let headers =
+                if wanted.no_hdr { Vec::new() } else { headers_of(stream, message, Some((pending, before))) };
             answers.send(&headers, message.payload());
             before = message.seq;
             bytes = bytes.saturating_sub(size(message));
@@ -166,8 +163,7 @@ fn batch(stream: &Stream, wanted: &GetRequest, answers: &mut Answers<'_, '_>) {
     if before == 0 {
         return answers.status("404 Message Not Found");
     }
-    answers
-        .status(&format!("204 EOB\r\nNats-Num-Pending: {pending}\r\nNats-Last-Sequence: {before}"));
+    answers.status(&format!("204 EOB\r\nNats-Num-Pending: {pending}\r\nNats-Last-Sequence: {before}"));
 }
 
 fn max_bytes(wanted: &GetRequest) -> usize {

@@ -170,12 +170,12 @@ fn kind_of(tokens: &[&str]) -> &'static str {
 
 /// Whether a request asks for a later API than this one (`Nats-Required-Api-Level`).
 pub(crate) fn level_too_high(block: &[u8]) -> bool {
-    crate::stream::headers::get(block, b"Nats-Required-Api-Level").filter(|level| !level.is_empty()).is_some_and(
-        |level| {
+    crate::stream::headers::get(block, b"Nats-Required-Api-Level")
+        .filter(|level| !level.is_empty())
+        .is_some_and(|level| {
             let level = std::str::from_utf8(level).ok().and_then(|level| level.parse::<u32>().ok());
             level.is_none_or(|level| level > crate::config::API_LEVEL)
-        },
-    )
+        })
 }
 
 /// Reads a request. With `strict`, a field that is not known is refused.

@@ -44,7 +44,12 @@ fn lookup(account: &Account, name: &str) -> Result<Arc<Stream>, ApiError> {
 }
 
 /// `STREAM.CREATE.<name>`
-pub(super) fn create_request(hub: &Arc<Hub>, account: &Arc<Account>, request: &Request, name: &str) -> Answer {
+pub(super) fn create_request(
+    hub: &Arc<Hub>,
+    account: &Arc<Account>,
+    request: &Request,
+    name: &str,
+) -> Answer {
     let made = config_of(request, hub.settings.strict).and_then(|(config, pedantic)| {
         if config.name != name {
             return Err(e::STREAM_MISMATCH.err());
@@ -378,7 +383,8 @@ fn purged(hub: &Hub, account: &Account, request: &Request, name: &str) -> Result
     if config.deny_purge {
         return Err(e::STREAM_PURGE_FAILED.with("stream purge not permitted"));
     }
-    let filter = if wanted.filter.is_empty() { store::Filter::all() } else { store::Filter::new([&wanted.filter]) };
+    let filter =
+        if wanted.filter.is_empty() { store::Filter::all() } else { store::Filter::new([&wanted.filter]) };
     let below = (wanted.seq > 0).then_some(wanted.seq);
     let purge = store::Purge { filter, below, keep: wanted.keep };
     let purged = stream.log.purge(&purge).map_err(|error| e::STREAM_PURGE_FAILED.with(error))?;

@@ -73,7 +73,8 @@ impl Stream {
         };
         let reached = self.copy_messages(state, config, &scan.messages, now);
         let all = reached == scan.messages.len();
-        let next = if all { scan.next } else { scan.messages.get(reached).map_or(next, |message| message.seq) };
+        let next =
+            if all { scan.next } else { scan.messages.get(reached).map_or(next, |message| message.seq) };
         if is_mirror && all && next > self.log.last_seq() + 1 {
             // What the origin has no more has no place here either.
             drop(self.log.skip_to(next - 1));

@@ -128,7 +128,12 @@ impl Run<'_> {
         }
     }
 
-    fn add_to_batch(&mut self, message: &Message<'_>, marks: &Marks<'_>, id: &[u8]) -> Result<Commit, ApiError> {
+    fn add_to_batch(
+        &mut self,
+        message: &Message<'_>,
+        marks: &Marks<'_>,
+        id: &[u8],
+    ) -> Result<Commit, ApiError> {
         self.fits(message.headers.len(), message.payload.len())?;
         if !self.config.allow_atomic {
             return Err(e::ATOMIC_PUBLISH_DISABLED.err());
@@ -220,7 +225,11 @@ impl Run<'_> {
             Some(_) => headers::set(message.headers, b"Nats-Required-Api-Level", None),
             None => message.headers.to_vec(),
         };
-        open.messages.push(Kept { subject: self.subject.to_vec(), headers, payload: message.payload.to_vec() });
+        open.messages.push(Kept {
+            subject: self.subject.to_vec(),
+            headers,
+            payload: message.payload.to_vec(),
+        });
         self.ingest.batches.bytes += bytes;
         Ok(())
     }

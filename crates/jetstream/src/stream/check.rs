@@ -59,7 +59,8 @@ impl Run<'_> {
             checked.headers = Cow::Owned(headers::set(block, b"Nats-Request-Info", None));
         }
         self.may_count(marks, payload)?;
-        if marks.expected_stream.is_some_and(|name| !name.is_empty() && *name != *self.config.name.as_bytes()) {
+        if marks.expected_stream.is_some_and(|name| !name.is_empty() && *name != *self.config.name.as_bytes())
+        {
             return Err(e::STREAM_NOT_MATCH.err());
         }
         let ttl = marks.ttl.map(ttl::parse);
@@ -188,8 +189,7 @@ impl Run<'_> {
         if seconds < least && self.config.max_msgs_per_subject != 1 {
             seconds = least;
             let value = seconds.to_string();
-            checked.headers =
-                Cow::Owned(headers::set(&checked.headers, b"Nats-TTL", Some(value.as_bytes())));
+            checked.headers = Cow::Owned(headers::set(&checked.headers, b"Nats-TTL", Some(value.as_bytes())));
         }
         let nanos = seconds.saturating_mul(SECOND.unsigned_abs());
         checked.expires = Some(self.now.0.unsigned_abs().saturating_add(nanos));

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use store::Appended;
 use tokio::sync::Notify;
 
+use super::Stream;
 use super::check::Rollup;
 use super::headers;
 use super::ingest::Ingest;
-use super::Stream;
 use crate::config::StreamConfig;
 use crate::stamp::Stamp;
 

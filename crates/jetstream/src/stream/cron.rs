@@ -108,13 +108,19 @@ mod tests {
             ("0 0 0 29 feb *", "2028-02-29T00:00:00Z"),
             ("0 0 0 13 * fri", "2025-11-28T00:00:00Z"),
         ] {
-            assert_eq!(next(pattern, after).map(|due| Stamp(due).to_string()).as_deref(), Some(due), "{pattern}");
+            assert_eq!(
+                next(pattern, after).map(|due| Stamp(due).to_string()).as_deref(),
+                Some(due),
+                "{pattern}"
+            );
         }
     }
 
     #[test]
     fn what_is_no_pattern_is_refused() {
-        for pattern in ["", "* * * * *", "60 * * * * *", "* * * 0 * *", "*/0 * * * * *", "5-1 * * * * *", "x * * * * *"] {
+        for pattern in
+            ["", "* * * * *", "60 * * * * *", "* * * 0 * *", "*/0 * * * * *", "5-1 * * * * *", "x * * * * *"]
+        {
             assert_eq!(next(pattern, 0), None, "{pattern}");
         }
         assert_eq!(next("0 0 0 30 2 *", 0), None);

@@ -143,7 +143,11 @@ impl Stream {
     }
 
     /// Subjects that match, with their number of messages.
-    pub(crate) fn subjects(&self, filter: &str, most: usize) -> Result<BTreeMap<String, u64>, store::TooMany> {
+    pub(crate) fn subjects(
+        &self,
+        filter: &str,
+        most: usize,
+    ) -> Result<BTreeMap<String, u64>, store::TooMany> {
         let found = self.log.subjects(&Filter::new([filter]), most)?;
         Ok(found
             .into_iter()

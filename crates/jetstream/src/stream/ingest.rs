@@ -7,12 +7,12 @@ use broker::{Call, Handler, Letter, Message, Reception};
 use smallvec::SmallVec;
 use store::{Append, AppendError, Appended};
 
+use super::Stream;
 use super::acks::{Due, Extra, Waiting};
 use super::batch::Batches;
 use super::check::Rollup;
 use super::dedupe::Dedupe;
 use super::headers::Marks;
-use super::Stream;
 use crate::config::{Retention, StreamConfig};
 use crate::errors::{self as e, ApiError};
 use crate::stamp::Stamp;
@@ -85,7 +85,13 @@ struct About<'a> {
 
 impl Stream {
     /// Stores a message that this server has made itself, as of a schedule.
-    pub(super) fn publish_own(&self, subject: &[u8], message: Message<'_>, now: Stamp, out: &mut dyn Answers) {
+    pub(super) fn publish_own(
+        &self,
+        subject: &[u8],
+        message: Message<'_>,
+        now: Stamp,
+        out: &mut dyn Answers,
+    ) {
         let config = self.config();
         let mut ingest = self.ingest.lock();
         let trusted = true;
@@ -145,7 +151,8 @@ impl Run<'_> {
         let mut gathered = Gathered { list: SmallVec::new(), about: SmallVec::new() };
         let mut next = None;
         for message in messages {
-            let marks = if message.headers.is_empty() { Marks::default() } else { Marks::read(message.headers) };
+            let marks =
+                if message.headers.is_empty() { Marks::default() } else { Marks::read(message.headers) };
             if each_looked_at || !marks.is_simple() {
                 self.append(&mut gathered);
                 next = None;
@@ -387,7 +394,6 @@ impl Run<'_> {
             }
         }
     }
-
 }
 
 /// The store's refusal in the API's words.
@@ -440,7 +446,13 @@ impl Stream {
     }
 
     /// Refuses what had not become safe when writing failed. Sequences after `last` will be used again.
-    pub(crate) fn refuse_failed(&self, why: &str, last: store::Committed, due: &mut Due, out: &mut broker::Outlet) {
+    pub(crate) fn refuse_failed(
+        &self,
+        why: &str,
+        last: store::Committed,
+        due: &mut Due,
+        out: &mut broker::Outlet,
+    ) {
         let error = e::STREAM_STORE_FAILED.with(why);
         {
             let mut ingest = self.ingest.lock();

@@ -85,7 +85,11 @@ fn mappings(config: &StreamConfig) -> Mappings {
 
 impl Stream {
     /// Creates a stream in the store and opens it. Nobody is told yet.
-    pub(crate) fn create(hub: &Arc<Hub>, account: &Arc<Account>, new: NewStream) -> Result<Arc<Self>, ApiError> {
+    pub(crate) fn create(
+        hub: &Arc<Hub>,
+        account: &Arc<Account>,
+        new: NewStream,
+    ) -> Result<Arc<Self>, ApiError> {
         let options = options(&new.config, hub)?;
         let text = saved(&account.name, new.created, &new.config);
         let log = hub

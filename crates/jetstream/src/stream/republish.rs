@@ -54,7 +54,14 @@ impl Run<'_> {
     }
 
     /// Publishes a stored message once more, now or when it is safe. `before`: the last sequence of its subject before.
-    pub(super) fn republish(&mut self, position: u64, sequence: u64, before: u64, block: &[u8], payload: &[u8]) {
+    pub(super) fn republish(
+        &mut self,
+        position: u64,
+        sequence: u64,
+        before: u64,
+        block: &[u8],
+        payload: &[u8],
+    ) {
         let mut to = Vec::new();
         let applied =
             self.stream.republishing().as_ref().is_some_and(|mapping| mapping.apply(self.subject, &mut to));
@@ -79,6 +86,11 @@ impl Run<'_> {
         if self.stream.log.committed().position >= position {
             return self.out.send(&Letter { subject: &to, headers: &headers, payload, ..Letter::default() });
         }
-        self.ingest.republish.items.push_back(Item { position, subject: to, headers, payload: payload.to_vec() });
+        self.ingest.republish.items.push_back(Item {
+            position,
+            subject: to,
+            headers,
+            payload: payload.to_vec(),
+        });
     }
 }

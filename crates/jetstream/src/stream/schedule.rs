@@ -242,7 +242,8 @@ impl Stream {
 fn sent_headers(block: &[u8], schedule: &[u8], next: &str, marks: &Marks<'_>) -> Vec<u8> {
     let mut out = b"NATS/1.0\r\n".to_vec();
     let dropped = |line: &[u8]| {
-        let prefixes = [&b"Nats-Schedule"[..], b"Nats-Expected-", b"Nats-Msg-Id:", b"Nats-TTL:", b"Nats-Rollup:"];
+        let prefixes =
+            [&b"Nats-Schedule"[..], b"Nats-Expected-", b"Nats-Msg-Id:", b"Nats-TTL:", b"Nats-Rollup:"];
         prefixes.iter().any(|prefix| line.starts_with(prefix))
     };
     for line in block.split_inclusive(|byte| *byte == b'\n').skip(1) {

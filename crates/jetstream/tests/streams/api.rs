@@ -28,7 +28,10 @@ async fn a_stream_is_created_shown_changed_and_removed() {
     assert_eq!((&names["streams"], &names["total"]), (&json!(["ORDERS"]), &json!(1)));
     let none = rig.api("STREAM.NAMES", &json!({ "subject": "other" })).await;
     assert_eq!((&none["streams"], &none["total"]), (&Value::Null, &json!(0)));
-    assert_eq!(rig.api("STREAM.LIST", &json!({ "offset": 0 })).await["streams"][0]["config"]["name"], "ORDERS");
+    assert_eq!(
+        rig.api("STREAM.LIST", &json!({ "offset": 0 })).await["streams"][0]["config"]["name"],
+        "ORDERS"
+    );
     assert_eq!(rig.api("STREAM.DELETE.ORDERS", &Value::Null).await["success"], true);
     assert_eq!(code(&rig.api("STREAM.INFO.ORDERS", &Value::Null).await), 10059);
     assert_eq!(code(&rig.api("CONSUMER.INFO.ORDERS.c", &Value::Null).await), 10059);
@@ -86,7 +89,10 @@ async fn messages_are_got_deleted_and_purged() {
     assert_eq!(purged["purged"], 2);
     assert_eq!(rig.api("STREAM.PURGE.S", &Value::Null).await["purged"], 1);
     let state = rig.state("S").await;
-    assert_eq!((&state["first_seq"], &state["last_seq"], &state["messages"]), (&json!(7), &json!(6), &json!(0)));
+    assert_eq!(
+        (&state["first_seq"], &state["last_seq"], &state["messages"]),
+        (&json!(7), &json!(6), &json!(0))
+    );
 }
 
 #[tokio::test]
@@ -113,5 +119,8 @@ async fn who_watches_is_told() {
     let told = rig.message().await;
     assert_eq!(told.subject, b"$JS.EVENT.ADVISORY.STREAM.CREATED.S");
     let told: Value = serde_json::from_slice(&told.payload).unwrap();
-    assert_eq!((&told["type"], &told["action"]), (&json!("io.nats.jetstream.advisory.v1.stream_action"), &json!("create")));
+    assert_eq!(
+        (&told["type"], &told["action"]),
+        (&json!("io.nats.jetstream.advisory.v1.stream_action"), &json!("create"))
+    );
 }

@@ -55,7 +55,8 @@ async fn sources_say_where_messages_are_from() {
     assert_eq!(info["sources"].as_array().unwrap().len(), 2);
     let got = rig.api("STREAM.MSG.GET.ALL", &json!({ "last_by_subj": "from.a.1" })).await;
     use base64::Engine;
-    let block = base64::engine::general_purpose::STANDARD.decode(got["message"]["hdrs"].as_str().unwrap()).unwrap();
+    let block =
+        base64::engine::general_purpose::STANDARD.decode(got["message"]["hdrs"].as_str().unwrap()).unwrap();
     let block = String::from_utf8(block).unwrap();
     assert!(block.contains("Nats-Stream-Source: A 1 a.* from.a.{{wildcard(1)}} a.1\r\n"), "{block}");
 }
@@ -75,6 +76,7 @@ async fn counters_add_up_over_sources() {
     filled(&mut rig, "ALL", 4).await;
     let got = rig.api("STREAM.MSG.GET.ALL", &json!({ "last_by_subj": "all.hits" })).await;
     use base64::Engine;
-    let value = base64::engine::general_purpose::STANDARD.decode(got["message"]["data"].as_str().unwrap()).unwrap();
+    let value =
+        base64::engine::general_purpose::STANDARD.decode(got["message"]["data"].as_str().unwrap()).unwrap();
     assert_eq!(String::from_utf8(value).unwrap(), r#"{"val":"14"}"#);
 }

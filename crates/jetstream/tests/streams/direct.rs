@@ -29,7 +29,10 @@ async fn several_at_once() {
         rig.publish(&format!("kv.{}", n % 3), &[], &n.to_string()).await;
     }
     let got = rig.direct("KV", &json!({ "seq": 1, "next_by_subj": "kv.1", "batch": 10 }), 3).await;
-    assert_eq!((header(&got[0], "Nats-Num-Pending"), header(&got[1], "Nats-Num-Pending")), ("1".into(), "0".into()));
+    assert_eq!(
+        (header(&got[0], "Nats-Num-Pending"), header(&got[1], "Nats-Num-Pending")),
+        ("1".into(), "0".into())
+    );
     assert_eq!(header(&got[1], "Nats-Last-Sequence"), "2");
     assert!(got[2].headers.starts_with(b"NATS/1.0 204 EOB\r\n"));
     let got = rig.direct("KV", &json!({ "multi_last": ["kv.0", "kv.2"] }), 3).await;

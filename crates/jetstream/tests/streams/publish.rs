@@ -66,8 +66,11 @@ async fn full_streams_refuse_or_forget() {
     assert_eq!(rig.publish("old", &[], "2").await["seq"], 2);
     assert_eq!(code(&rig.publish("old", &[], "123456").await), 10054);
     assert_eq!(rig.state("OLD").await["first_seq"], 2);
-    rig.api("STREAM.UPDATE.OLD", &json!({ "name": "OLD", "storage": "memory", "subjects": ["old"], "sealed": true }))
-        .await;
+    rig.api(
+        "STREAM.UPDATE.OLD",
+        &json!({ "name": "OLD", "storage": "memory", "subjects": ["old"], "sealed": true }),
+    )
+    .await;
     assert_eq!(code(&rig.publish("old", &[], "3").await), 10109);
 }
 
@@ -113,7 +116,9 @@ async fn batches_are_stored_together_or_not_at_all() {
 async fn counters_count() {
     let mut rig = Rig::new();
     rig.stream("C", &["c.*"], json!({ "allow_msg_counter": true })).await;
-    for (incr, value) in [("1", "1"), ("+41", "42"), ("-50", "-8"), ("100000000000000000000000", "99999999999999999999992")] {
+    for (incr, value) in
+        [("1", "1"), ("+41", "42"), ("-50", "-8"), ("100000000000000000000000", "99999999999999999999992")]
+    {
         assert_eq!(rig.publish("c.a", &[("Nats-Incr", incr)], "").await["val"], value);
     }
     assert_eq!(code(&rig.publish("c.a", &[], "").await), 10169);

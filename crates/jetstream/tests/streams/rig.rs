@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{Call, Handler, HandlerPort, Letter, LocalClient, LocalMessage, Reception, Server, ServerConfig};
+use broker::{
+    Call, Handler, HandlerPort, Letter, LocalClient, LocalMessage, Reception, Server, ServerConfig,
+};
 use identity::Grant;
 use jetstream::{JetStream, Settings};
 use serde_json::{Value, json};
@@ -111,7 +113,9 @@ impl Rig {
     pub(crate) async fn direct(&mut self, rest: &str, body: &Value, answers: usize) -> Vec<LocalMessage> {
         let reply = self.inbox();
         let body = if body.is_null() { Vec::new() } else { serde_json::to_vec(body).unwrap() };
-        self.client.publish(format!("$JS.API.DIRECT.GET.{rest}").as_bytes(), reply.as_bytes(), &body).unwrap();
+        self.client
+            .publish(format!("$JS.API.DIRECT.GET.{rest}").as_bytes(), reply.as_bytes(), &body)
+            .unwrap();
         let mut list = Vec::new();
         for _ in 0..answers {
             list.push(self.message().await);
