@@ -59,8 +59,8 @@ fn run_once(
     pki: &Pki,
     duration: Duration,
 ) -> Result<Outcome> {
-    let fleet = Fleet::start(programs, side, scenario.layout(), pki)?;
-    scenarios::run(scenario, &fleet, duration)
+    let mut fleet = Fleet::start(programs, side, scenario.layout(), pki)?;
+    scenarios::run(scenario, &mut fleet, programs.single(side), duration)
 }
 
 fn into_record(scenario: Scenario, side: Side, repetition: usize, outcome: Result<Outcome>) -> Record {

@@ -23,8 +23,30 @@ pub(crate) enum Security {
 pub(crate) enum Layout {
     /// One, its client port secured like this.
     Single(Security),
+    /// One with streams, without TLS.
+    Streams(Durability),
     /// Two, joined by a link.
     WholeWay,
+}
+
+/// What an acknowledgement of a stored message means, as configured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// As each server does it by default: ours has it on disk, nats-server forces it there every two minutes.
+    Default,
+    /// On disk, on both sides.
+    Disk,
+    /// Forced to disk every two minutes, on both sides.
+    Interval,
+}
+
+/// Where a stream is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// On disk, acknowledged like this.
+    File(Durability),
+    /// In memory.
+    Memory,
 }
 
 /// What idle connections are held open.
@@ -61,13 +83,27 @@ pub(crate) enum Scenario {
     Idle { kind: IdleKind, connections: usize },
     /// Token publisher outside, link, mTLS subscriber inside, 128 B.
     WholeWay,
+    /// Messages stored and acknowledged, so many at a time, 128 B.
+    Store { place: Place, in_flight: usize },
+    /// A pull consumer takes what is stored and acknowledges each, 128 B.
+    Drain { place: Place },
+    /// Values put into a key-value bucket, so many at a time.
+    KvPut { in_flight: usize },
+    /// Values got from a key-value bucket, so many at a time.
+    KvGet { in_flight: usize },
+    /// Starting again with so many messages stored.
+    Restart { messages: usize },
+    /// Memory with a million messages of so many subjects stored on disk.
+    StoredMemory { subjects: usize },
+    /// Storing and reading where so many messages are stored already.
+    Depth { messages: usize },
 }
 
 /// Idle connections unless the name says otherwise.
 const IDLE_CONNECTIONS: usize = 5_000;
 
 /// All scenarios, in the order of the report.
-pub(crate) const ALL: [&str; 24] = [
+pub(crate) const ALL: [&str; 39] = [
     "pub:16",
     "pub:128",
     "pubsub:16",
@@ -90,9 +126,24 @@ pub(crate) const ALL: [&str; 24] = [
     "idle:mtls",
     "idle:silent",
     "whole-way",
+    "js-pub:file:4096",
+    "js-pub:sync:1",
+    "js-pub:sync:4096",
+    "js-pub:interval:4096",
+    "js-pub:memory:4096",
+    "js-drain:file",
+    "js-drain:memory",
+    "kv-put:256",
+    "kv-get:64",
+    "js-restart:1000000",
+    "js-memory:10",
+    "js-memory:1000000",
+    "js-depth:100000",
     // Not in the table of goals, for orientation.
     "pub:1024",
     "conns:tls",
+    "js-pub:memory:1",
+    "js-depth:10000000",
 ];
 
 /// A selection for a first impression.
@@ -131,6 +182,18 @@ impl FromStr for Scenario {
             "conns" => Self::Connections { security: detail.parse()? },
             "idle" => idle(detail)?,
             "whole-way" if detail.is_empty() => Self::WholeWay,
+            "js-pub" => {
+                let (place, in_flight) = detail.split_once(':').unwrap_or((detail, ""));
+                let in_flight = in_flight.parse().ok().filter(|count| *count > 0);
+                let in_flight = in_flight.ok_or_else(|| anyhow!("{name}: a number belongs at the end"))?;
+                Self::Store { place: place.parse()?, in_flight }
+            }
+            "js-drain" => Self::Drain { place: detail.parse()? },
+            "kv-put" => Self::KvPut { in_flight: count()? },
+            "kv-get" => Self::KvGet { in_flight: count()? },
+            "js-restart" => Self::Restart { messages: count()? },
+            "js-memory" => Self::StoredMemory { subjects: count()? },
+            "js-depth" => Self::Depth { messages: count()? },
             _ => bail!("unknown scenario {name:?}; `bench list` shows them"),
         })
     }
@@ -149,6 +212,40 @@ fn idle(detail: &str) -> Result<Scenario> {
         _ => bail!("unknown kind of idle connection {kind:?}: plain, mtls or silent"),
     };
     Ok(Scenario::Idle { kind, connections: connections.max(1) })
+}
+
+impl FromStr for Place {
+    type Err = anyhow::Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Ok(match name {
+            "file" => Self::File(Durability::Default),
+            "sync" => Self::File(Durability::Disk),
+            "interval" => Self::File(Durability::Interval),
+            "memory" => Self::Memory,
+            _ => bail!("unknown place {name:?}: file, sync, interval or memory"),
+        })
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::File(Durability::Default) => "file",
+            Self::File(Durability::Disk) => "sync",
+            Self::File(Durability::Interval) => "interval",
+            Self::Memory => "memory",
+        })
+    }
+}
+
+impl Place {
+    fn durability(self) -> Durability {
+        match self {
+            Self::File(durability) => durability,
+            Self::Memory => Durability::Default,
+        }
+    }
 }
 
 impl FromStr for Security {
@@ -199,6 +296,13 @@ impl fmt::Display for Scenario {
                 }
             }
             Self::WholeWay => f.write_str("whole-way"),
+            Self::Store { place, in_flight } => write!(f, "js-pub:{place}:{in_flight}"),
+            Self::Drain { place } => write!(f, "js-drain:{place}"),
+            Self::KvPut { in_flight } => write!(f, "kv-put:{in_flight}"),
+            Self::KvGet { in_flight } => write!(f, "kv-get:{in_flight}"),
+            Self::Restart { messages } => write!(f, "js-restart:{messages}"),
+            Self::StoredMemory { subjects } => write!(f, "js-memory:{subjects}"),
+            Self::Depth { messages } => write!(f, "js-depth:{messages}"),
         }
     }
 }
@@ -208,6 +312,12 @@ impl Scenario {
     pub(crate) fn layout(self) -> Layout {
         Layout::Single(match self {
             Self::WholeWay => return Layout::WholeWay,
+            Self::Store { place, .. } | Self::Drain { place } => return Layout::Streams(place.durability()),
+            Self::KvPut { .. }
+            | Self::KvGet { .. }
+            | Self::Restart { .. }
+            | Self::StoredMemory { .. }
+            | Self::Depth { .. } => return Layout::Streams(Durability::Default),
             Self::TlsPubSub { .. } => Security::Tls,
             Self::Connections { security } => security,
             Self::Idle { kind: IdleKind::Mtls, .. } => Security::Mtls,
@@ -230,6 +340,17 @@ impl Scenario {
             Self::Connections { security } => format!("connections per second, {security}, 4 threads"),
             Self::Idle { connections, .. } => format!("memory of {connections} idle connections"),
             Self::WholeWay => "token publisher, mTLS leafnode link, mTLS subscriber, 128 B".to_owned(),
+            Self::Store { place, in_flight } => {
+                format!("messages stored ({place}) and acknowledged, {in_flight} in flight, 128 B")
+            }
+            Self::Drain { place } => format!("a pull consumer drains a stream ({place}), each acknowledged"),
+            Self::KvPut { in_flight } => format!("key-value puts, {in_flight} in flight, 128 B"),
+            Self::KvGet { in_flight } => format!("key-value gets, {in_flight} in flight, 128 B"),
+            Self::Restart { messages } => format!("starting again with {messages} messages stored"),
+            Self::StoredMemory { subjects } => {
+                format!("memory with 1M messages of {subjects} subjects stored")
+            }
+            Self::Depth { messages } => format!("storing and reading with {messages} messages stored"),
         }
     }
 }

@@ -14,6 +14,8 @@ pub(crate) enum Operation<'a> {
         reply: Option<&'a [u8]>,
         /// Whether it carries headers; no message of ours does, a no-responders status does.
         headers: bool,
+        /// Headers, if any, and payload.
+        payload: &'a [u8],
     },
     /// `PING`.
     Ping,
@@ -38,7 +40,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Operation<'_> {
     let line_end = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
     let line = bytes[..line_end].trim_ascii_end();
     if is_message(line) {
-        return message(line);
+        return message(line, bytes.get(line_end..bytes.len().saturating_sub(CRLF)).unwrap_or_default());
     }
     match line {
         b"PING" => Operation::Ping,
@@ -49,14 +51,14 @@ pub(crate) fn decode(bytes: &[u8]) -> Operation<'_> {
 }
 
 /// `MSG subject sid [reply] size` or `HMSG subject sid [reply] headers size`.
-fn message(line: &[u8]) -> Operation<'_> {
+fn message<'a>(line: &'a [u8], payload: &'a [u8]) -> Operation<'a> {
     let headers = line.starts_with(b"H");
     let mut words = line.split(|byte| *byte == b' ').skip(1);
     let subject = words.next().unwrap_or_default();
     let after_sid: Vec<&[u8]> = words.skip(1).collect();
     let sizes = if headers { 2 } else { 1 };
     let reply = if after_sid.len() > sizes { after_sid.first().copied() } else { None };
-    Operation::Message { subject, reply, headers }
+    Operation::Message { subject, reply, headers, payload }
 }
 
 fn is_message(line: &[u8]) -> bool {
@@ -91,11 +93,12 @@ mod tests {
 
     #[test]
     fn reply_subjects_and_headers_are_seen() {
-        let with = |reply, headers| Operation::Message { subject: b"a.b", reply, headers };
-        assert_eq!(decode(b"MSG a.b 1 3\r\nxyz\r\n"), with(None, false));
-        assert_eq!(decode(b"MSG a.b 1 r.x 3\r\nxyz\r\n"), with(Some(&b"r.x"[..]), false));
-        assert_eq!(decode(b"HMSG a.b 1 4 4\r\nabcd\r\n"), with(None, true));
-        assert_eq!(decode(b"HMSG a.b 1 r.x 4 4\r\nabcd\r\n"), with(Some(&b"r.x"[..]), true));
+        let with = |reply, headers, payload| Operation::Message { subject: b"a.b", reply, headers, payload };
+        let (xyz, abcd) = (&b"xyz"[..], &b"abcd"[..]);
+        assert_eq!(decode(b"MSG a.b 1 3\r\nxyz\r\n"), with(None, false, xyz));
+        assert_eq!(decode(b"MSG a.b 1 r.x 3\r\nxyz\r\n"), with(Some(&b"r.x"[..]), false, xyz));
+        assert_eq!(decode(b"HMSG a.b 1 4 4\r\nabcd\r\n"), with(None, true, abcd));
+        assert_eq!(decode(b"HMSG a.b 1 r.x 4 4\r\nabcd\r\n"), with(Some(&b"r.x"[..]), true, abcd));
     }
 
     #[test]

@@ -9,6 +9,8 @@ pub(crate) enum Rule {
     Times,
     /// Ours is at most so many times theirs.
     Fraction,
+    /// Ours is at least this, whatever theirs is, in the unit of the quantity.
+    AtLeast,
     /// Ours is at most this, whatever theirs is, in the unit of the quantity.
     Limit,
 }
@@ -26,12 +28,12 @@ pub(crate) struct Goal {
     pub(crate) aim: f64,
 }
 
-const GOALS: [Goal; 27] = {
+const GOALS: [Goal; 40] = {
     use Quantity::{
-        Connections, IdleAfterTraffic, IdleFresh, LatencyP50, Messages, Requests, SubscriptionMemory,
-        Subscriptions,
+        Connections, IdleAfterTraffic, IdleFresh, LatencyP50, Messages, Requests, RestartInOrder,
+        RestartKilled, StoredMemory, SubscriptionMemory, Subscriptions,
     };
-    use Rule::{Fraction, Limit, Times};
+    use Rule::{AtLeast, Fraction, Limit, Times};
     [
         goal("pub:16", Messages, Times, 3.0, 5.0),
         goal("pub:128", Messages, Times, 3.0, 5.0),
@@ -60,6 +62,19 @@ const GOALS: [Goal; 27] = {
         goal("idle:silent", IdleFresh, Limit, 3.0, 1.5),
         goal("whole-way", Messages, Times, 2.5, 4.0),
         goal("whole-way", LatencyP50, Fraction, 0.9, 0.7),
+        goal("js-pub:file:4096", Messages, Times, 3.0, 6.0),
+        goal("js-pub:sync:4096", Messages, AtLeast, 90_000.0, 270_000.0),
+        goal("js-pub:sync:1", LatencyP50, Fraction, 1.0, 0.7),
+        goal("js-pub:interval:4096", Messages, Times, 4.0, 8.0),
+        goal("js-pub:memory:4096", Messages, Times, 4.0, 8.0),
+        goal("js-drain:file", Messages, Times, 3.0, 6.0),
+        goal("js-drain:memory", Messages, Times, 3.0, 6.0),
+        goal("kv-put:256", Requests, Times, 3.0, 6.0),
+        goal("kv-get:64", Requests, Times, 3.0, 6.0),
+        goal("js-restart:1000000", RestartInOrder, Fraction, 0.5, 0.1),
+        goal("js-restart:1000000", RestartKilled, Fraction, 0.5, 0.1),
+        goal("js-memory:10", StoredMemory, Fraction, 1.0, 0.5),
+        goal("js-memory:1000000", StoredMemory, Fraction, 1.0, 0.5),
     ]
 };
 
@@ -78,6 +93,7 @@ impl Goal {
         match self.rule {
             Rule::Times => ratio.is_some_and(|ratio| ratio >= bound),
             Rule::Fraction => ratio.is_some_and(|ratio| ratio <= bound),
+            Rule::AtLeast => ours >= bound,
             Rule::Limit => ours <= bound,
         }
     }
@@ -92,7 +108,11 @@ mod tests {
     fn every_goal_belongs_to_a_scenario_and_the_aim_is_harder() {
         for goal in &GOALS {
             assert!(goal.scenario.parse::<Scenario>().is_ok() && ALL.contains(&goal.scenario), "{goal:?}");
-            let harder = if goal.rule == Rule::Times { goal.aim > goal.must } else { goal.aim < goal.must };
+            let harder = if matches!(goal.rule, Rule::Times | Rule::AtLeast) {
+                goal.aim > goal.must
+            } else {
+                goal.aim < goal.must
+            };
             assert!(harder, "{goal:?}");
         }
     }

@@ -31,6 +31,14 @@ pub(crate) enum Quantity {
     LatencyP50,
     /// 99th percentile of the latency, microseconds.
     LatencyP99,
+    /// Stored messages read per second.
+    Reads,
+    /// From starting a server that had ended in order until it answers about its stream, milliseconds.
+    RestartInOrder,
+    /// The same for one that was killed.
+    RestartKilled,
+    /// Resident memory of the server with the stream in it, MiB.
+    StoredMemory,
 }
 
 /// One figure of a run.
@@ -81,6 +89,10 @@ impl Quantity {
             Self::IdleAfterTraffic => "KiB per connection, after traffic",
             Self::LatencyP50 => "p50 µs",
             Self::LatencyP99 => "p99 µs",
+            Self::Reads => "reads/s",
+            Self::RestartInOrder => "ms to serve again, ended in order",
+            Self::RestartKilled => "ms to serve again, killed",
+            Self::StoredMemory => "MiB resident",
         }
     }
 }

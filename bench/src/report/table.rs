@@ -118,6 +118,7 @@ fn bound(rule: Rule, bound: f64) -> String {
     match rule {
         Rule::Times => format!("{bound}×"),
         Rule::Fraction => format!("≤ {bound}×"),
+        Rule::AtLeast => format!("≥ {}", human(bound)),
         Rule::Limit => format!("≤ {bound}"),
     }
 }

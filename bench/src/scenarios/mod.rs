@@ -4,9 +4,11 @@ mod connections;
 mod idle;
 mod many;
 mod request_reply;
+mod streams;
 mod throughput;
 mod whole_way;
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -15,11 +17,16 @@ use crate::report::Outcome;
 use crate::scenario::Scenario;
 use crate::servers::Fleet;
 
-/// Runs `scenario` against `fleet`; its measured phase takes about `duration`.
+/// Runs `scenario` against `fleet`, whose single server is `program`; its measured phase takes about `duration`.
 ///
 /// # Errors
 /// When anything fails or a message is missing: the run is then not valid.
-pub(crate) fn run(scenario: Scenario, fleet: &Fleet, duration: Duration) -> Result<Outcome> {
+pub(crate) fn run(
+    scenario: Scenario,
+    fleet: &mut Fleet,
+    program: &Path,
+    duration: Duration,
+) -> Result<Outcome> {
     match scenario {
         Scenario::Publish { payload } => throughput::publish(fleet, payload, duration),
         Scenario::PubSub { payload } | Scenario::TlsPubSub { payload } => {
@@ -32,6 +39,13 @@ pub(crate) fn run(scenario: Scenario, fleet: &Fleet, duration: Duration) -> Resu
         Scenario::Connections { .. } => connections::run(fleet, duration),
         Scenario::Idle { kind, connections } => idle::run(fleet, kind, connections),
         Scenario::WholeWay => whole_way::run(fleet, duration),
+        Scenario::Store { place, in_flight } => streams::publish(fleet, place, in_flight, duration),
+        Scenario::Drain { place } => streams::drain(fleet, place),
+        Scenario::KvPut { in_flight } => streams::kv_put(fleet, in_flight, duration),
+        Scenario::KvGet { in_flight } => streams::kv_get(fleet, in_flight, duration),
+        Scenario::Restart { messages } => streams::restart(fleet, program, messages as u64),
+        Scenario::StoredMemory { subjects } => streams::memory(fleet, subjects as u64),
+        Scenario::Depth { messages } => streams::depth(fleet, messages as u64, duration),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::pki::{KeyPair, Pki};
-use crate::scenario::Security;
+use crate::scenario::{Durability, Security};
 
 /// Token of scenarios with token authentication. It guards nothing but a loopback port for some seconds.
 pub(crate) const TOKEN: &str = "bench-token-9f27c1";
@@ -22,6 +22,17 @@ pub(crate) fn single(listen: SocketAddr, security: Security, server: &KeyPair, p
         _ => "authorization { timeout: 60 }\n".to_owned(),
     };
     text
+}
+
+/// Options of a server with streams, which it keeps beside its configuration.
+pub(crate) fn streams(listen: SocketAddr, durability: Durability) -> String {
+    let sync = match durability {
+        Durability::Default => "",
+        Durability::Disk => ", sync_interval: always",
+        Durability::Interval => ", sync_interval: \"2m\"",
+    };
+    let limits = "max_memory_store: 8GB, max_file_store: 30GB";
+    head(listen, "streams") + &format!("jetstream {{ store_dir: \"store\", {limits}{sync} }}\n")
 }
 
 /// The inner of two linked servers: clients and the link come with certificates.

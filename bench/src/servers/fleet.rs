@@ -16,7 +16,7 @@ use super::pki::{BUS, GATEWAY, Pki};
 use super::process::{ServerProcess, free_addresses};
 use super::programs::{Ours, Programs, Side};
 use crate::client::{Client, Endpoint, Operation};
-use crate::scenario::{Layout, Security};
+use crate::scenario::{Durability, Layout, Security};
 
 /// A link that is not up after this time won't come.
 const LINK_TIMEOUT: Duration = Duration::from_secs(15);
@@ -35,7 +35,7 @@ pub(crate) struct Fleet {
     /// Where subscribers connect; the same unless there is a link between.
     pub(crate) subscribe: Endpoint,
     /// Configuration and logs; declared last, so it goes after the processes.
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Fleet {
@@ -48,6 +48,7 @@ impl Fleet {
         let dir = tempfile::Builder::new().prefix(&format!("bench-{side}-")).tempdir()?;
         let fleet = match layout {
             Layout::Single(security) => Self::single(programs.single(side), security, pki, dir)?,
+            Layout::Streams(durability) => Self::streams(programs.single(side), durability, dir)?,
             Layout::WholeWay => {
                 let fleet = match (side, &programs.ours) {
                     (Side::Ours, Ours::Gatehouse { bus, gateway }) => {
@@ -78,6 +79,29 @@ impl Fleet {
         let token = (security == Security::TlsToken).then(|| TOKEN.to_owned());
         let endpoint = Endpoint { address, tls, token };
         Ok(Self::new(vec![server], endpoint.clone(), endpoint, dir))
+    }
+
+    fn streams(program: &Path, durability: Durability, dir: TempDir) -> Result<Self> {
+        let [address] = free_addresses()?;
+        let conf = conf::streams(address, durability);
+        let server = start_with_conf(program, &dir.path().join("server"), &conf, address)?;
+        let endpoint = Endpoint { address, tls: None, token: None };
+        Ok(Self::new(vec![server], endpoint.clone(), endpoint, dir))
+    }
+
+    /// Ends the single server by a signal and starts it again with what it has stored.
+    ///
+    /// # Errors
+    /// When it does not end or does not start.
+    pub(crate) fn restart(&mut self, program: &Path, signal: libc::c_int) -> Result<Instant> {
+        for process in self.processes.drain(..) {
+            process.end(signal)?;
+        }
+        let begun = Instant::now();
+        let dir = self.dir.path().join("server");
+        let server = ServerProcess::start(program, &["-c", "server.conf"], &dir, self.publish.address)?;
+        self.processes.push(server);
+        Ok(begun)
     }
 
     /// Two stock servers: token outside, leafnode link with certificates, certificates inside.
@@ -118,7 +142,7 @@ impl Fleet {
     }
 
     fn new(processes: Vec<ServerProcess>, publish: Endpoint, subscribe: Endpoint, dir: TempDir) -> Self {
-        Self { processes, probes: AtomicUsize::new(0), publish, subscribe, _dir: dir }
+        Self { processes, probes: AtomicUsize::new(0), publish, subscribe, dir }
     }
 
     /// Process ids of all servers.

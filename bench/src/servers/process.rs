@@ -60,6 +60,22 @@ impl ServerProcess {
         Ok(())
     }
 
+    /// Asks it to end, or ends it, and waits until it has.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub(crate) fn end(mut self, signal: libc::c_int) -> Result<()> {
+        let pid = libc::pid_t::try_from(self.child.id())?;
+        // SAFETY: `kill` reads its arguments and nothing else; the process is a child of ours, not waited for yet.
+        #[allow(unsafe_code, reason = "std has no way to send a signal")]
+        let sent = unsafe { libc::kill(pid, signal) };
+        if sent != 0 {
+            return Err(std::io::Error::last_os_error().into());
+        }
+        self.child.wait()?;
+        Ok(())
+    }
+
     /// Process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
