@@ -1,6 +1,12 @@
 //! The bytes of a segment: in memory, or in a file with a tail that is not written yet.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+
+use crate::crypt::FileCipher;
+use crate::record::{Draft, encode};
+use crate::segment::SegmentFile;
 
 /// What holds the bytes of a segment.
 #[derive(Debug)]
@@ -9,13 +15,79 @@ pub(crate) enum Data {
     Ram(Vec<u8>),
     /// In memory, full.
     Block(Bytes),
+    /// In a file.
+    File(FileData),
+}
+
+/// A file that is written to its end by the committing thread, and what is not in it yet.
+#[derive(Debug)]
+pub(crate) struct FileData {
+    pub(crate) file: Arc<SegmentFile>,
+    /// Bytes the operating system has.
+    pub(crate) written: u64,
+    /// What is being written behind them.
+    pub(crate) flying: Option<Bytes>,
+    /// What follows that.
+    pub(crate) pending: Vec<u8>,
 }
 
 /// Bytes of a segment, or where to get them without a lock.
 #[derive(Clone, Debug)]
 pub(crate) enum Piece {
-    /// Here they are.
+    /// Here they are, as they were encoded.
     Here(Bytes),
+    /// They are to be read.
+    There { from: u64, to: u64 },
+}
+
+/// In which of the places a record is: no range of records is fetched over two of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Region {
+    Stored,
+    Flying,
+    Pending,
+}
+
+impl FileData {
+    /// A file that begins with its header, which is not written yet.
+    pub(crate) fn begin(file: SegmentFile) -> Self {
+        let pending = file.header.encode().to_vec();
+        Self { file: Arc::new(file), written: 0, flying: None, pending }
+    }
+
+    pub(crate) fn end(&self) -> u64 {
+        self.flying_end() + self.pending.len() as u64
+    }
+
+    fn flying_end(&self) -> u64 {
+        self.written + self.flying.as_ref().map_or(0, Bytes::len) as u64
+    }
+
+    /// Whether the next record is the first one of a write.
+    pub(crate) fn at_front(&self) -> bool {
+        self.pending.is_empty() || (self.written == 0 && self.pending.len() <= crate::segment::SEGMENT_HEADER)
+    }
+
+    /// Hands out what is to be written next, and where.
+    pub(crate) fn take(&mut self) -> Option<(u64, Bytes)> {
+        if self.pending.is_empty() || self.flying.is_some() {
+            return None;
+        }
+        let bytes = Bytes::from(std::mem::take(&mut self.pending));
+        self.flying = Some(bytes.clone());
+        Some((self.written, bytes))
+    }
+
+    /// What was handed out is written.
+    pub(crate) fn landed(&mut self) {
+        self.written = self.flying_end();
+        self.flying = None;
+    }
+}
+
+fn slice(bytes: &[u8], base: u64, from: u64, to: u64) -> Option<&[u8]> {
+    let start = usize::try_from(from.checked_sub(base)?).ok()?;
+    bytes.get(start..usize::try_from(to.checked_sub(base)?).ok()?)
 }
 
 impl Data {
@@ -24,18 +96,45 @@ impl Data {
         match self {
             Self::Ram(bytes) => bytes.len() as u64,
             Self::Block(bytes) => bytes.len() as u64,
+            Self::File(data) => data.end(),
         }
     }
 
-    /// Bytes `from..to`, which are whole records.
-    pub(crate) fn piece(&self, from: u64, to: u64) -> Option<Piece> {
-        let (start, stop) = (usize::try_from(from).ok()?, usize::try_from(to).ok()?);
+    /// Adds a record. False, and nothing added, when it could not be encrypted.
+    pub(crate) fn push(&mut self, draft: &Draft<'_>) -> bool {
         match self {
-            Self::Ram(bytes) => Some(Piece::Here(Bytes::copy_from_slice(bytes.get(start..stop)?))),
-            Self::Block(bytes) => {
-                (start <= stop && stop <= bytes.len()).then(|| Piece::Here(bytes.slice(start..stop)))
+            Self::Ram(bytes) => encode(draft, &FileCipher::default(), 0, 0, bytes),
+            Self::Block(_) => false,
+            Self::File(data) => {
+                let end = data.end();
+                encode(draft, &data.file.cipher, data.file.seed, end, &mut data.pending)
             }
         }
+    }
+
+    pub(crate) fn region(&self, at: u64) -> Region {
+        match self {
+            Self::File(data) if at >= data.flying_end() => Region::Pending,
+            Self::File(data) if at >= data.written => Region::Flying,
+            _ => Region::Stored,
+        }
+    }
+
+    /// Bytes `from..to`, which are whole records of one region.
+    pub(crate) fn piece(&self, from: u64, to: u64) -> Option<Piece> {
+        let here = match self {
+            Self::Ram(bytes) => Bytes::copy_from_slice(slice(bytes, 0, from, to)?),
+            Self::Block(bytes) => bytes.slice_ref(slice(bytes, 0, from, to)?),
+            Self::File(data) => match self.region(from) {
+                Region::Stored => return Some(Piece::There { from, to }),
+                Region::Flying => {
+                    let flying = data.flying.as_ref()?;
+                    flying.slice_ref(slice(flying, data.written, from, to)?)
+                }
+                Region::Pending => Bytes::copy_from_slice(slice(&data.pending, data.flying_end(), from, to)?),
+            },
+        };
+        Some(Piece::Here(here))
     }
 
     /// No record follows.
@@ -43,6 +142,13 @@ impl Data {
         if let Self::Ram(bytes) = self {
             bytes.shrink_to_fit();
             *self = Self::Block(Bytes::from(std::mem::take(bytes)));
+        }
+    }
+
+    pub(crate) fn file(&self) -> Option<&Arc<SegmentFile>> {
+        match self {
+            Self::File(data) => Some(&data.file),
+            _ => None,
         }
     }
 }

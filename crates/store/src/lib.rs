@@ -17,18 +17,26 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod commit;
+mod crypt;
 mod data;
+pub mod disk;
 mod error;
 mod filter;
 mod index;
+mod manifest;
 mod options;
 mod problem;
 mod ranges;
 mod record;
+mod recover;
 mod removal;
+mod scan;
+mod segment;
 mod store;
 mod stream;
 
+pub use crypt::{Cipher, Keys, SecretKey, ShortKey};
 pub use error::{AppendError, ReadError, Stopped, StoreError};
 pub use filter::Filter;
 pub use options::{Discard, Limits, Storage, StoreOptions, StreamOptions, Sync};
@@ -38,5 +46,5 @@ pub use removal::{Removal, Removals};
 pub use store::{Store, Usage};
 pub use stream::{
     Append, Appended, Committed, Erase, Expired, Listener, Point, Purge, Purged, SavedState, Scan, State,
-    Stream, TooMany,
+    Stream, SubjectCount, TooMany,
 };

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::crypt::Keys;
+
 /// Settings of a store.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
@@ -9,11 +11,13 @@ pub struct StoreOptions {
     pub max_pending_bytes: usize,
     /// How long after an I/O error or a full disk a stream looks whether it can go on. Default 1 s.
     pub retry_after: Duration,
+    /// Encrypts everything on disk, if given. Default none.
+    pub keys: Option<Keys>,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { max_pending_bytes: 64 * 1024 * 1024, retry_after: Duration::from_secs(1) }
+        Self { max_pending_bytes: 64 * 1024 * 1024, retry_after: Duration::from_secs(1), keys: None }
     }
 }
 

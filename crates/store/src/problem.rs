@@ -45,3 +45,29 @@ impl fmt::Display for Problem {
         Ok(())
     }
 }
+
+/// The list of problems of a store.
+#[derive(Debug, Default)]
+pub(crate) struct Problems(parking_lot::Mutex<Vec<Problem>>);
+
+/// Problems kept at most; what else is wrong will be found by a check.
+const MOST: usize = 10_000;
+
+impl Problems {
+    /// Notes a problem, once.
+    pub(crate) fn add(&self, problem: Problem) {
+        let mut list = self.0.lock();
+        if list.len() < MOST && !list.contains(&problem) {
+            list.push(problem);
+        }
+    }
+
+    pub(crate) fn list(&self) -> Vec<Problem> {
+        self.0.lock().clone()
+    }
+
+    /// Forgets what was wrong with a stream that is no more.
+    pub(crate) fn forget(&self, stream: &str) {
+        self.0.lock().retain(|problem| problem.stream.as_deref() != Some(stream));
+    }
+}

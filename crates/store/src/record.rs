@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!  0  u32  length of the whole record; 0 where nothing has been written yet
-//!  4  u32  CRC-32C of the length and of everything from byte 8 on
+//!  4  u32  CRC-32C of the length and of everything from byte 8 on, begun with the file's seed (`segment`)
 //!  8  u8   kind
 //!  9  u8   flags
 //! 10  u16  length of the subject
@@ -18,13 +18,15 @@
 //!
 //! Kinds: 1 message; 2 removal (the payload lists the sequences that went, see [`crate::ranges`]); 3 floor (every
 //! message below the sequence went); 4 skip (the sequence was used up without a message); 5 erased (what is left of a
-//! message that was overwritten).
+//! message that was overwritten); in files of saved states 6 put, 7 add, 8 remove, with the name as the subject.
 //!
 //! Flags: 1 EXPIRES; 2 SYNCED (when this was written, everything before it in the segment had been synced, so damage
 //! before it is not a torn write); 4 OPEN (an atomic batch goes on in the next record); 8 ERASE (of a removal: the
-//! message was to be overwritten).
+//! message was to be overwritten); 16 JOINED (of an atomic batch, but not its first record).
 
 use bytes::Bytes;
+
+use crate::crypt::FileCipher;
 
 /// Bytes before the body, without an expiry.
 pub(crate) const HEADER: usize = 32;
@@ -37,6 +39,7 @@ pub(crate) const EXPIRES: u8 = 1;
 pub(crate) const SYNCED: u8 = 2;
 pub(crate) const OPEN: u8 = 4;
 pub(crate) const ERASE: u8 = 8;
+pub(crate) const JOINED: u8 = 16;
 
 /// What a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,13 +49,16 @@ pub(crate) enum Kind {
     Floor = 3,
     Skip = 4,
     Erased = 5,
+    PutState = 6,
+    AddState = 7,
+    RemoveState = 8,
 }
 
 impl Kind {
     pub(crate) fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Message, Self::Removal, Self::Floor, Self::Skip, Self::Erased]
-            .into_iter()
-            .find(|kind| *kind as u8 == byte)
+        use Kind::{AddState, Erased, Floor, Message, PutState, Removal, RemoveState, Skip};
+        let all = [Message, Removal, Floor, Skip, Erased, PutState, AddState, RemoveState];
+        all.into_iter().find(|kind| *kind as u8 == byte)
     }
 }
 
@@ -86,8 +92,16 @@ pub(crate) fn body_at(expires: bool) -> usize {
     if expires { HEADER + 8 } else { HEADER }
 }
 
-/// Appends the record to `out`, with room for a tag of `tag` bytes at its end and without a checksum: see [`seal`].
-pub(crate) fn encode(draft: &Draft<'_>, tag: usize, out: &mut Vec<u8>) {
+/// Appends the record to `out`, which is to stand at `offset` of a file with this cipher. False, and nothing appended,
+/// when it can't be encrypted.
+pub(crate) fn encode(
+    draft: &Draft<'_>,
+    cipher: &FileCipher,
+    seed: u32,
+    offset: u64,
+    out: &mut Vec<u8>,
+) -> bool {
+    let (at, tag) = (out.len(), cipher.tag());
     let length = draft.len() + tag;
     let flags = draft.flags | if draft.expires.is_some() { EXPIRES } else { 0 };
     let mut head = [0; HEADER];
@@ -107,19 +121,53 @@ pub(crate) fn encode(draft: &Draft<'_>, tag: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(draft.headers);
     out.extend_from_slice(draft.payload);
     out.resize(out.len() + tag, 0);
-}
-
-/// Writes the checksum into a record that is otherwise complete.
-pub(crate) fn seal(record: &mut [u8]) {
-    let sum = checksum(record);
+    let record = out.get_mut(at..).unwrap_or_default();
+    if tag > 0 && !encrypt(record, draft.expires.is_some(), cipher, offset) {
+        out.truncate(at);
+        return false;
+    }
+    let sum = checksum(record, seed);
     if let Some(place) = record.get_mut(4..8) {
         place.copy_from_slice(&sum.to_le_bytes());
     }
+    true
 }
 
-fn checksum(record: &[u8]) -> u32 {
+fn encrypt(record: &mut [u8], expires: bool, cipher: &FileCipher, offset: u64) -> bool {
+    let parts = record.split_at_mut_checked(body_at(expires));
+    parts.is_some_and(|(clear, body)| cipher.encrypt(offset, clear, body))
+}
+
+/// Decrypts the body of a record that [`verify`] found intact, in place. False when it is not what was encrypted there.
+pub(crate) fn decrypt(record: &mut [u8], cipher: &FileCipher, offset: u64) -> bool {
+    if cipher.tag() == 0 {
+        return true;
+    }
+    let Some(head) = Head::read(record, cipher.tag()) else { return false };
+    // The checksum was not there yet when the record was encrypted.
+    if let Some(place) = record.get_mut(4..8) {
+        place.fill(0);
+    }
+    let parts = record.split_at_mut_checked(body_at(head.flags & EXPIRES != 0));
+    parts.is_some_and(|(clear, body)| cipher.decrypt(offset, clear, body))
+}
+
+fn checksum(record: &[u8], seed: u32) -> u32 {
     let Some((length, rest)) = record.split_first_chunk::<4>() else { return 0 };
-    crc32c::crc32c_append(crc32c::crc32c(length), rest.get(4..).unwrap_or_default())
+    crc32c::crc32c_append(crc32c::crc32c_append(seed, length), rest.get(4..).unwrap_or_default())
+}
+
+/// What is left of a message that is overwritten: a record of the same length with nothing in it, never encrypted.
+/// It keeps the flags that others depend on: the batch it was part of, the sync before it.
+pub(crate) fn erased(seq: u64, flags: u8, length: usize, seed: u32) -> Vec<u8> {
+    let mut record = vec![0; length.max(HEADER)];
+    record[..4].copy_from_slice(&(length as u32).to_le_bytes());
+    record[8] = Kind::Erased as u8;
+    record[9] = flags & (OPEN | JOINED | SYNCED);
+    record[16..24].copy_from_slice(&seq.to_le_bytes());
+    let sum = checksum(&record, seed);
+    record[4..8].copy_from_slice(&sum.to_le_bytes());
+    record
 }
 
 /// The fixed part of a record, read but not believed: only [`verify`] says whether it is intact.
@@ -161,9 +209,9 @@ impl Head {
 }
 
 /// Whether `record`, exactly one record long, is as it was written.
-pub(crate) fn verify(record: &[u8]) -> bool {
+pub(crate) fn verify(record: &[u8], seed: u32) -> bool {
     u32_at(record, 0).is_some_and(|length| length as usize == record.len())
-        && u32_at(record, 4) == Some(checksum(record))
+        && u32_at(record, 4) == Some(checksum(record, seed))
 }
 
 /// When the message of this record expires.

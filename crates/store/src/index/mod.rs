@@ -210,6 +210,11 @@ impl<T> Index<T> {
         })
     }
 
+    /// Sequence of the first message after `seq`.
+    pub(crate) fn next_seq_after(&self, seq: u64) -> Option<u64> {
+        self.next_live(seq + 1).map(|place| self.seq_at(place))
+    }
+
     /// Sequence of the oldest message of a subject; looks for it if the one known went.
     pub(crate) fn first_of(&mut self, id: SubjectId) -> Option<u64> {
         let entry = self.subjects.entry(id);
@@ -256,9 +261,10 @@ impl<T> Index<T> {
         }
     }
 
-    /// Bytes of memory it takes, about, without the subjects.
+    /// Bytes of memory it takes, about.
     pub(crate) fn memory(&self) -> usize {
         self.segments.iter().map(|segment| segment.index.memory()).sum::<usize>()
             + self.deadlines.capacity() * 16
+            + self.subjects.memory()
     }
 }

@@ -187,6 +187,12 @@ impl Subjects {
         }
     }
 
+    /// Bytes of memory they take, about.
+    pub(crate) fn memory(&self) -> usize {
+        let tables: usize = self.shards.iter().map(|shard| shard.capacity() * 6).sum();
+        self.allocated.next_multiple_of(ENTRIES) * size_of::<Entry>() + self.text.len() * TEXT + tables
+    }
+
     /// The numbers of all subjects with messages, in no order.
     pub(crate) fn ids(&self) -> impl Iterator<Item = SubjectId> + '_ {
         self.shards.iter().flat_map(|shard| shard.iter().copied())

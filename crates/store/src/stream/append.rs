@@ -1,11 +1,14 @@
 //! Appending: one lock, one encoding pass and one entry in the commit queue a batch.
 
 use super::{Log, Stream};
-use crate::data::Data;
+use crate::crypt::TAG;
 use crate::error::AppendError;
-use crate::index::{Ahead, Newcomer, Segment, SegmentIndex, counted_size};
-use crate::record::{Draft, Head, Kind, MAX_RECORD, MAX_SUBJECT, OPEN, encode};
+use crate::index::{Ahead, Newcomer, counted_size};
+use crate::record::{Draft, JOINED, Kind, MAX_RECORD, MAX_SUBJECT, OPEN};
 use crate::removal::Removals;
+
+/// The longest atomic batch, in bytes of records: it is in one segment.
+const LONGEST_BATCH: usize = 1024 * 1024 * 1024;
 
 /// A message to append.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,7 +55,10 @@ impl Stream {
     #[must_use]
     pub fn append(&self, batch: &[Append<'_>]) -> Appended {
         let mut log = self.0.log.write();
-        let mut done = Appended::default();
+        let mut done = Appended { refused: self.has_room(&log).err(), ..Appended::default() };
+        if done.refused.is_some() {
+            return done;
+        }
         for message in batch {
             if let Err(refused) = self.append_one(&mut log, message, &mut done) {
                 done.refused = Some(refused);
@@ -69,6 +75,7 @@ impl Stream {
     /// Index and reason of the first one that is refused.
     pub fn append_atomic(&self, batch: &[Append<'_>]) -> Result<Appended, (usize, AppendError)> {
         let mut log = self.0.log.write();
+        self.has_room(&log).map_err(|error| (0, error))?;
         let mut ahead = Ahead::default();
         let mut last = log.index.last_seq;
         for (at, message) in batch.iter().enumerate() {
@@ -78,11 +85,18 @@ impl Stream {
             ahead.messages += 1;
             ahead.bytes += size(&log, message);
         }
+        let home = self.0.home.as_ref();
+        let length: usize = batch.iter().map(|message| draft(message, 0, 0).len() + TAG).sum();
+        let room = if length > LONGEST_BATCH { Err(AppendError::TooLarge) } else { Ok(()) };
+        let room =
+            room.and_then(|()| log.make_room(home, length as u64).map_err(|_| AppendError::from(&*self.0)));
+        room.map_err(|error| (0, error))?;
         let mut done = Appended::default();
         for (at, message) in batch.iter().enumerate() {
-            let open = if at + 1 < batch.len() { OPEN } else { 0 };
+            let flags = if at + 1 < batch.len() { OPEN } else { 0 } | if at > 0 { JOINED } else { 0 };
             let seq = message.seq.unwrap_or(log.index.last_seq + 1);
-            store(&mut log, message, seq, open);
+            let stored = log.push_message(home, &draft(message, seq, flags));
+            stored.map_err(|_| (at, AppendError::from(&*self.0)))?;
             count(&mut done, seq);
         }
         for message in batch {
@@ -99,15 +113,17 @@ impl Stream {
     /// The stream takes no writes, or `seq` is below the last sequence.
     pub fn skip_to(&self, seq: u64) -> Result<u64, AppendError> {
         let mut log = self.0.log.write();
-        if let Some(stopped) = &log.stopped {
-            return Err(stopped.clone().into());
-        }
+        log.writable()?;
         let last = log.index.last_seq;
         if seq < last {
             return Err(AppendError::Sequence { given: seq, last });
         }
+        if self.0.home.is_some() {
+            let skip = Draft::control(Kind::Skip, 0, seq, b"");
+            log.push(self.0.home.as_ref(), &skip).map_err(|_| AppendError::from(&*self.0))?;
+        }
         log.index.skip_to(seq);
-        Ok(Self::changed(&mut log))
+        Ok(self.0.changed(&mut log))
     }
 
     fn append_one(
@@ -117,7 +133,8 @@ impl Stream {
         done: &mut Appended,
     ) -> Result<(), AppendError> {
         let seq = self.check(log, message, log.index.last_seq, Ahead::default())?;
-        store(log, message, seq, 0);
+        let stored = log.push_message(self.0.home.as_ref(), &draft(message, seq, 0));
+        stored.map_err(|_| AppendError::from(&*self.0))?;
         count(done, seq);
         log.index.enforce_subject(message.subject, &mut done.removed);
         log.index.enforce_totals(&mut done.removed);
@@ -132,9 +149,7 @@ impl Stream {
         last: u64,
         ahead: Ahead,
     ) -> Result<u64, AppendError> {
-        if let Some(stopped) = &log.stopped {
-            return Err(stopped.clone().into());
-        }
+        log.writable()?;
         let text = message.subject.len() + message.headers.len() + message.payload.len();
         if message.subject.len() > MAX_SUBJECT || text > MAX_RECORD - 128 {
             return Err(AppendError::TooLarge);
@@ -147,13 +162,23 @@ impl Stream {
         log.index.admit(newcomer, ahead).map(|()| seq)
     }
 
+    /// Whether more may wait for the disk.
+    fn has_room(&self, log: &Log) -> Result<(), AppendError> {
+        let pending = log.waiting();
+        if pending > self.0.store.max_pending_bytes { Err(AppendError::Busy { pending }) } else { Ok(()) }
+    }
+
     fn finish(&self, log: &mut Log, done: &mut Appended) {
-        if done.count > 0 {
-            done.position = Self::changed(log);
-            done.durable = true;
-            log.index.tidy_deadlines();
-            log.reclaim();
+        if done.count == 0 {
+            return;
         }
+        if log.push_removals(self.0.home.as_ref(), &done.removed).is_err() {
+            // The limits are applied again at the next start: what went goes again.
+            log.roll = true;
+        }
+        done.position = self.0.changed(log);
+        done.durable = self.0.home.is_none();
+        log.index.tidy_deadlines();
     }
 }
 
@@ -170,9 +195,8 @@ fn size(log: &Log, message: &Append<'_>) -> u64 {
     counted_size(log.index.storage, subject, headers, payload)
 }
 
-/// Writes the record and takes it into the index.
-fn store(log: &mut Log, message: &Append<'_>, seq: u64, flags: u8) {
-    let draft = Draft {
+fn draft<'a>(message: &Append<'a>, seq: u64, flags: u8) -> Draft<'a> {
+    Draft {
         kind: Kind::Message,
         flags,
         seq,
@@ -181,40 +205,5 @@ fn store(log: &mut Log, message: &Append<'_>, seq: u64, flags: u8) {
         subject: message.subject,
         headers: message.headers,
         payload: message.payload,
-    };
-    log.make_room(draft.len());
-    let Some(segment) = log.index.segments.back_mut() else { return };
-    let offset = segment.data.end();
-    let Data::Ram(bytes) = &mut segment.data else { return };
-    let at = bytes.len();
-    encode(&draft, segment.tag, bytes);
-    let Some(head) = bytes.get(at..).and_then(|record| Head::read(record, 0)) else { return };
-    log.index.add(&head, message.subject, message.expires, offset as u32);
-}
-
-impl Log {
-    /// Begins a new segment if the last one would become too long.
-    fn make_room(&mut self, length: usize) {
-        let limit = self.options.segment_bytes;
-        if let Some(last) = self.index.segments.back_mut() {
-            if last.data.end() + length as u64 <= limit || last.data.end() == 0 {
-                return;
-            }
-            last.data.seal();
-            last.index.seal();
-        }
-        let id = self.index.segments.back().map_or(1, |segment| segment.id + 1);
-        let data = Data::Ram(Vec::with_capacity(length));
-        let base = self.index.last_seq + 1;
-        self.index.segments.push_back(Segment { id, base, index: SegmentIndex::default(), tag: 0, data });
-    }
-
-    /// Gives back the memory of segments in which little is alive.
-    pub(crate) fn reclaim(&mut self) {
-        while self.index.segments.len() > 1
-            && self.index.segments.front().is_some_and(|segment| segment.index.live() == 0)
-        {
-            self.index.segments.pop_front();
-        }
     }
 }

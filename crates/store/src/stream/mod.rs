@@ -1,6 +1,10 @@
 //! A stream: the handle its users hold, and what is behind it.
 
 mod append;
+mod commit;
+mod fail;
+mod home;
+mod log;
 mod query;
 mod read;
 mod remove;
@@ -8,18 +12,22 @@ mod states;
 
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Condvar, Mutex, RwLock};
 
-use crate::data::Data;
-use crate::error::{ReadError, Stopped, StoreError};
-use crate::index::Index;
+use crate::error::{Stopped, StoreError};
+use crate::manifest::Manifest;
 use crate::options::{Limits, StoreOptions, StreamOptions};
+use crate::removal::Removals;
+use crate::segment::SegmentFile;
 
 pub use append::{Append, Appended};
+pub(crate) use home::Home;
+pub(crate) use log::{Erasure, Log, Target};
 pub use query::{Point, State, SubjectCount, TooMany};
 pub use read::Scan;
 pub use remove::{Erase, Expired, Purge, Purged};
 pub use states::SavedState;
+pub(crate) use states::States;
 
 /// How far a stream is committed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,44 +64,61 @@ pub(crate) struct Inner {
     pub(crate) log: RwLock<Log>,
     pub(crate) metadata: Mutex<Arc<[u8]>>,
     pub(crate) listener: RwLock<Option<Arc<dyn Listener>>>,
+    /// Where it lives, if on disk.
+    pub(crate) home: Option<Home>,
+    /// Files written without a sync so far.
+    pub(crate) unsynced: Mutex<Vec<Arc<SegmentFile>>>,
+    /// For those who wait, see [`Stream::wait`].
+    pub(crate) done: Mutex<Done>,
+    pub(crate) waiters: Condvar,
 }
 
-/// What the lock of a stream protects.
-pub(crate) struct Log {
-    pub(crate) options: StreamOptions,
-    pub(crate) index: Index<Data>,
-    pub(crate) states: states::States,
-    /// Changes so far.
-    pub(crate) position: u64,
+/// What those who wait look at.
+#[derive(Debug, Default)]
+pub(crate) struct Done {
     pub(crate) committed: Committed,
-    pub(crate) stopped: Option<Stopped>,
-    /// Time of the message at `index.first_seq`, once somebody asked.
-    pub(crate) first_time: Option<(u64, u64)>,
+    /// How often writing failed.
+    pub(crate) failures: u64,
+    pub(crate) why: Option<Stopped>,
 }
 
 impl Stream {
-    pub(crate) fn in_memory(
+    pub(crate) fn new(
         name: &str,
-        options: StreamOptions,
+        log: Log,
         metadata: &[u8],
         store: StoreOptions,
+        home: Option<Home>,
     ) -> Self {
-        let log = Log {
-            options,
-            index: Index::new(options.storage, options.limits),
-            states: states::States::default(),
-            position: 0,
-            committed: Committed::default(),
-            stopped: None,
-            first_time: None,
-        };
-        Self(Arc::new(Inner {
+        let done = Done { committed: log.committed, ..Done::default() };
+        let stream = Self(Arc::new(Inner {
             name: name.to_owned(),
             store,
             log: RwLock::new(log),
             metadata: Mutex::new(metadata.into()),
             listener: RwLock::new(None),
-        }))
+            home,
+            unsynced: Mutex::new(Vec::new()),
+            done: Mutex::new(done),
+            waiters: Condvar::new(),
+        }));
+        stream.settle();
+        stream
+    }
+
+    /// Writes down what recovery decided, and what the limits, applied again, take away.
+    fn settle(&self) {
+        let mut log = self.0.log.write();
+        let mut owed = std::mem::take(&mut log.owed);
+        log.index.enforce_all(&mut owed);
+        if !owed.is_empty() && log.push_removals(self.0.home.as_ref(), &owed).is_ok() {
+            self.0.changed(&mut log);
+        }
+    }
+
+    /// Whether this is the same stream, not one of the same name.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// Its name within the store.
@@ -120,10 +145,21 @@ impl Stream {
     /// # Errors
     /// The disk; then everything is as before.
     pub fn update(&self, options: StreamOptions, metadata: &[u8]) -> Result<Purged, StoreError> {
-        *self.0.metadata.lock() = metadata.into();
+        // Held throughout: two updates must not write their manifests in one order and take effect in the other.
+        let mut current = self.0.metadata.lock();
+        let options = StreamOptions { storage: self.options().storage, ..options };
+        if let Some(home) = &self.0.home {
+            let manifest =
+                Manifest { id: home.id, name: self.0.name.clone(), options, metadata: metadata.to_vec() };
+            manifest.write(&*home.disk, &home.dir, home.keys.as_ref())?;
+        }
+        *current = metadata.into();
         let mut log = self.0.log.write();
-        log.options = StreamOptions { storage: log.options.storage, ..options };
-        Ok(self.apply_limits(&mut log, options.limits))
+        log.options = options;
+        log.index.limits = options.limits;
+        let mut removals = Removals::default();
+        log.index.enforce_all(&mut removals);
+        Ok(self.removed(&mut log, &removals)?)
     }
 
     /// Changes the limits alone, see [`Stream::update`].
@@ -149,9 +185,20 @@ impl Stream {
     /// Waits until everything appended so far is committed. For tests and imports, not for async code.
     ///
     /// # Errors
-    /// Why the stream takes no writes.
+    /// Why the stream takes no writes; what was appended last may be lost.
     pub fn wait(&self) -> Result<Committed, Stopped> {
-        Ok(self.committed())
+        let position = self.0.log.read().position;
+        let mut done = self.0.done.lock();
+        let failures = done.failures;
+        loop {
+            if done.committed.position >= position || self.0.home.is_none() {
+                return Ok(done.committed);
+            }
+            if let Some(why) = done.why.clone().filter(|_| done.failures != failures || done.closed()) {
+                return Err(why);
+            }
+            self.0.waiters.wait(&mut done);
+        }
     }
 
     /// Why it takes no writes at the moment, if so.
@@ -160,20 +207,20 @@ impl Stream {
         self.0.log.read().stopped.clone()
     }
 
+    /// Takes no more writes; those who wait are told.
     pub(crate) fn close(&self) {
-        let mut log = self.0.log.write();
-        log.stopped = Some(Stopped::Closed { stream: self.0.name.clone() });
+        let why = Stopped::Closed { stream: self.0.name.clone() };
+        self.0.log.write().stopped = Some(why.clone());
+        let mut done = self.0.done.lock();
+        done.why = Some(why);
+        done.failures += 1;
+        self.0.waiters.notify_all();
     }
+}
 
-    /// Notes a change; in memory it is committed at once.
-    pub(crate) fn changed(log: &mut Log) -> u64 {
-        log.position += 1;
-        log.committed = Committed { seq: log.index.last_seq, position: log.position };
-        log.position
-    }
-
-    pub(crate) fn damaged(&self, seq: u64) -> ReadError {
-        ReadError::Damaged { seq, file: self.0.name.clone().into(), offset: 0 }
+impl Done {
+    fn closed(&self) -> bool {
+        matches!(self.why, Some(Stopped::Closed { .. }))
     }
 }
 

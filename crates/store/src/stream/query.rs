@@ -226,8 +226,7 @@ impl Stream {
     #[must_use]
     pub fn footprint(&self) -> (u64, u64) {
         let log = self.0.log.read();
-        let data: u64 = log.index.segments.iter().map(|segment| segment.data.end()).sum();
-        let memory = log.index.memory() as u64;
+        let (data, memory) = (log.file_bytes(), log.index.memory() as u64);
         match log.options.storage {
             Storage::File => (data, memory),
             Storage::Memory => (0, memory + data),

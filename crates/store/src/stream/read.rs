@@ -1,13 +1,17 @@
 //! Reading: the index is asked under the lock, bytes are fetched and taken apart without it.
 
-use bytes::Bytes;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
 
 use super::{Log, Stream};
-use crate::data::Piece;
+use crate::data::{Piece, Region};
 use crate::error::ReadError;
 use crate::filter::Filter;
 use crate::index::{Matcher, Place};
-use crate::record::Message;
+use crate::problem::{Problem, Severity};
+use crate::record::{self, Message, verify};
+use crate::segment::SegmentFile;
 
 /// Messages looked at under one hold of the lock; a search that goes on lets appends in between.
 const LOOK_AT: usize = 16 * 1024;
@@ -29,6 +33,9 @@ pub struct Scan {
 /// Records that follow each other closely in one segment.
 struct Span {
     segment: usize,
+    region: Region,
+    /// The file, if it is in one.
+    file: Option<Arc<SegmentFile>>,
     from: u64,
     to: u64,
     /// (sequence, offset, length) of each wanted one.
@@ -136,20 +143,70 @@ impl Stream {
         messages: &mut Vec<Message>,
     ) -> Result<(), (u64, ReadError)> {
         let first = span.records.first().map_or(0, |(seq, _, _)| *seq);
-        let Some(Piece::Here(bytes)) = piece else { return Err((first, self.damaged(first))) };
+        let fetched = match piece {
+            Some(Piece::Here(bytes)) => Ok(bytes),
+            Some(Piece::There { from, to }) => fetch(span.file.as_deref(), from, to),
+            None => Err(std::io::ErrorKind::NotFound.into()),
+        };
+        let bytes = fetched.map_err(|error| {
+            let file = span.file.as_ref().map(|file| file.path.clone()).unwrap_or_default();
+            (first, ReadError::Io { file, error: Arc::new(error) })
+        })?;
         for (seq, offset, length) in &span.records {
-            let message =
-                record_in(&bytes, offset - span.from, *length).and_then(|r| Message::from_record(&r, 0));
+            let record = slice(&bytes, offset - span.from, *length);
+            let message = record.and_then(|record| open(record, span, *offset));
             match message {
                 Some(message) if message.seq == *seq => messages.push(message),
-                _ => return Err((*seq, self.damaged(*seq))),
+                // Meanwhile it was deleted and overwritten.
+                _ if !self.contains(*seq) => {}
+                _ => return Err((*seq, self.damaged(*seq, span, *offset))),
             }
         }
         Ok(())
     }
+
+    /// Notes that a message can't be read.
+    fn damaged(&self, seq: u64, span: &Span, offset: u64) -> ReadError {
+        let file = span.file.as_ref().map(|file| file.path.clone()).unwrap_or_default();
+        if let Some(home) = &self.0.home {
+            home.problems.add(Problem {
+                severity: Severity::Damage,
+                stream: Some(self.0.name.clone()),
+                path: file.clone(),
+                offset: Some(offset),
+                sequences: Some((seq, seq)),
+                what: "this message was damaged since it was written".into(),
+            });
+        }
+        ReadError::Damaged { seq, file, offset }
+    }
 }
 
-fn record_in(bytes: &Bytes, from: u64, length: u32) -> Option<Bytes> {
+/// Reads a range of a file.
+fn fetch(file: Option<&SegmentFile>, from: u64, to: u64) -> std::io::Result<Bytes> {
+    let file = file.and_then(SegmentFile::file).ok_or(std::io::ErrorKind::NotFound)?;
+    let mut bytes = BytesMut::zeroed(usize::try_from(to - from).map_err(std::io::Error::other)?);
+    let read = file.read_at(&mut bytes, from)?;
+    bytes.truncate(read);
+    Ok(bytes.freeze())
+}
+
+/// Takes a record apart that stands at `offset` of the span's file.
+fn open(record: Bytes, span: &Span, offset: u64) -> Option<Message> {
+    let Some(file) = &span.file else { return Message::from_record(&record, 0) };
+    if span.region == Region::Stored && !verify(&record, file.seed) {
+        return None;
+    }
+    let tag = file.cipher.tag();
+    if tag == 0 {
+        return Message::from_record(&record, 0);
+    }
+    let mut clear = BytesMut::from(&*record);
+    let decrypted = record::decrypt(&mut clear, &file.cipher, offset);
+    if decrypted { Message::from_record(&clear.freeze(), tag) } else { None }
+}
+
+fn slice(bytes: &Bytes, from: u64, length: u32) -> Option<Bytes> {
     let from = usize::try_from(from).ok()?;
     let to = from + length as usize;
     (to <= bytes.len()).then(|| bytes.slice(from..to))
@@ -176,6 +233,7 @@ fn plan(
         match spans.last_mut() {
             Some(last)
                 if last.segment == one.segment
+                    && last.region == one.region
                     && one.from >= last.to
                     && one.from - last.to <= GAP
                     && one.to - last.from <= FETCH =>
@@ -191,10 +249,12 @@ fn plan(
 
 impl Log {
     fn span(&self, (at, position): Place) -> Option<Span> {
-        let index = &self.index.segments.get(at)?.index;
+        let segment = self.index.segments.get(at)?;
+        let index = &segment.index;
         let (from, length) = (u64::from(index.offset(position)), index.length(position));
         let records = vec![(index.seq(position), from, length)];
-        Some(Span { segment: at, from, to: from + u64::from(length), records })
+        let (region, file) = (segment.data.region(from), segment.data.file().cloned());
+        Some(Span { segment: at, region, file, from, to: from + u64::from(length), records })
     }
 
     fn piece(&self, span: &Span) -> Option<Piece> {

@@ -1,10 +1,12 @@
 //! Removing: single messages, purges, what has expired, what a new limit no longer allows.
 
-use super::{Log, Stream};
+use std::sync::Arc;
+
+use super::{Erasure, Log, Stream};
 use crate::error::Stopped;
 use crate::filter::Filter;
 use crate::index::{Matcher, Place};
-use crate::options::Limits;
+use crate::record::{Draft, ERASE, Kind};
 use crate::removal::Removals;
 
 /// Messages removed for their age or expiry in one call.
@@ -67,10 +69,16 @@ impl Stream {
         let mut log = self.0.log.write();
         log.writable()?;
         let Some(place) = log.index.find(seq) else { return Ok(None) };
-        let _ = erase;
+        let erasure = if erase == Erase::Yes { log.erasure(place) } else { None };
         let mut removals = Removals::default();
         log.index.kill(place, &mut removals);
-        Ok(Some(self.removed(&mut log, &removals)))
+        let Some(erasure) = erasure else { return self.removed(&mut log, &removals).map(Some) };
+        let target = erasure.target().encode();
+        let record = Draft::control(Kind::Removal, ERASE, seq, &target);
+        log.push(self.0.home.as_ref(), &record).map_err(|_| self.0.not_encrypted())?;
+        log.erasures.push(erasure);
+        let position = self.0.changed(&mut log);
+        Ok(Some(Purged { messages: 1, bytes: removals.bytes(), position }))
     }
 
     /// Deletes several messages in one go, those that are there, as a work queue does with what was acknowledged.
@@ -86,7 +94,7 @@ impl Stream {
                 log.index.kill(place, &mut removals);
             }
         }
-        self.removed(&mut log, &removals);
+        self.removed(&mut log, &removals)?;
         Ok(removals)
     }
 
@@ -110,7 +118,7 @@ impl Stream {
         for place in places {
             log.index.kill(place, &mut removals);
         }
-        Ok(self.removed(&mut log, &removals))
+        self.removed(&mut log, &removals)
     }
 
     /// Removes what is older than `max_age` or past its own expiry at `now` (ns since 1970), a bounded number of
@@ -134,7 +142,7 @@ impl Stream {
                 log.index.kill(place, &mut removals);
             }
         }
-        let position = self.removed(&mut log, &removals).position;
+        let position = self.removed(&mut log, &removals)?.position;
         let (deadline, max_age) = (log.index.next_deadline(), log.index.limits.max_age);
         drop(log);
         let state = self.state();
@@ -152,25 +160,24 @@ impl Stream {
         (state.messages > 0 && state.first_time <= oldest).then(|| self.seq_at(oldest.saturating_add(1)))
     }
 
-    /// Puts new limits into force.
-    pub(crate) fn apply_limits(&self, log: &mut Log, limits: Limits) -> Purged {
-        log.index.limits = limits;
-        let mut removals = Removals::default();
-        log.index.enforce_all(&mut removals);
-        self.removed(log, &removals)
-    }
-
     /// Notes that messages went.
-    fn removed(&self, log: &mut Log, removals: &Removals) -> Purged {
-        let position = if removals.is_empty() { log.position } else { Self::changed(log) };
-        log.reclaim();
-        Purged { messages: removals.len() as u64, bytes: removals.bytes(), position }
+    pub(crate) fn removed(&self, log: &mut Log, removals: &Removals) -> Result<Purged, Stopped> {
+        let mut position = log.position;
+        if !removals.is_empty() {
+            log.push_removals(self.0.home.as_ref(), removals).map_err(|_| self.0.not_encrypted())?;
+            position = self.0.changed(log);
+        }
+        Ok(Purged { messages: removals.len() as u64, bytes: removals.bytes(), position })
     }
 }
 
 impl Log {
-    pub(crate) fn writable(&self) -> Result<(), Stopped> {
-        self.stopped.clone().map_or(Ok(()), Err)
+    /// What overwrites the message at a place, if it is in a file.
+    fn erasure(&self, (at, position): Place) -> Option<Erasure> {
+        let segment = self.index.segments.get(at)?;
+        let (offset, length) = (u64::from(segment.index.offset(position)), segment.index.length(position));
+        let file = Arc::clone(segment.data.file()?);
+        Some(Erasure { file, offset, length, seq: segment.index.seq(position) })
     }
 
     /// Where the messages of a choice stand, up to a sequence.

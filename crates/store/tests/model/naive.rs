@@ -77,19 +77,27 @@ impl Naive {
                 return Err("maximum bytes exceeded");
             }
         }
-        self.last_seq += 1;
-        let subject = message.subject.clone();
-        self.messages.insert(self.last_seq, message);
+        let removed = self.append_all(vec![message]);
+        Ok((self.last_seq, removed))
+    }
+
+    /// Appends without asking, and then makes room; what went.
+    pub fn append_all(&mut self, messages: Vec<Stored>) -> Vec<u64> {
+        let subjects: Vec<_> = messages.iter().map(|message| message.subject.clone()).collect();
+        for message in messages {
+            self.last_seq += 1;
+            self.messages.insert(self.last_seq, message);
+        }
         let mut removed = Vec::new();
-        if let Some(max) = limits.max_per_subject {
-            while self.count_of(&subject) > max {
+        for subject in subjects {
+            while self.limits.max_per_subject.is_some_and(|max| self.count_of(&subject) > max) {
                 let seq = self.oldest_of(&subject).unwrap();
                 self.messages.remove(&seq);
                 removed.push(seq);
             }
         }
         removed.extend(self.enforce_totals());
-        Ok((self.last_seq, removed))
+        removed
     }
 
     fn enforce_totals(&mut self) -> Vec<u64> {

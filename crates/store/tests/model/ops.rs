@@ -1,9 +1,14 @@
 //! The operations, how they are made up, and how they are done on both sides.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use store::{Append, Discard, Erase, Filter, Limits, Purge, Stream, StreamOptions};
+use store::disk::SimDisk;
+use store::{
+    Append, Discard, Erase, Filter, Limits, Purge, Store, StoreOptions, Stream, StreamOptions, Sync,
+};
 
 use crate::compare::compare;
 use crate::naive::{Naive, Stored};
@@ -26,7 +31,8 @@ pub enum Op {
     AddState(u8, Vec<u8>),
     RemoveState(u8),
     Compare,
-    Reopen,
+    Restart,
+    PowerCut,
 }
 
 #[derive(Clone, Debug)]
@@ -77,12 +83,17 @@ pub fn op() -> impl Strategy<Value = Op> {
         2 => (0..3u8, bytes()).prop_map(|(name, state)| Op::AddState(name, state)),
         1 => (0..3u8).prop_map(Op::RemoveState),
         3 => Just(Op::Compare),
-        2 => Just(Op::Reopen),
+        2 => Just(Op::Restart),
+        2 => Just(Op::PowerCut),
     ]
 }
 
 /// A stream and its model, side by side.
 pub struct World {
+    /// Where it is, if on disk.
+    disk: Option<SimDisk>,
+    settings: StoreOptions,
+    store: Store,
     pub stream: Stream,
     pub options: StreamOptions,
     pub naive: Naive,
@@ -91,10 +102,37 @@ pub struct World {
 
 type Outcome = Result<(), TestCaseError>;
 
+fn open(disk: &SimDisk, settings: &StoreOptions) -> Store {
+    Store::open_on(Arc::new(disk.boot()), Path::new("/store"), settings.clone()).unwrap()
+}
+
 impl World {
-    pub fn new(stream: Stream, options: StreamOptions) -> Self {
+    /// On a simulated disk with this seed, or in memory.
+    pub fn new(seed: Option<u64>, settings: StoreOptions, options: StreamOptions) -> Self {
+        let disk = seed.map(SimDisk::new);
+        let store = disk.as_ref().map_or_else(|| Store::in_memory(settings.clone()), |d| open(d, &settings));
+        let stream = store.create("S", options, b"about it").unwrap();
         let naive = Naive::new(options.storage, options.limits);
-        Self { stream, options, naive, now: 1_000_000_000_000 }
+        Self { disk, settings, store, stream, options, naive, now: 1_000_000_000_000 }
+    }
+
+    /// Ends and starts again; with a power cut in between, what is committed must still be there.
+    fn restart(&mut self, power_cut: bool) -> Outcome {
+        let Some(disk) = &self.disk else { return Ok(()) };
+        self.stream.wait().unwrap();
+        if power_cut && self.options.sync == Sync::Commit {
+            disk.power_cut();
+        } else {
+            self.store.close();
+        }
+        let store = open(disk, &self.settings);
+        self.stream =
+            store.stream("S").ok_or_else(|| TestCaseError::fail(format!("{:?}", store.problems())))?;
+        self.store = store;
+        prop_assert_eq!(self.store.problems(), vec![]);
+        prop_assert_eq!(&*self.stream.metadata(), b"about it");
+        prop_assert_eq!(self.stream.options(), self.options);
+        Ok(())
     }
 
     pub fn apply(&mut self, op: &Op) -> Outcome {
@@ -152,7 +190,11 @@ impl World {
                 self.naive.states.remove(&name.to_string());
                 Ok(())
             }
-            Op::Compare | Op::Reopen => compare(&self.stream, &self.naive),
+            Op::Compare => compare(&self.stream, &self.naive),
+            Op::Restart | Op::PowerCut => {
+                self.restart(matches!(op, Op::PowerCut))?;
+                compare(&self.stream, &self.naive)
+            }
         }
     }
 
@@ -199,14 +241,8 @@ impl World {
         match self.stream.append_atomic(&batch) {
             Ok(done) => {
                 prop_assert_eq!(done.count, batch.len());
-                // Messages go only after the last one came, which for limits comes to the same in the end.
-                for message in stored {
-                    let mut unbound = self.naive.clone();
-                    unbound.limits.discard = Discard::Old;
-                    unbound.append(message).unwrap();
-                    unbound.limits = self.naive.limits;
-                    self.naive = unbound;
-                }
+                let gone = self.naive.append_all(stored);
+                prop_assert_eq!(done.removed.iter().map(|r| r.seq).collect::<Vec<_>>(), gone);
             }
             Err((at, _)) => {
                 prop_assert!(at < batch.len());

@@ -1,0 +1,219 @@
+//! Committing: what gathered since the last time is written and synced in one go, then told.
+//!
+//! Done by the store's commit thread. The stream's lock is held to take what is to be written and to note that it is,
+//! not in between. Files are written one after the other, each synced before the next is begun: a segment that is
+//! there says that the one before it is complete.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::log::{Erasure, Log};
+use super::{Committed, Inner, Stream};
+use crate::data::Data;
+use crate::error::Stopped;
+use crate::index::Segment;
+use crate::options::Sync;
+use crate::record::{HEADER, Head, erased};
+use crate::segment::SegmentFile;
+
+/// Bytes to be written to one file.
+struct Job {
+    file: Arc<SegmentFile>,
+    at: u64,
+    bytes: Bytes,
+}
+
+/// What one commit covers.
+struct Round {
+    jobs: Vec<Job>,
+    upto: Committed,
+    sync: bool,
+    erasures: Vec<Erasure>,
+    /// Files of saved states that another has replaced.
+    old_states: Vec<PathBuf>,
+    /// The last of the segments at the front in which nothing is alive.
+    dead: Option<u64>,
+}
+
+impl Stream {
+    /// Commits what is waiting; whether there is more to sync later.
+    pub(crate) fn commit(&self) -> bool {
+        let Some(round) = self.gather() else { return false };
+        for job in &round.jobs {
+            if let Err((error, file)) = self.write(job, round.sync) {
+                self.fail(error, file);
+                return false;
+            }
+        }
+        let dead = self.landed(&round);
+        self.0.tell(|listener| listener.committed(round.upto));
+        let unsynced = !round.sync;
+        if !dead.is_empty() || !round.old_states.is_empty() || !round.erasures.is_empty() {
+            if unsynced && self.sync().is_err() {
+                return false;
+            }
+            dead.iter().for_each(|file| self.discard(&file.path));
+            round.old_states.iter().for_each(|path| self.discard(path));
+            self.erase(&round.erasures);
+        }
+        unsynced && matches!(self.options().sync, Sync::Interval(_))
+    }
+
+    /// Takes what is waiting.
+    fn gather(&self) -> Option<Round> {
+        let mut log = self.0.log.write();
+        log.queued = false;
+        if log.stopped.is_some() {
+            return None;
+        }
+        let old_states = log.states.rewrite_if_due(self.0.home.as_ref());
+        let upto = Committed { seq: log.index.last_seq, position: log.position };
+        let sync = log.options.sync == Sync::Commit;
+        let erasures = std::mem::take(&mut log.erasures);
+        let mut jobs = Vec::new();
+        let busy = log.index.segments.iter().rev().take_while(|segment| is_busy(segment)).count();
+        let first = log.index.segments.len() - busy;
+        for segment in log.index.segments.iter_mut().skip(first) {
+            let Data::File(data) = &mut segment.data else { continue };
+            if let Some((at, bytes)) = data.take() {
+                jobs.push(Job { file: Arc::clone(&data.file), at, bytes });
+            }
+        }
+        if let Some(data) = &mut log.states.data
+            && let Some((at, bytes)) = data.take()
+        {
+            jobs.push(Job { file: Arc::clone(&data.file), at, bytes });
+        }
+        let others = log.index.segments.len().saturating_sub(1);
+        let dead = log.index.segments.iter().take(others).take_while(|segment| segment.index.live() == 0);
+        let dead = dead.last().map(|segment| segment.id);
+        Some(Round { jobs, upto, sync, erasures, old_states, dead })
+    }
+
+    fn write(&self, job: &Job, sync: bool) -> Result<(), (io::Error, PathBuf)> {
+        let Some(home) = &self.0.home else { return Ok(()) };
+        let failed = |error| (error, job.file.path.clone());
+        let is_new = job.file.file().is_none();
+        if is_new {
+            job.file.created(home.disk.create(&job.file.path).map_err(failed)?);
+        }
+        let Some(file) = job.file.file() else { return Ok(()) };
+        file.write_at(&job.bytes, job.at).map_err(failed)?;
+        if sync {
+            file.sync().map_err(failed)?;
+        } else {
+            let mut unsynced = self.0.unsynced.lock();
+            if !unsynced.iter().any(|known| Arc::ptr_eq(known, &job.file)) {
+                unsynced.push(Arc::clone(&job.file));
+            }
+        }
+        if is_new {
+            home.disk.sync_dir(&home.dir).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Notes that the round is written; which segments can go now.
+    fn landed(&self, round: &Round) -> Vec<Arc<SegmentFile>> {
+        let mut log = self.0.log.write();
+        let busy = log.index.segments.iter().rev().take_while(|segment| is_busy(segment)).count();
+        let first = log.index.segments.len() - busy;
+        for segment in log.index.segments.iter_mut().skip(first) {
+            if let Data::File(data) = &mut segment.data {
+                data.landed();
+            }
+        }
+        if let Some(data) = &mut log.states.data {
+            data.landed();
+        }
+        log.committed = round.upto;
+        // What died since is not committed as dead yet: it waits for the next round.
+        let dead = round.dead.map_or_else(Vec::new, |upto| log.take_dead(upto));
+        drop(log);
+        self.0.done.lock().committed = round.upto;
+        self.0.waiters.notify_all();
+        dead
+    }
+
+    /// Syncs what was written without a sync.
+    pub(crate) fn sync(&self) -> Result<(), ()> {
+        let files = std::mem::take(&mut *self.0.unsynced.lock());
+        for file in files {
+            let Some(open) = file.file() else { continue };
+            if let Err(error) = open.sync() {
+                self.fail(error, file.path.clone());
+                return Err(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes everything durable and takes no more writes. The commit thread has ended.
+    pub(crate) fn shut_down(&self) {
+        self.commit();
+        let _failed = self.sync();
+        self.close();
+    }
+
+    /// Removes a file nobody needs any more. Should it stay, the next start removes it.
+    fn discard(&self, path: &Path) {
+        if let Some(home) = &self.0.home {
+            let _stays = home.disk.remove_file(path);
+            let _index = home.disk.remove_file(&path.with_extension("idx"));
+        }
+    }
+
+    /// Overwrites messages whose deletion is committed.
+    fn erase(&self, erasures: &[Erasure]) {
+        for erasure in erasures {
+            let Some(file) = erasure.file.file() else { continue };
+            let overwrite = || -> io::Result<()> {
+                let mut head = [0; HEADER];
+                file.read_at(&mut head, erasure.offset)?;
+                let flags = Head::read(&head, 0).map_or(0, |head| head.flags);
+                let record = erased(erasure.seq, flags, erasure.length as usize, erasure.file.seed);
+                file.write_at(&record, erasure.offset)?;
+                file.sync()
+            };
+            if let Err(error) = overwrite() {
+                self.fail(error, erasure.file.path.clone());
+                return;
+            }
+        }
+    }
+}
+
+fn is_busy(segment: &Segment<Data>) -> bool {
+    matches!(&segment.data, Data::File(data) if data.flying.is_some() || !data.pending.is_empty())
+}
+
+impl Inner {
+    /// Calls the listener, if there is one.
+    pub(crate) fn tell(&self, say: impl FnOnce(&dyn super::Listener)) {
+        let listener = self.listener.read().clone();
+        if let Some(listener) = listener {
+            say(&*listener);
+        }
+    }
+
+    /// What to call an I/O error.
+    pub(crate) fn why(&self, error: io::Error, file: PathBuf) -> Stopped {
+        let stream = self.name.clone();
+        if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+            Stopped::DiskFull { stream, file }
+        } else {
+            Stopped::Io { stream, file, error: Arc::new(error) }
+        }
+    }
+}
+
+impl Log {
+    /// Bytes in files, as far as they are part of the log.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        let segments: u64 = self.index.segments.iter().map(|segment| segment.data.end()).sum();
+        segments + self.states.data.as_ref().map_or(0, crate::data::FileData::end)
+    }
+}
