@@ -31,10 +31,6 @@ fn unknown_and_unsupported_settings() {
     );
     refused("jetstream { tpm {} }", &["1:13: `tpm` in `jetstream` is not supported"]);
     refused("accounts { A { mappings: {a: b} } }", &["1:16: `mappings` in `accounts` is not supported"]);
-    refused(
-        "leafnodes { remotes [{ url: 'nats://h', credentials: 'f.creds' }] }",
-        &["1:41: `credentials` in `leafnodes.remotes` is not supported"],
-    );
 }
 
 #[test]
