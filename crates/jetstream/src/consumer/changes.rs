@@ -7,28 +7,6 @@ use super::world::{Advisory, Log, Outlet, World, filter};
 use super::{Consumer, Pace, status, threshold};
 
 impl Consumer {
-    /// A message went from the stream, other than by this consumer's own acknowledgement.
-    pub fn removed<O: Outlet>(&mut self, out: &mut O, sequence: u64, subject: &[u8]) {
-        if self.ledger.pending.get(sequence).is_some() {
-            self.give_up(out, sequence, super::deliver::DELETED);
-        } else if self.ledger.is_buried(sequence) {
-            self.step(Change::Done { sequence });
-        } else if sequence >= self.ledger.next
-            && sequence <= self.backlog.through
-            && self.filter.matches(subject)
-        {
-            self.backlog.count = self.backlog.count.saturating_sub(1);
-        }
-    }
-
-    /// The stream was purged of everything this consumer is about, up to but not including `next`.
-    pub fn purged<L: Log, O: Outlet>(&mut self, world: &mut World<'_, L, O>, next: u64) {
-        self.step(Change::Purged { next });
-        self.backlog.known = false;
-        self.count_backlog(world.log);
-        self.turn = true;
-    }
-
     /// Takes a new configuration, which was checked. `subjects`: what the stream stores.
     pub fn update<L: Log, O: Outlet>(
         &mut self,
@@ -68,6 +46,14 @@ impl Consumer {
             self.filter = filters;
             self.backlog.known = false;
         }
+        self.turn = true;
+    }
+
+    /// The stream stores other subjects now, or keeps messages otherwise.
+    pub fn stream_changed(&mut self, subjects: &[String], by_interest: bool) {
+        self.by_interest = by_interest;
+        self.filter = filter(self.config.filters(), subjects);
+        self.backlog.known = false;
         self.turn = true;
     }
 

@@ -4,6 +4,7 @@ use super::ack::AckSubject;
 use super::config::{AckPolicy, MILLISECOND, PriorityPolicy};
 use super::ledger::Change;
 use super::pin::Pin;
+use super::requests::Gone;
 use super::world::{Advisory, Handed, Log, Outlet, Stored, World};
 use super::{Consumer, span, status};
 
@@ -64,6 +65,7 @@ impl Consumer {
         bytes: usize,
     ) -> Progress {
         self.turn = false;
+        world.log.expect(self.wanted(messages));
         self.count_backlog(world.log);
         let (mut sent, mut size) = (0, 0);
         let mut capped = false;
@@ -97,8 +99,17 @@ impl Consumer {
             self.pace.replay_through = None;
         }
         // Requests that end when there is nothing are not ended only because too much waits.
-        self.look_at_pulls(world.out, world.now, !capped);
+        self.look_at_pulls(world.out, world.now, !capped, Gone::Stay);
         Progress::Idle
+    }
+
+    /// How many messages those who wait would take, up to `most`.
+    fn wanted(&self, most: usize) -> usize {
+        if self.config.is_push() {
+            return most;
+        }
+        let left = self.pulls.iter().map(|pull| usize::try_from(pull.left.max(1)).unwrap_or(most));
+        left.take(most).fold(0, usize::saturating_add).min(most)
     }
 
     /// Whether somebody could be given a message now.
@@ -380,16 +391,14 @@ impl Consumer {
 
     /// Brings the number of messages to deliver up to date.
     pub(super) fn count_backlog(&mut self, log: &mut impl Log) {
-        let (last, removals) = (log.last(), log.removals());
-        let next = self.ledger.next;
-        if !self.backlog.known || removals != self.backlog.removals {
+        let (last, next) = (log.last(), self.ledger.next);
+        if !self.backlog.known {
             self.backlog.count = self.ledger.listed.len() as u64 + log.count(next, &self.filter);
         } else if last > self.backlog.through {
             self.backlog.count += log.count(next.max(self.backlog.through + 1), &self.filter);
         }
         self.backlog.known = true;
         self.backlog.through = last;
-        self.backlog.removals = removals;
     }
 
     /// All messages there are were looked at.

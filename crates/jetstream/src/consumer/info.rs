@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use super::Consumer;
 use super::config::ConsumerConfig;
-use super::world::Log;
+use super::requests::Gone;
+use super::world::{Log, Outlet, World};
 use crate::stamp::Stamp;
 
 /// A place in both orders, and when it was reached.
@@ -62,10 +63,12 @@ fn is_zero(number: &i64) -> bool {
 }
 
 impl Consumer {
-    /// What the API tells of it now. Requests that are over are not counted.
-    pub fn info<L: Log>(&mut self, log: &mut L, now: i64) -> ConsumerInfo {
+    /// What the API tells of it now.
+    pub fn info<L: Log, O: Outlet>(&mut self, world: &mut World<'_, L, O>) -> ConsumerInfo {
+        let now = world.now;
         self.backlog.known = false;
-        self.count_backlog(log);
+        self.count_backlog(world.log);
+        self.look_at_pulls(world.out, now, false, Gone::Go);
         let until = self.config.pause_until.map_or(0, |until| until.0);
         // With a single delivery nothing is redelivered: what is remembered are messages given up.
         let redelivered = if self.config.max_deliver == 1 { 0 } else { self.ledger.counts().len() as u64 };
@@ -88,7 +91,7 @@ impl Consumer {
             ack_floor: place(self.ledger.floor, self.last_ack),
             num_ack_pending: self.ledger.pending.len() as u64,
             num_redelivered: redelivered,
-            num_waiting: self.pulls.iter().filter(|pull| !pull.is_over(now)).count() as u64,
+            num_waiting: self.pulls.len() as u64,
             num_pending: self.backlog.count,
             push_bound: self.config.is_push() && self.push.active,
             paused: self.is_paused(now),

@@ -103,7 +103,6 @@ struct Backlog {
     count: u64,
     /// The last sequence that is counted.
     through: u64,
-    removals: u64,
     known: bool,
 }
 
@@ -189,6 +188,12 @@ impl Consumer {
         };
         consumer.recovered(log.last(), now);
         consumer
+    }
+
+    /// The stream's name.
+    #[must_use]
+    pub fn stream(&self) -> &Arc<str> {
+        &self.stream
     }
 
     /// Its name.

@@ -11,6 +11,15 @@ use crate::duration;
 /// Said to requests for a consumer that delivers by itself.
 const PUSH_BASED: &str = "Consumer is push based";
 
+/// Requests whose client is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gone {
+    /// Stay until they are served: to ask about each costs too much for every turn.
+    Stay,
+    /// Go now.
+    Go,
+}
+
 impl Consumer {
     /// Takes a request for messages. Without a place to answer it there is none.
     pub fn request<L: Log, O: Outlet>(&mut self, world: &mut World<'_, L, O>, reply: &[u8], text: &[u8]) {
@@ -91,7 +100,7 @@ impl Consumer {
         let full =
             |pulls: &super::pulls::Pulls, max: i64| i64::try_from(pulls.len()).unwrap_or(i64::MAX) >= max;
         if full(&self.pulls, self.config.max_waiting) && now.saturating_sub(self.looked_at) > SECOND {
-            self.look_at_pulls(world.out, now, false);
+            self.look_at_pulls(world.out, now, false, Gone::Go);
         }
         if request.no_wait && !self.no_wait_fits(world, reply, &request) {
             self.used_at = now;
@@ -124,7 +133,7 @@ impl Consumer {
             return false;
         }
         if there > 0 {
-            let wanted = self.look_at_pulls(world.out, world.now, false);
+            let wanted = self.look_at_pulls(world.out, world.now, false, Gone::Go);
             if there < wanted {
                 world.out.status(reply, b"", &status::plain(408, "Requests Pending"));
                 return false;
@@ -133,9 +142,9 @@ impl Consumer {
         true
     }
 
-    /// Ends requests whose time is over or whose client is gone, and gives signs of life. `at_end`: there is nothing
-    /// left, so requests that do not want to wait end too. Returns how many messages the others want.
-    pub(super) fn look_at_pulls(&mut self, out: &mut impl Outlet, now: i64, at_end: bool) -> u64 {
+    /// Ends requests whose time is over, and gives signs of life. `at_end`: there is nothing left, so requests that do
+    /// not want to wait end too. Returns how many messages the others want.
+    pub(super) fn look_at_pulls(&mut self, out: &mut impl Outlet, now: i64, at_end: bool, gone: Gone) -> u64 {
         self.looked_at = now;
         let last = self.reached();
         let mut wanted = 0;
@@ -148,7 +157,7 @@ impl Consumer {
                 out.status(&pull.reply, b"", &status::plain(404, "No Messages"));
                 return false;
             }
-            if !out.listens(&pull.reply) {
+            if gone == Gone::Go && !out.listens(&pull.reply) {
                 return false;
             }
             wanted += u64::try_from(pull.left).unwrap_or(0);

@@ -2,6 +2,7 @@
 
 use super::config::{MILLISECOND, SECOND};
 use super::ledger::Change;
+use super::requests::Gone;
 use super::world::{Advisory, Log, Outlet, World};
 use super::{Consumer, status};
 
@@ -51,7 +52,7 @@ impl Consumer {
             self.beat(world);
         }
         if self.pulls.wake_at().is_some_and(|at| at <= now) {
-            self.look_at_pulls(world.out, now, true);
+            self.look_at_pulls(world.out, now, true, Gone::Go);
         }
         if self.pace.due.is_some_and(|due| due <= now) {
             self.turn = true;
@@ -92,7 +93,7 @@ impl Consumer {
     }
 
     /// Drops what lies before the stream's first message.
-    pub(super) fn trimmed<L: Log, O: Outlet>(&mut self, world: &mut World<'_, L, O>) {
+    fn trimmed<L: Log, O: Outlet>(&mut self, world: &mut World<'_, L, O>) {
         let first = world.log.first();
         let lowest = self.ledger.pending.first().map(|entry| entry.sequence);
         let counted = self.ledger.counts().next().map(|(sequence, _)| sequence);
@@ -106,6 +107,28 @@ impl Consumer {
             self.step(Change::Trimmed { first });
             self.turn = true;
         }
+    }
+
+    /// Messages went from the stream: drops what waits for one of them, and counts anew.
+    pub fn recheck<L: Log, O: Outlet>(&mut self, world: &mut World<'_, L, O>) {
+        self.trimmed(world);
+        let log = &mut *world.log;
+        let waiting = self.ledger.pending.iter().map(|entry| entry.sequence);
+        let gone: Vec<u64> = waiting.filter(|sequence| !log.has(*sequence)).collect();
+        for sequence in gone {
+            self.give_up(world.out, sequence, super::deliver::DELETED);
+        }
+        let buried = self.ledger.counts().map(|(sequence, _)| sequence);
+        let gone: Vec<u64> = buried.filter(|sequence| !world.log.has(*sequence)).collect();
+        for sequence in gone {
+            self.step(Change::Done { sequence });
+        }
+        let (first, last) = (world.log.first(), world.log.last());
+        if first > last && self.ledger.next <= last {
+            self.step(Change::Purged { next: last + 1 });
+        }
+        self.backlog.known = false;
+        self.turn = true;
     }
 
     /// When a push consumer gives the next sign of life if it delivers nothing.
@@ -161,7 +184,7 @@ impl Consumer {
             self.inactive_at = Some(unused_at);
             return Fate::Stays;
         }
-        self.look_at_pulls(world.out, now, true);
+        self.look_at_pulls(world.out, now, true, Gone::Go);
         if !self.pulls.is_empty() {
             self.inactive_at = Some(now.saturating_add(self.threshold));
             return Fate::Stays;

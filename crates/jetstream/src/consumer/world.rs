@@ -47,8 +47,11 @@ pub trait Log {
     /// How many messages the filter matches at `from` or after.
     fn count(&mut self, from: u64, filter: &Filter) -> u64;
 
-    /// Grows whenever a message is removed.
-    fn removals(&self) -> u64;
+    /// Whether a message is there.
+    fn has(&mut self, sequence: u64) -> bool;
+
+    /// About so many messages are going to be asked for, one after the other.
+    fn expect(&mut self, messages: usize);
 }
 
 /// What became of a message given to an [`Outlet`].

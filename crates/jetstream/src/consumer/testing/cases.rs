@@ -23,7 +23,7 @@ fn back_off_grows_and_then_the_message_is_given_up() {
     assert_eq!(bench.sequences(), [1, 1, 1]);
     bench.pass(6 * SECOND);
     assert_eq!(bench.said.advice, [Advisory::MaxDeliver { sequence: 1, deliveries: 3 }]);
-    let info = bench.consumer.info(&mut bench.stream, bench.now);
+    let info = bench.info();
     assert_eq!((info.num_ack_pending, info.num_redelivered), (0, 1));
     assert!(bench.consumer.needs(1, b"a"), "it stays in the stream");
     bench.pass(60 * SECOND);
@@ -56,7 +56,7 @@ fn only_so_many_wait_for_their_acknowledgement() {
     let of = bench.said.sent[1].of;
     bench.ack(of, "", "");
     assert_eq!(bench.sequences(), [1, 2, 3]);
-    let info = bench.consumer.info(&mut bench.stream, bench.now);
+    let info = bench.info();
     assert_eq!((info.ack_floor.stream_seq, info.num_ack_pending, info.num_pending), (0, 2, 2));
 }
 
@@ -112,7 +112,7 @@ fn paused_means_no_deliveries_until_then() {
     bench.store("a");
     bench.pull("inbox", "1");
     assert!(bench.said.sent.is_empty());
-    assert!(bench.consumer.info(&mut bench.stream, bench.now).paused);
+    assert!(bench.info().paused);
     bench.pass(11 * SECOND);
     assert_eq!(bench.sequences(), [1]);
     let told: Vec<bool> = bench
@@ -168,8 +168,8 @@ fn a_purge_leaves_nothing_to_wait_for() {
     bench.fill(5);
     bench.pull("inbox", "3");
     (1..=5).for_each(|sequence| drop(bench.stream.remove(sequence)));
-    bench.call(|consumer, world| consumer.purged(world, 6));
-    let info = bench.consumer.info(&mut bench.stream, bench.now);
+    bench.call(Consumer::recheck);
+    let info = bench.info();
     assert_eq!((info.num_ack_pending, info.num_pending), (0, 0));
     assert_eq!((info.delivered.stream_seq, info.ack_floor.stream_seq), (5, 5));
     bench.store("a");
@@ -249,7 +249,7 @@ fn what_the_stream_lost_is_not_waited_for() {
     bench.stream.messages.split_off(&4);
     bench.stream.last = 3;
     bench.restart();
-    let info = bench.consumer.info(&mut bench.stream, bench.now);
+    let info = bench.info();
     assert_eq!((info.delivered.stream_seq, info.num_ack_pending), (3, 3));
     bench.store("a");
     bench.pull("inbox", "1");

@@ -100,7 +100,7 @@ fn a_request_whose_client_is_gone_is_dropped() {
     bench.said.deaf.insert("gone".into());
     bench.store("a");
     assert_eq!(bench.said.sent[0].to, "inbox");
-    assert_eq!(bench.consumer.info(&mut bench.stream, bench.now).num_waiting, 0);
+    assert_eq!(bench.info().num_waiting, 0);
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn push_consumers_deliver_while_somebody_listens() {
     bench.said.deaf.insert("out".into());
     bench.store("b");
     assert_eq!(bench.sequences(), [1]);
-    let info = bench.consumer.info(&mut bench.stream, bench.now);
+    let info = bench.info();
     assert!(!info.push_bound);
     assert_eq!((info.num_pending, info.delivered.consumer_seq), (1, 1));
 }

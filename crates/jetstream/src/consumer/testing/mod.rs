@@ -17,7 +17,6 @@ use super::*;
 pub(super) struct Stream {
     messages: BTreeMap<u64, (i64, String)>,
     last: u64,
-    removals: u64,
 }
 
 impl Stream {
@@ -29,7 +28,6 @@ impl Stream {
 
     pub(super) fn remove(&mut self, sequence: u64) -> Option<String> {
         let (_, subject) = self.messages.remove(&sequence)?;
-        self.removals += 1;
         Some(subject)
     }
 
@@ -62,9 +60,11 @@ impl Log for Stream {
             as u64
     }
 
-    fn removals(&self) -> u64 {
-        self.removals
+    fn has(&mut self, sequence: u64) -> bool {
+        self.messages.contains_key(&sequence)
     }
+
+    fn expect(&mut self, _: usize) {}
 }
 
 impl History for Stream {
@@ -284,6 +284,10 @@ impl Bench {
                 self.now += 1;
             }
         }
+    }
+
+    pub(super) fn info(&mut self) -> info::ConsumerInfo {
+        self.call(Consumer::info)
     }
 
     pub(super) fn sequences(&self) -> Vec<u64> {
