@@ -47,6 +47,8 @@ pub struct Hub {
     pub(crate) requests: Arc<Queue<crate::api::Request>>,
     /// What others want published.
     pub(crate) outgoing: Arc<Queue<Outgoing>>,
+    /// Gives consumers their turns.
+    pub(crate) crew: Arc<crate::consumers::crew::Crew>,
     /// Wakes who keeps time.
     pub(crate) timers: Arc<Notify>,
     runtime: Handle,
@@ -73,6 +75,7 @@ impl Hub {
             committed: Arc::new(Queue::new(usize::MAX)),
             requests: Arc::new(Queue::new(waiting)),
             outgoing: Arc::new(Queue::new(waiting)),
+            crew: Arc::default(),
             timers: Arc::default(),
             runtime: Handle::current(),
             closed: AtomicBool::new(false),

@@ -2,13 +2,15 @@
 //!
 //! [`errors`], [`config`], [`mod@stream`] and [`api`] are what a stream is and does, without a clock or I/O of their own:
 //! time is an argument, the log is the [`store`]'s. [`mod@account`] and [`hub`] hold them together, [`run`] has the tasks
-//! that keep time and work off queues. [`consumer`] is one consumer as a state machine.
+//! that keep time and work off queues. [`consumer`] is one consumer as a state machine, `consumers` are
+//! those of a stream at work.
 
 pub mod account;
 mod advisory;
 pub mod api;
 pub mod config;
 pub mod consumer;
+mod consumers;
 mod copy;
 pub mod duration;
 pub mod errors;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+pub(crate) use check::valid_group;
 pub use check::{Limits, StreamFacts, check};
 pub use defaults::set_defaults;
 pub use update::check_update;

@@ -270,7 +270,9 @@ impl Consumer {
         self.config.ack_policy != AckPolicy::None
     }
 
-    fn is_paused(&self, now: i64) -> bool {
+    /// Whether nothing is delivered for now.
+    #[must_use]
+    pub fn is_paused(&self, now: i64) -> bool {
         self.config.pause_until.is_some_and(|until| now < until.0)
     }
 

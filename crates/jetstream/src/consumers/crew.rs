@@ -117,7 +117,8 @@ pub(crate) struct Outlets {
 
 impl Outlets {
     pub(super) fn of(&mut self, account: &Arc<Account>) -> Option<&mut Outlet> {
-        let known = self.by_account.iter().position(|(known, _)| std::ptr::eq(known.as_ptr(), Arc::as_ptr(account)));
+        let known =
+            self.by_account.iter().position(|(known, _)| std::ptr::eq(known.as_ptr(), Arc::as_ptr(account)));
         let at = match known {
             Some(at) => at,
             None => {

@@ -53,11 +53,6 @@ impl Inbox {
         self.entries.push(Entry { kind, first: narrow(first.len()), second: narrow(second.len()) });
     }
 
-    /// Whether there is nothing.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
     /// Memory it takes, about.
     pub(crate) fn bytes(&self) -> usize {
         self.entries.len() * ENTRY + self.text.len()
@@ -110,7 +105,6 @@ mod tests {
         assert_eq!(inbox.iter().collect::<Vec<_>>(), inputs);
         assert_eq!(inbox.bytes(), 4 * ENTRY + 4 + 9 + 1 + 24);
         inbox.clear();
-        assert!(inbox.is_empty());
         assert_eq!(inbox.iter().count(), 0);
     }
 }

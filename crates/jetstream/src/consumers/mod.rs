@@ -2,6 +2,7 @@
 
 mod advice;
 mod api;
+mod calls;
 pub(crate) mod crew;
 mod inbox;
 mod mouth;
@@ -56,10 +57,12 @@ pub(crate) struct Roster {
 }
 
 /// Makes the consumers of a stream that has just been created or recovered.
-pub(crate) fn open(stream: &Arc<Stream>, crew: &Arc<Crew>) -> Arc<dyn Consumers> {
+pub(crate) fn open(stream: &Arc<Stream>) -> Arc<dyn Consumers> {
+    let hub = stream.account().and_then(|account| account.hub());
+    let crew = hub.map(|hub| hub.crew.clone()).unwrap_or_default();
     let roster = Arc::new_cyclic(|me| Roster {
         stream: Arc::downgrade(stream),
-        crew: crew.clone(),
+        crew,
         removals: Arc::default(),
         seats: RwLock::default(),
         filters: RwLock::default(),
@@ -145,7 +148,8 @@ impl Roster {
         let (mut from, last) = (0, next.unwrap_or(0).saturating_sub(1));
         while from <= last && last > 0 {
             let Ok(scan) = stream.log.scan(&Filter::all(), from, last, 1024, 1 << 20) else { return };
-            let stays = |seq, subject: &[u8]| self.needs(seq, subject) || !(everything || self.wants(subject));
+            let stays =
+                |seq, subject: &[u8]| self.needs(seq, subject) || !(everything || self.wants(subject));
             let gone: Vec<u64> = scan
                 .messages
                 .iter()
@@ -201,11 +205,9 @@ impl Roster {
         self.filters.write().remove(&seat.name);
         let mut work = seat.work.lock();
         work.watch = None;
-        if let Some(account) = stream.account() {
-            seat.say_goodbye(&mut work, &account, stream.now().0);
-            if !seat.direct {
-                advice::changed(&account, &stream.name, &seat.name, Action::Delete);
-            }
+        seat.say_goodbye(&mut work, stream);
+        if let Some(account) = stream.account().filter(|_| !seat.direct) {
+            advice::changed(&account, &stream.name, &seat.name, Action::Delete);
         }
         if work.durable
             && let Err(error) = stream.log.remove_state(&state_name(&seat.name))
@@ -277,9 +279,8 @@ impl Consumers for Roster {
     }
 
     fn changed(&self, new: &StreamConfig) {
-        let Some(stream) = self.stream.upgrade() else { return };
         for seat in self.all() {
-            seat.stream_changed(&stream, new);
+            seat.stream_changed(new);
             let filter = seat.work.lock().consumer.filter().clone();
             self.filters.write().insert(seat.name.clone(), filter);
         }
@@ -287,15 +288,16 @@ impl Consumers for Roster {
 
     fn close(&self, removed: bool) {
         let Some(stream) = self.stream.upgrade() else { return };
-        let account = stream.account();
         let seats = std::mem::take(&mut *self.seats.write());
         for seat in seats.values() {
             seat.close();
             let mut work = seat.work.lock();
             work.watch = None;
-            match &account {
-                Some(account) if removed => seat.say_goodbye(&mut work, account, stream.now().0),
-                _ => seat.save(&mut work, &stream),
+            if removed {
+                seat.say_goodbye(&mut work, &stream);
+            } else if work.durable {
+                work.collect_journal();
+                seat.save(&mut work, &stream);
             }
         }
     }
@@ -304,7 +306,7 @@ impl Consumers for Roster {
         if message.reply.is_empty() || !subject::valid_subject(message.reply) {
             return Reception::Taken;
         }
-        if crate::api::asks_too_much(message.headers) {
+        if crate::api::level_too_high(message.headers) {
             let headers = b"NATS/1.0 412 Required Api Level\r\n\r\n";
             call.answer(&Letter { subject: message.reply, headers, ..Letter::default() });
             return Reception::Taken;

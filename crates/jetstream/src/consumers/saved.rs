@@ -69,7 +69,11 @@ mod tests {
 
     #[test]
     fn what_was_saved_is_found_again() {
-        let config = ConsumerConfig { durable: "C".into(), ack_policy: AckPolicy::Explicit, ..ConsumerConfig::default() };
+        let config = ConsumerConfig {
+            durable: "C".into(),
+            ack_policy: AckPolicy::Explicit,
+            ..ConsumerConfig::default()
+        };
         let mut ledger = Ledger::new(AckPolicy::Explicit, 5, [2, 3].into());
         let snapshot = encode(Stamp(7), &config, &ledger).into();
         let change = Change::Delivered { sequence: 2, delivery: 1, since: 9 };

@@ -15,7 +15,6 @@ use super::mouth::Mouth;
 use super::reader::Reader;
 use super::{Roster, saved, state_name};
 use crate::account::Account;
-use crate::config::StreamConfig;
 use crate::consumer::{Consumer, Fate, Progress, World};
 use crate::stream::Stream;
 
@@ -59,7 +58,7 @@ pub(crate) struct Seat {
     state: AtomicU8,
     closed: AtomicBool,
     /// Who listens on the deliver subject may have changed.
-    interest: AtomicBool,
+    pub(super) interest: AtomicBool,
     /// When the crew's clock wakes it.
     pub(super) armed: AtomicI64,
     /// Something waits for an acknowledgement.
@@ -79,8 +78,8 @@ pub(super) struct Work {
     /// Confirmations that wait for the disk, by the position they wait for.
     confirmations: Vec<(u64, Box<[u8]>)>,
     /// Confirmations whose journal is not written yet.
-    unsaved: Vec<Box<[u8]>>,
-    journal: Vec<u8>,
+    pub(super) unsaved: Vec<Box<[u8]>>,
+    pub(super) journal: Vec<u8>,
     write_at: Option<i64>,
     retry_at: Option<i64>,
     removals: u64,
@@ -174,7 +173,8 @@ impl Seat {
     /// The stream has new messages.
     pub(super) fn stored(self: &Arc<Self>) {
         // Who holds the lock looks at what is there anyway, or is told so by the state.
-        let wants = self.work.try_lock().is_none_or(|mut work| work.consumer.stored() || work.waits_for_disk());
+        let wants =
+            self.work.try_lock().is_none_or(|mut work| work.consumer.stored() || work.waits_for_disk());
         if wants {
             self.wants_turn();
         }
@@ -266,14 +266,8 @@ impl Seat {
             consumer.interest_changed(listens, now);
         }
         let mut random = rand::random::<u64>;
-        let mut mouth = Mouth {
-            account,
-            outlet,
-            stream: &stream,
-            consumer: &self.name,
-            confirmations: unsaved,
-            done,
-        };
+        let mut mouth =
+            Mouth { account, outlet, stream: &stream, consumer: &self.name, confirmations: unsaved, done };
         let mut world = World { log: reader, out: &mut mouth, now, random: &mut random };
         for input in inputs.iter() {
             match input {
@@ -311,16 +305,13 @@ impl Seat {
 
     /// Writes the journal when it is time, and sends confirmations of what is durable.
     fn write(&self, work: &mut Work, stream: &Stream, outlet: &mut BrokerOutlet, now: i64) {
-        let mut journal = std::mem::take(&mut work.journal);
-        work.consumer.take_journal(&mut journal);
+        work.collect_journal();
         if !work.durable {
-            journal.clear();
-            work.journal = journal;
+            work.journal.clear();
             let confirmed = std::mem::take(&mut work.unsaved);
             confirmed.iter().for_each(|reply| confirm(outlet, reply));
             return;
         }
-        work.journal = journal;
         let due = work.write_at.is_some_and(|at| at <= now);
         if !work.unsaved.is_empty() || work.journal.len() >= WRITE_AT || due {
             self.save(work, stream);
@@ -362,53 +353,6 @@ impl Seat {
         }
     }
 
-    /// Keeps a push consumer told of who listens on its deliver subject.
-    pub(super) fn watch(self: &Arc<Self>, account: &Arc<Account>, now: i64) {
-        let mut work = self.work.lock();
-        work.watch = None;
-        if !work.consumer.config().is_push() {
-            return;
-        }
-        let subject = work.consumer.config().deliver_subject.clone();
-        let seat = Arc::downgrade(self);
-        let changed = move || {
-            if let Some(seat) = seat.upgrade() {
-                seat.interest.store(true, Ordering::Release);
-                seat.wants_turn();
-            }
-        };
-        work.watch = Some(account.port.watch(subject.as_bytes(), Arc::new(changed)));
-        let listens = account.port.has_interest(subject.as_bytes());
-        work.consumer.interest_changed(listens, now);
-    }
-
-    /// The stream has another configuration.
-    pub(super) fn stream_changed(self: &Arc<Self>, stream: &Stream, new: &StreamConfig) {
-        let mut work = self.work.lock();
-        work.consumer.stream_changed(&new.subjects, new.by_interest());
-        work.reader.forget();
-        drop(work);
-        let _ = stream;
-        self.wants_turn();
-    }
-
-    /// The consumer is deleted: tells those who wait.
-    pub(super) fn say_goodbye(&self, work: &mut Work, account: &Account, now: i64) {
-        let _ = now;
-        let Work { consumer, unsaved, .. } = work;
-        let stream = consumer.stream().clone();
-        let mut outlet = account.port.outlet();
-        let mut mouth = Mouth {
-            account,
-            outlet: &mut outlet,
-            stream: &stream,
-            consumer: &self.name,
-            confirmations: unsaved,
-            done: &mut Vec::new(),
-        };
-        consumer.end(&mut mouth);
-    }
-
     fn arm(self: &Arc<Self>, work: &Work, now: i64) {
         let recheck = (work.removals != work.reader.removals() && !work.consumer.ledger().pending.is_empty())
             .then(|| self.recheck_at.load(Ordering::Acquire));
@@ -423,6 +367,11 @@ impl Work {
     /// The whole consumer, as it is saved.
     pub(super) fn snapshot(&self) -> Vec<u8> {
         saved::encode(self.consumer.created(), self.consumer.config(), self.consumer.ledger())
+    }
+
+    /// Takes over what the consumer wants written.
+    pub(super) fn collect_journal(&mut self) {
+        self.consumer.take_journal(&mut self.journal);
     }
 
     fn waits_for_disk(&self) -> bool {

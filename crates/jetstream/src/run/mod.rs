@@ -2,6 +2,7 @@
 
 mod api;
 mod commits;
+mod consumers;
 mod copies;
 mod outgoing;
 mod queue;
@@ -28,7 +29,9 @@ pub(crate) fn start(hub: &Arc<Hub>) -> Tasks {
         tokio::spawn(timers::work(Arc::downgrade(hub))).abort_handle(),
     ];
     api::spawn(hub);
-    Tasks(spawned.into())
+    let mut tasks = Vec::from(spawned);
+    consumers::start(&hub.crew, &mut tasks);
+    Tasks(tasks)
 }
 
 impl Drop for Tasks {

@@ -1,10 +1,7 @@
 //! The seam between a stream and its consumers.
 
-use std::sync::Arc;
-
 use broker::{Call, Message, Reception};
 
-use super::Stream;
 use crate::api::{Answer, Request};
 use crate::config::StreamConfig;
 
@@ -51,55 +48,4 @@ pub trait Consumers: Send + Sync {
     /// An API request that starts with `CONSUMER.`; `rest` are the tokens after the stream's name, joined by dots.
     /// Runs in the API's own thread and may wait for the disk.
     fn api(&self, verb: &str, rest: &str, request: &Request) -> Answer;
-}
-
-/// Makes the consumers of a stream that has just been created or recovered.
-pub(crate) fn open(stream: &Arc<Stream>) -> Arc<dyn Consumers> {
-    let _ = stream;
-    Arc::new(Nobody)
-}
-
-/// No consumers.
-struct Nobody;
-
-impl Consumers for Nobody {
-    fn stored(&self, _: u64) {}
-
-    fn removed(&self) {}
-
-    fn wants(&self, _: &[u8]) -> bool {
-        false
-    }
-
-    fn needs(&self, _: u64, _: &[u8]) -> bool {
-        false
-    }
-
-    fn count(&self) -> usize {
-        0
-    }
-
-    fn check(&self, _: &StreamConfig) -> Result<(), crate::errors::ApiError> {
-        Ok(())
-    }
-
-    fn changed(&self, _: &StreamConfig) {}
-
-    fn close(&self, _: bool) {}
-
-    fn next(&self, _: &str, _: &mut Call<'_>, _: &Message<'_>) -> Reception {
-        Reception::Absent
-    }
-
-    fn ack(&self, _: &str, _: &mut Call<'_>, _: &Message<'_>) -> Reception {
-        Reception::Absent
-    }
-
-    fn flow(&self, _: &str, _: &mut Call<'_>, _: &Message<'_>) -> Reception {
-        Reception::Absent
-    }
-
-    fn api(&self, _: &str, _: &str, _: &Request) -> Answer {
-        Answer::nothing()
-    }
 }

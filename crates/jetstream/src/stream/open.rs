@@ -7,7 +7,7 @@ use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 use store::{Committed, Listener, Stopped};
 
-use super::{Mappings, Stream, acks, hooks, ingest, schedule};
+use super::{Mappings, Stream, acks, ingest, schedule};
 use crate::account::Account;
 use crate::config::{self, Discard, PersistMode, Storage, StreamConfig, SubjectMapping};
 use crate::errors::{self as e, ApiError};
@@ -158,7 +158,7 @@ impl Stream {
     /// Makes it part of its account: consumers, subjects, timers.
     pub(crate) fn enter(self: &Arc<Self>, account: &Arc<Account>) {
         account.add_stream(self);
-        drop(self.consumers.set(hooks::open(self)));
+        drop(self.consumers.set(crate::consumers::open(self)));
         if self.config().allow_msg_schedules {
             self.find_schedules();
         }

@@ -95,7 +95,7 @@ pub(super) fn reset(
     };
     let at = by_time.map(|time| stream.log.seq_at(time.0.max(0).unsigned_abs()));
     let reset_seq = seat.reset(stream, wish.seq, at)?;
-    Ok(WasReset { info: info(&seat), reset_seq })
+    Ok(WasReset { info: info(&seat)?, reset_seq })
 }
 
 #[derive(Deserialize, Default)]

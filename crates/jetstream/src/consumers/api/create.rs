@@ -69,7 +69,7 @@ pub(super) fn create(
     }
     store_metadata(&mut wish.config);
     let seat = make(roster, stream, &account, wish)?;
-    Ok(info(&seat))
+    info(&seat)
 }
 
 /// Another server that copies a stream asks with the same name every time: each time another consumer, or where
@@ -182,13 +182,16 @@ fn update(
     if action == Action::Create && !same(&old, &config) {
         return refuse(errors::EXISTS);
     }
-    if stream.config().retention == crate::config::Retention::WorkQueue && overlaps(roster, &seat.name, &config) {
+    if stream.config().retention == crate::config::Retention::WorkQueue
+        && overlaps(roster, &seat.name, &config)
+    {
         return refuse(errors::WORKQUEUE_NOT_UNIQUE);
     }
     if same(&old, &config) {
         return Ok(seat.clone());
     }
-    let bound = stream.account().is_some_and(|account| account.port.has_interest(old.deliver_subject.as_bytes()));
+    let bound =
+        stream.account().is_some_and(|account| account.port.has_interest(old.deliver_subject.as_bytes()));
     check_update(&old, &config, bound)?;
     seat.update(stream, config)?;
     roster.filters.write().insert(seat.name.clone(), seat.work.lock().consumer.filter().clone());

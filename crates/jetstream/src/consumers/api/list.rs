@@ -38,7 +38,7 @@ pub(super) fn names(roster: &Roster, request: &Request) -> Result<Paged<String>,
 pub(super) fn list(roster: &Roster, request: &Request) -> Result<Paged<ConsumerInfo>, ApiError> {
     let all = roster.public();
     let offset = offset(request)?.min(all.len());
-    let consumers = all.iter().skip(offset).take(INFOS).map(info).collect();
+    let consumers = all.iter().skip(offset).take(INFOS).filter_map(|seat| info(seat).ok()).collect();
     Ok(Paged { total: all.len(), offset, limit: INFOS, consumers })
 }
 

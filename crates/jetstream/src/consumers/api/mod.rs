@@ -6,46 +6,43 @@ mod list;
 
 pub(super) use create::fits_stream;
 
+use std::sync::Arc;
+
 use super::Roster;
+use super::calls::not_found;
 use super::seat::Seat;
 use crate::api::{Answer, Request};
-use crate::consumer::errors;
 use crate::consumer::info::ConsumerInfo;
-use crate::errors::{ApiError, NOT_EMPTY_REQUEST, REQUIRED_API_LEVEL};
-
-use std::sync::Arc;
+use crate::errors::{ApiError, NOT_EMPTY_REQUEST};
 
 /// Answers a request. `rest`: what follows the stream's name.
 pub(super) fn answer(roster: &Roster, verb: &str, rest: &str, request: &Request) -> Answer {
     let Some(stream) = roster.stream.upgrade() else { return Answer::nothing() };
-    let too_much = crate::api::asks_too_much(&request.headers);
-    let level = || if too_much { Err(REQUIRED_API_LEVEL.err()) } else { Ok(()) };
     match verb {
         "CREATE" | "DURABLE.CREATE" => {
-            let created = level().and_then(|()| create::create(roster, &stream, verb, rest, request));
+            let created = create::create(roster, &stream, verb, rest, request);
             Answer::of("consumer_create_response", created)
         }
-        "NAMES" => Answer::of("consumer_names_response", level().and_then(|()| list::names(roster, request))),
-        "LIST" => Answer::of("consumer_list_response", level().and_then(|()| list::list(roster, request))),
+        "NAMES" => Answer::of("consumer_names_response", list::names(roster, request)),
+        "LIST" => Answer::of("consumer_list_response", list::list(roster, request)),
         "INFO" => {
-            let found = level().and_then(|()| empty(request)).and_then(|()| roster.find(rest)).map(|seat| info(&seat));
+            let found = empty(request).and_then(|()| roster.find(rest)).and_then(|seat| info(&seat));
             Answer::of("consumer_info_response", found)
         }
         "DELETE" => {
-            let deleted =
-                level().and_then(|()| empty(request)).and_then(|()| change::delete(roster, &stream, rest));
+            let deleted = empty(request).and_then(|()| change::delete(roster, &stream, rest));
             Answer::of("consumer_delete_response", deleted)
         }
         "PAUSE" => {
-            let paused = level().and_then(|()| change::pause(roster, &stream, rest, request));
+            let paused = change::pause(roster, &stream, rest, request);
             Answer::of("consumer_pause_response", paused)
         }
         "RESET" => {
-            let reset = level().and_then(|()| change::reset(roster, &stream, rest, request));
+            let reset = change::reset(roster, &stream, rest, request);
             Answer::of("consumer_reset_response", reset)
         }
         "UNPIN" => {
-            let unpinned = level().and_then(|()| change::unpin(roster, rest, request));
+            let unpinned = change::unpin(roster, rest, request);
             Answer::of("consumer_unpin_response", unpinned)
         }
         _ => Answer::nothing(),
@@ -55,15 +52,15 @@ pub(super) fn answer(roster: &Roster, verb: &str, rest: &str, request: &Request)
 impl Roster {
     /// The consumer of a name.
     fn find(&self, name: &str) -> Result<Arc<Seat>, ApiError> {
-        self.seat(name).map_or_else(|| errors::refuse(errors::NOT_FOUND), Ok)
+        self.seat(name).map_or_else(not_found, Ok)
     }
 }
 
 /// A consumer as it is shown: with this server's version in its metadata.
-fn info(seat: &Arc<Seat>) -> ConsumerInfo {
-    let mut info = seat.info();
+fn info(seat: &Arc<Seat>) -> Result<ConsumerInfo, ApiError> {
+    let Some(mut info) = seat.info() else { return not_found() };
     info.config.metadata = crate::config::shown(&info.config.metadata);
-    info
+    Ok(info)
 }
 
 fn empty(request: &Request) -> Result<(), ApiError> {
