@@ -117,7 +117,7 @@ impl ClientSession {
             self.cache.forget_last();
             run.answer_over = answer.origin.as_ref().map(Arc::downgrade);
         }
-        if !subject::valid_subject(publish.subject) {
+        if !publishable(publish.subject) {
             self.complain(wire::text::INVALID_PUBLISH_SUBJECT);
             return Begun::Skip;
         }
@@ -302,6 +302,11 @@ impl ClientSession {
             sub.conn.account.unsubscribe(std::slice::from_ref(&sub));
         }
     }
+}
+
+/// Whether one may publish to a subject. Requests to the API of streams name filters in their subject, with wildcards.
+fn publishable(subject: &[u8]) -> bool {
+    subject::valid_subject(subject) || (subject.starts_with(b"$JS.") && subject::valid_pattern(subject))
 }
 
 enum Begun {
