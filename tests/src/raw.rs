@@ -1,13 +1,13 @@
 //! A client that speaks raw protocol: it sends any bytes, also wrong ones, and reads line by line.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::ClientConfig;
@@ -51,6 +51,16 @@ impl Raw {
     /// When nobody listens.
     pub async fn connect(address: SocketAddr) -> Result<Self> {
         Ok(Self::over(tcp(address).await?))
+    }
+
+    /// The same from an address of this machine, such as 127.0.0.2.
+    ///
+    /// # Errors
+    /// When nobody listens, or the address is not ours.
+    pub async fn connect_from(local: IpAddr, address: SocketAddr) -> Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::new(local, 0))?;
+        Ok(Self::over(within("a connection", socket.connect(address)).await??))
     }
 
     /// Reads INFO in clear, then does the TLS handshake: what NATS clients do. Gives the INFO too.

@@ -174,7 +174,9 @@ impl Core {
             return account.clone();
         }
         let mut accounts = self.accounts.write();
-        accounts.entry(name.into()).or_insert_with(|| Arc::new(Account::new(name))).clone()
+        let account = accounts.entry(name.into()).or_insert_with(|| Arc::new(Account::new(name)));
+        account.belongs_to(&self.server_name, self.limits.max_payload);
+        account.clone()
     }
 
     pub(crate) fn accounts(&self) -> Vec<Arc<Account>> {

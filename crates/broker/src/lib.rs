@@ -24,6 +24,7 @@ mod net;
 mod outbox;
 mod outlet;
 mod pool;
+mod provenance;
 mod replies;
 mod route;
 mod server;

@@ -110,6 +110,7 @@ async fn publishers_held_for_a_link_leave_nothing_behind() {
         subject: "out.>".into(),
         direction: broker::Direction::Inward,
         to: None,
+        stamp: false,
     }])
     .unwrap();
     let _group = server.link_group("$G", Some(&crossing));

@@ -141,6 +141,13 @@ pub struct Route {
     /// What they are called on arrival; the same when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
+    /// Whether what crosses inward carries who it comes from.
+    #[serde(default = "stamped")]
+    pub stamp: bool,
+}
+
+fn stamped() -> bool {
+    true
 }
 
 /// Which way a route leads; inward is towards the bus.
@@ -165,6 +172,7 @@ impl From<&Route> for RouteRule {
                 RouteDirection::Both => Direction::Both,
             },
             to: route.to.clone(),
+            stamp: route.stamp,
         }
     }
 }
@@ -264,6 +272,7 @@ impl Link {
             subject: subject.into(),
             direction: Direction::Inward,
             to,
+            stamp: true,
         };
         vec![
             inward("$JS.API.>", Some(format!("$JS.{domain}.API.>"))),

@@ -25,6 +25,8 @@ pub(crate) struct Account {
     watches: Watches,
     /// Counts changes of rights alone: they are followed within a read batch, too.
     rights: AtomicU64,
+    /// The server's name and the largest message it takes, set when it makes the account.
+    server: OnceLock<(Box<str>, usize)>,
     /// Who is counted, across connections.
     pub(crate) usages: Usages,
     /// The same count for all accounts that import from one another: what one derived may rest on another's interest.
@@ -54,6 +56,7 @@ impl Account {
             generation: AtomicU64::new(1),
             watches: Watches::default(),
             rights: AtomicU64::new(0),
+            server: OnceLock::new(),
             usages: Usages::default(),
             family: OnceLock::new(),
             responses: Responses::new(),
@@ -78,6 +81,20 @@ impl Account {
     pub(crate) fn join(&self, family: &Arc<AtomicU64>) {
         self.family.get_or_init(|| family.clone());
         self.invalidate();
+    }
+
+    /// Says which server it is an account of.
+    pub(crate) fn belongs_to(&self, server: &str, max_payload: usize) {
+        self.server.get_or_init(|| (server.into(), max_payload));
+    }
+
+    pub(crate) fn server_name(&self) -> &str {
+        self.server.get().map_or("", |(name, _)| name)
+    }
+
+    /// The largest message, headers included.
+    pub(crate) fn max_payload(&self) -> usize {
+        self.server.get().map_or(usize::MAX, |(_, max)| *max)
     }
 
     /// How often somebody's rights were replaced.

@@ -25,6 +25,8 @@ pub struct RouteRule {
     pub direction: Direction,
     /// Name on arrival, with captures (`orders.*` → `ext.orders.{1}`); `None` keeps the name.
     pub to: Option<String>,
+    /// Whether what crosses to the other side carries who it comes from (headers `Gateway-Subject` and so on).
+    pub stamp: bool,
 }
 
 /// Why a route can't be used.
@@ -60,12 +62,14 @@ pub enum CrossingError {
 pub(crate) struct Rule {
     map: Mapping,
     inverse: Option<Mapping>,
+    /// Whether what it lets pass is told who it comes from.
+    pub(crate) stamp: bool,
 }
 
 impl Rule {
-    fn new(map: Mapping) -> Self {
+    fn new(map: Mapping, stamp: bool) -> Self {
         let inverse = map.inverse();
-        Self { map, inverse }
+        Self { map, inverse, stamp }
     }
 
     /// The name on arrival; `false` when the rule does not name the subject.
@@ -131,14 +135,14 @@ impl Crossing {
                 subject: route.subject.clone(),
                 to: to.to_owned(),
             })?;
-            self.receive.push(Rule::new(back));
+            self.receive.push(Rule::new(back, false));
         }
         match route.direction {
             Direction::Inward | Direction::Both => {
                 self.send_patterns.push(route.subject.clone());
-                self.send.push(Rule::new(map));
+                self.send.push(Rule::new(map, route.stamp));
             }
-            Direction::Outward => self.receive.push(Rule::new(map)),
+            Direction::Outward => self.receive.push(Rule::new(map, false)),
         }
         Ok(())
     }
@@ -149,7 +153,7 @@ mod tests {
     use super::*;
 
     fn route(subject: &str, direction: Direction, to: Option<&str>) -> RouteRule {
-        RouteRule { subject: subject.into(), direction, to: to.map(Into::into) }
+        RouteRule { subject: subject.into(), direction, to: to.map(Into::into), stamp: false }
     }
 
     #[test]

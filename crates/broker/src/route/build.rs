@@ -208,10 +208,12 @@ impl Route {
             return None;
         }
         let mut mapped = Vec::new();
+        let mut stamped = false;
         let subject = match &link.crossing {
             None => query.subject,
             Some(crossing) => {
                 let rule = crossing.send.get(sub.rule as usize)?;
+                stamped = rule.stamp;
                 // The entry's tag is the other side's pattern: it says what is really wanted there.
                 if !rule.apply(query.subject, &mut mapped) || !subject::matches(sub.tag_pattern(), &mapped) {
                     return None;
@@ -230,7 +232,8 @@ impl Route {
             return Some(known);
         }
         let subject = self.store(&[subject]);
-        self.links.push(LinkTarget { conn: sub.conn.clone(), subject, plain: false, queues: 0..0 });
+        let stamp = if stamped { self.store_stamp(query.origin) } else { 0..0 };
+        self.links.push(LinkTarget { conn: sub.conn.clone(), subject, plain: false, stamp, queues: 0..0 });
         Some(self.links.len() - 1)
     }
 
@@ -249,6 +252,12 @@ impl Route {
         if self.choices.is_empty() {
             self.links.retain(|link| link.plain || !link.queues.is_empty());
         }
+    }
+
+    fn store_stamp(&mut self, origin: &Conn) -> std::ops::Range<usize> {
+        let start = self.arena.len();
+        crate::provenance::lines(origin, &mut self.arena);
+        start..self.arena.len()
     }
 
     fn store(&mut self, parts: &[&[u8]]) -> std::ops::Range<usize> {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::{Item, Items, LinkTarget, Route};
 use crate::conn::Conn;
+use crate::provenance;
 
 /// Encodes one message for a link target.
 pub(super) fn for_link(
@@ -14,16 +15,28 @@ pub(super) fn for_link(
     items: &Items<'_>,
     item: &Item,
 ) {
-    put(out, &link.conn, route.text(&link.subject), queues, items, item);
+    let stamp = route.text(&link.stamp);
+    // With more headers it could be larger than the other side takes, and it would end the link for that.
+    let fits = || item.payload_len as usize + provenance::weight(stamp) <= link.conn.account.max_payload();
+    let stamp = if stamp.is_empty() || !fits() { b"" } else { stamp };
+    put(out, &link.conn, route.text(&link.subject), queues, items, item, stamp);
 }
 
 /// Encodes an answer for the link its request came over.
 pub(crate) fn answer(out: &mut Vec<u8>, link: &Conn, subject: &[u8], items: &Items<'_>, item: &Item) {
-    put(out, link, subject, b"", items, item);
+    put(out, link, subject, b"", items, item, b"");
 }
 
-fn put(out: &mut Vec<u8>, conn: &Conn, subject: &[u8], queues: &[u8], items: &Items<'_>, item: &Item) {
-    out.extend_from_slice(if item.has_headers { b"HMSG " } else { b"LMSG " });
+fn put(
+    out: &mut Vec<u8>,
+    conn: &Conn,
+    subject: &[u8],
+    queues: &[u8],
+    items: &Items<'_>,
+    item: &Item,
+    stamp: &[u8],
+) {
+    out.extend_from_slice(if item.has_headers || !stamp.is_empty() { b"HMSG " } else { b"LMSG " });
     out.extend_from_slice(subject);
     out.push(b' ');
     let tail = items.tail(item);
@@ -38,7 +51,7 @@ fn put(out: &mut Vec<u8>, conn: &Conn, subject: &[u8], queues: &[u8], items: &It
         _ => crossing,
     };
     if queues.is_empty() {
-        if matches!(crossing, Cow::Borrowed(same) if same.len() == reply.len()) {
+        if stamp.is_empty() && matches!(crossing, Cow::Borrowed(same) if same.len() == reply.len()) {
             out.extend_from_slice(tail);
             return;
         }
@@ -57,5 +70,10 @@ fn put(out: &mut Vec<u8>, conn: &Conn, subject: &[u8], queues: &[u8], items: &It
         out.extend_from_slice(queues);
         out.push(b' ');
     }
-    out.extend_from_slice(rest.strip_prefix(b" ").unwrap_or(rest));
+    if stamp.is_empty() {
+        out.extend_from_slice(rest.strip_prefix(b" ").unwrap_or(rest));
+    } else {
+        let header_len = item.has_headers.then_some(item.header_len as usize);
+        provenance::put_stamped(out, stamp, items.payload(item), header_len);
+    }
 }

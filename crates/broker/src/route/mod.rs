@@ -90,6 +90,8 @@ struct LinkTarget {
     /// The subject as the other side calls it, in the arena.
     subject: Range<usize>,
     plain: bool,
+    /// Header lines that say who the messages come from, in the arena; empty where the route wants none.
+    stamp: Range<usize>,
     /// Names of the queue groups that are served over this link alone, space separated, in the arena.
     queues: Range<usize>,
 }

@@ -4,6 +4,7 @@
 //! leafnode link sends. Both are driven by [`crate::net`] (and by tests) through [`Session::read`].
 
 mod client;
+mod external;
 mod publish;
 mod quota;
 pub(crate) mod reserved;

@@ -7,6 +7,7 @@ use std::time::Instant;
 use wire::client::Publish;
 
 use super::client::Flow;
+use super::external::Vetted;
 use super::{ClientSession, Patience, Pause, Work, reserved};
 use crate::conn::{CloseReason, Conn};
 use crate::outbox::{Appended, Load};
@@ -61,7 +62,24 @@ impl ClientSession {
                 Begun::Stop(pause) => return Flow::Stop(pause),
             }
         }
-        match self.item(publish, frame, work) {
+        let instead;
+        let vetted = match self.vet(publish) {
+            Vetted::AsItIs => publish,
+            Vetted::Instead(payload, header_len) => {
+                instead = payload;
+                &Publish { payload: &instead, header_len, tail_at: 0, ..*publish }
+            }
+            Vetted::BadHeaders => {
+                self.complain(wire::text::BAD_MESSAGE_HEADER);
+                return Flow::Stop(Pause::Close(CloseReason::ProtocolViolation));
+            }
+            Vetted::Refused => {
+                self.core.counters.publish_denied.add(1);
+                self.complain(&wire::text::publish_violation(publish.subject));
+                return Flow::Next;
+            }
+        };
+        match self.item(vetted, frame, work) {
             Some(item) => work.items.push(item),
             None => {
                 self.complain(&wire::text::reply_violation(publish.reply));

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc)]
 
 mod clients;
+mod external;
 mod handlers;
 mod imports;
 mod interest;
@@ -253,6 +254,7 @@ pub(crate) fn crossing(routes: &[(&str, crate::Direction, Option<&str>)]) -> Opt
             subject: (*subject).into(),
             direction: *direction,
             to: to.map(Into::into),
+            stamp: false,
         })
         .collect();
     Some(Arc::new(Crossing::compile(&rules).unwrap()))
