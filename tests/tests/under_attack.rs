@@ -87,7 +87,10 @@ async fn silent_connections_and_half_handshakes_cost_little_and_keep_nobody_out(
     let crowded = "gatehouse_connections_closed_total{reason=\"crowded\"}";
     ensure!(world.metric(crowded).await? > 0.0, "nobody gave up a place");
     drop(hostile);
-    eventually("places are given back", || async { world.metric("gatehouse_login_bytes").await.ok().filter(|bytes| *bytes == 0.0) }).await?;
+    eventually("places are given back", || async {
+        world.metric("gatehouse_login_bytes").await.ok().filter(|bytes| *bytes == 0.0)
+    })
+    .await?;
     Ok(())
 }
 
@@ -189,7 +192,8 @@ async fn a_configured_proxy_is_believed_and_nobody_else() -> Result<()> {
     ensure!(seen["authorized_user"] == "partner-1" && seen["roles"] == json!(["partner"]), "{seen}");
     ensure!(seen["expires_at"].is_u64() && seen["issuer"] == Tokens::ISSUER, "{seen}");
     // Malformed, or missing: closed without a word.
-    for bytes in [&b"CONNECT {}\r\nPING\r\n........"[..], b"\r\n\r\n\0\r\nQUIT\n\x31\x11\x00\x0c0123456789ab"] {
+    for bytes in [&b"CONNECT {}\r\nPING\r\n........"[..], b"\r\n\r\n\0\r\nQUIT\n\x31\x11\x00\x0c0123456789ab"]
+    {
         let mut raw = Raw::connect_from(proxy, world.door()).await?;
         raw.send(bytes).await?;
         ensure!(within("closed", raw.closed()).await?.is_ok_and(|said| said.is_empty()));

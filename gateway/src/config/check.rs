@@ -130,7 +130,8 @@ fn routes(config: &Config, problems: &mut Problems<'_>) {
     for (index, route) in config.routes.iter().enumerate() {
         let at = KeyPath::root().key("routes").index(index);
         if route.to.as_ref().is_some_and(|to| to.starts_with("$JS.")) && !route.subject.starts_with("$JS.") {
-            let message = "what is asked of streams is looked at under its own name: expected a `subject` in $JS, too";
+            let message =
+                "what is asked of streams is looked at under its own name: expected a `subject` in $JS, too";
             problems.at(at.clone().key("to"), message);
         }
         let Err(errors) = Crossing::compile(&[RouteRule::from(route)]) else { continue };

@@ -281,8 +281,12 @@ impl Config {
     /// The routes, with the one the readiness probe uses.
     #[must_use]
     pub fn route_rules(&self) -> Vec<RouteRule> {
-        let probe =
-            RouteRule { subject: PROBE_SUBJECT.into(), direction: broker::Direction::Inward, to: None, stamp: false };
+        let probe = RouteRule {
+            subject: PROBE_SUBJECT.into(),
+            direction: broker::Direction::Inward,
+            to: None,
+            stamp: false,
+        };
         self.routes.iter().map(RouteRule::from).chain(self.link.jetstream_routes()).chain([probe]).collect()
     }
 

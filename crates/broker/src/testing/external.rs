@@ -59,7 +59,10 @@ fn what_crosses_says_who_it_comes_from_where_the_route_says_so() {
         "Gateway-Subject: alice%0D%0AX:%20y\r\nGateway-Issuer: https://issuer.example\r\n{connection}Gateway-Auth-Time: 1800000000\r\n\r\n"
     );
     let block = format!("NATS/1.0\r\n{ours}");
-    assert!(told.starts_with(&format!("HMSG a.1 | q {} {}\r\n{block}hi\r\n", block.len(), block.len() + 2)), "{told}");
+    assert!(
+        told.starts_with(&format!("HMSG a.1 | q {} {}\r\n{block}hi\r\n", block.len(), block.len() + 2)),
+        "{told}"
+    );
     assert!(told.contains(&format!("\r\nNATS/1.0\r\nA: b\r\n{ours}ho\r\n")), "{told}");
     assert_eq!(told.matches("Gateway-Issuer").count(), 2);
     assert_eq!(plain.heard(), "LMSG a.1 2\r\nhi\r\nHMSG a.2 18 20\r\nNATS/1.0\r\nA: b\r\n\r\nho\r\n");
@@ -92,9 +95,14 @@ fn streams_deliver_to_the_clients_own_inbox_or_where_it_may_listen() {
     let own = String::from_utf8(client.conn().inbox.as_ref().unwrap().own().to_vec()).unwrap();
     let create = "$JS.API.CONSUMER.CREATE.ORDERS";
     let publish = |body: &str| format!("PUB {create} {}\r\n{body}\r\n", body.len());
-    client.say(&publish(r#"{"stream_name":"ORDERS","config":{"deliver_subject":"_INBOX.me.1","ack_policy":"none"}}"#));
+    client.say(&publish(
+        r#"{"stream_name":"ORDERS","config":{"deliver_subject":"_INBOX.me.1","ack_policy":"none"}}"#,
+    ));
     let told = api.heard();
-    assert!(told.contains(&format!("\"deliver_subject\":\"{own}me.1\"")) && told.contains("ack_policy"), "{told}");
+    assert!(
+        told.contains(&format!("\"deliver_subject\":\"{own}me.1\"")) && told.contains("ack_policy"),
+        "{told}"
+    );
     client.say(&publish(r#"{"config":{"deliver_subject":"a.mine"}}"#));
     client.say(&publish(r#"{"config":{"durable_name":"pull"}}"#));
     client.say("PUB $JS.API.CONSUMER.INFO.ORDERS.c 0\r\n\r\n");
@@ -110,7 +118,11 @@ fn streams_deliver_to_the_clients_own_inbox_or_where_it_may_listen() {
         r#"{"config":{"deliver_subject":"orders.forged"}"#,
     ] {
         client.say(&publish(body));
-        assert_eq!(client.heard_times(&format!("Permissions Violation for Publish to \"{create}\"")), 1, "{body}");
+        assert_eq!(
+            client.heard_times(&format!("Permissions Violation for Publish to \"{create}\"")),
+            1,
+            "{body}"
+        );
         assert_eq!(api.heard(), "", "{body}");
     }
     // Of a key that stands twice one is left, the one that was looked at.
