@@ -13,7 +13,13 @@ const VALUES: [(&str, &str, &[&str]); 4] = [
     (
         "defaults",
         "certificates: { frontend: { issuerRef: { name: letsencrypt } } }",
-        &["kind: StatefulSet", "kind: PodDisruptionBudget", "kind: NetworkPolicy", "path: /readyz", "isCA: true"],
+        &[
+            "kind: StatefulSet",
+            "kind: PodDisruptionBudget",
+            "kind: NetworkPolicy",
+            "path: /readyz",
+            "isCA: true",
+        ],
     ),
     (
         "external NATS, secrets of one's own, everything optional switched on",
@@ -90,7 +96,11 @@ fn settle(pki: &Pki, config: &str) -> Result<String> {
     for (folder, pair, ca) in folders {
         let folder = pki.path(folder);
         fs::create_dir_all(&folder)?;
-        for (from, to) in [(format!("{pair}.crt"), "tls.crt"), (format!("{pair}.key"), "tls.key"), (format!("{ca}.crt"), "ca.crt")] {
+        for (from, to) in [
+            (format!("{pair}.crt"), "tls.crt"),
+            (format!("{pair}.key"), "tls.key"),
+            (format!("{ca}.crt"), "ca.crt"),
+        ] {
             fs::copy(pki.path(&from), folder.join(to)).with_context(|| from.clone())?;
         }
     }
@@ -119,7 +129,10 @@ async fn the_chart_renders_to_what_kubernetes_and_our_programs_understand() -> R
         }
         let gateway = data(&rendered, "gateway.toml").context("no gateway.toml")?;
         fs::write(pki.path("gateway.toml"), settle(&pki, &gateway)?)?;
-        run_binary("event-gateway", pki.dir(), ["check-config", "gateway.toml"]).await?.output().context(what)?;
+        run_binary("event-gateway", pki.dir(), ["check-config", "gateway.toml"])
+            .await?
+            .output()
+            .context(what)?;
         let Some(bus) = data(&rendered, "internal-bus.toml") else {
             ensure!(values.contains("bus: { enabled: false }"), "{what}: no bus");
             continue;
@@ -144,7 +157,8 @@ async fn the_chart_says_what_it_needs() -> Result<()> {
             "clientCertificates.caSecret",
         ),
     ] {
-        let error = render(dir.path(), values).await.err().with_context(|| format!("{values} was accepted"))?;
+        let error =
+            render(dir.path(), values).await.err().with_context(|| format!("{values} was accepted"))?;
         ensure!(error.to_string().contains(word), "{values}: {error}");
     }
     Ok(())
@@ -162,7 +176,10 @@ async fn systemd_understands_the_units() -> Result<()> {
         let unit = fs::read_to_string(deploy().join(format!("systemd/{program}.service")))?;
         // Where it would be installed, so that systemd finds something to run.
         let installed = format!("/usr/local/bin/{program}");
-        ensure!(unit.contains(&format!("ExecStart={installed} --config /etc/gatehouse/")), "{program}: {unit}");
+        ensure!(
+            unit.contains(&format!("ExecStart={installed} --config /etc/gatehouse/")),
+            "{program}: {unit}"
+        );
         let unit = unit.replace(&installed, &binary(program)?.display().to_string());
         let file = dir.path().join(format!("{program}.service"));
         fs::write(&file, unit)?;
@@ -181,8 +198,12 @@ fn the_image_is_built_from_what_is_there() -> Result<()> {
         ensure!(text.contains(&format!("target/release/{program}")), "{program} is not in the image");
     }
     let manifest = fs::read_to_string(deploy().join("../Cargo.toml"))?;
-    let rust = manifest.lines().find_map(|line| line.strip_prefix("rust-version = ")).context("no rust-version")?;
-    ensure!(text.contains(&format!("ARG RUST={}", rust.trim_matches('"'))), "the image builds with another Rust than {rust}");
+    let rust =
+        manifest.lines().find_map(|line| line.strip_prefix("rust-version = ")).context("no rust-version")?;
+    ensure!(
+        text.contains(&format!("ARG RUST={}", rust.trim_matches('"'))),
+        "the image builds with another Rust than {rust}"
+    );
     ensure!(text.contains("USER 65532"), "the image runs as root");
     Ok(())
 }

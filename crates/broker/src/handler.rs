@@ -7,6 +7,7 @@
 //! them go on.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use identity::Grant;
@@ -26,6 +27,7 @@ pub enum Reception {
     /// The messages were taken.
     Taken,
     /// There is nobody behind this subject: a requester is told so (status 503), unless somebody else took the messages.
+    /// From an interceptor: the messages may go on over the links.
     Absent,
 }
 
@@ -45,6 +47,7 @@ pub struct Call<'a> {
     origin: &'a Arc<Conn>,
     port: &'a Arc<Conn>,
     letters: &'a mut Letters,
+    pub(crate) links_down: bool,
 }
 
 /// One published message. Everything lies in the publisher's read batch.
@@ -66,13 +69,19 @@ impl<'a> Call<'a> {
         port: &'a Arc<Conn>,
         letters: &'a mut Letters,
     ) -> Self {
-        Self { subject, items, origin, port, letters }
+        Self { subject, items, origin, port, letters, links_down: false }
     }
 
     /// What the messages were published to.
     #[must_use]
     pub fn subject(&self) -> &'a [u8] {
         self.subject
+    }
+
+    /// For an interceptor: whether the links these messages would cross are down.
+    #[must_use]
+    pub fn links_down(&self) -> bool {
+        self.links_down
     }
 
     /// How many there are; never none.
@@ -179,7 +188,7 @@ impl<'a> Origin<'a> {
     /// Its last measured round trip, in microseconds; 0 when none was measured.
     #[must_use]
     pub fn rtt_micros(&self) -> u32 {
-        self.0.rtt_micros.load(std::sync::atomic::Ordering::Relaxed)
+        self.0.rtt_micros.load(Ordering::Relaxed)
     }
 }
 
@@ -189,11 +198,17 @@ pub(crate) struct Seat {
     handler: Weak<dyn Handler>,
     /// See [`crate::inbox`].
     pub(crate) inboxes: Box<[u8]>,
+    /// As an interceptor it takes nothing more for now.
+    full: AtomicBool,
 }
 
 impl Seat {
     pub(crate) fn handler(&self) -> Option<Arc<dyn Handler>> {
         self.handler.upgrade()
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.full.load(Ordering::Acquire)
     }
 }
 
@@ -219,7 +234,7 @@ impl HandlerPort {
     pub(crate) fn open(core: Arc<Core>, account: &str, name: &str, handler: Weak<dyn Handler>) -> Self {
         let mut grant = Grant::unrestricted(name);
         grant.account = account.into();
-        let seat = Seat { handler, inboxes: core.inboxes.clone() };
+        let seat = Seat { handler, inboxes: core.inboxes.clone(), full: AtomicBool::new(false) };
         let conn = Arc::new(Conn::new(ConnParts {
             id: core.next_id(),
             kind: Kind::Handler(Box::new(seat)),
@@ -244,13 +259,46 @@ impl HandlerPort {
         if !subject::valid_pattern(pattern) {
             return Err(LocalError::Subject);
         }
-        let sub = Sub(Arc::new(Subscription::new(self.conn.clone(), pattern, queue, &tag(pattern, queue))));
+        self.add(Subscription::new(self.conn.clone(), pattern, queue, &tag(pattern, queue)));
+        Ok(())
+    }
+
+    /// Has the handler called with what clients publish to a pattern and links would carry: what it takes does not
+    /// cross, what it leaves ([`Reception::Absent`]) does. Publishers are not held for links that are down, the handler
+    /// is called instead. Local subscribers get their copies as always. What comes over links, or from this port, passes.
+    ///
+    /// # Errors
+    /// [`LocalError::Subject`]: not a pattern.
+    pub fn intercept(&self, pattern: &[u8]) -> Result<(), LocalError> {
+        if !subject::valid_pattern(pattern) {
+            return Err(LocalError::Subject);
+        }
+        self.add(Subscription::interceptor(self.conn.clone(), pattern, &tag(pattern, Some(b"intercept"))));
+        Ok(())
+    }
+
+    /// As an interceptor takes nothing more for now: publishers are held as for a link that is down, or go on.
+    pub fn set_full(&self, full: bool) {
+        let Kind::Handler(seat) = &self.conn.kind else { return };
+        if seat.full.swap(full, Ordering::AcqRel) != full {
+            self.conn.account.invalidate();
+            self.core.release_held();
+        }
+    }
+
+    /// A subject prefix of this port alone, for answers: they come back over any link.
+    #[must_use]
+    pub fn inbox(&self) -> Vec<u8> {
+        [&*self.core.inboxes, crate::inbox::random_token(22).as_bytes(), b"."].concat()
+    }
+
+    fn add(&self, sub: Subscription) {
+        let sub = Sub(Arc::new(sub));
         if let Some(old) = self.conn.subs.lock().insert(sub.clone()) {
             self.conn.account.replace(&old, &sub);
         } else {
             self.conn.account.subscribe(&sub);
         }
-        Ok(())
     }
 
     /// Ends a subscription.

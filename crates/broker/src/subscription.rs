@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use smallvec::SmallVec;
 
-use crate::conn::Conn;
+use crate::conn::{Conn, Kind};
+
+/// The rule number of interceptors.
+const INTERCEPTS: u16 = 1;
 
 /// A subscription. Kept small: a busy server holds millions (96 bytes, counters of the handle included).
 #[derive(Debug)]
@@ -16,7 +19,7 @@ pub(crate) struct Subscription {
     text: SmallVec<[u8; 32]>,
     subject_len: u32,
     queue_len: u16,
-    /// For a link: which of its crossing rules made this entry.
+    /// For a link: which of its crossing rules made this entry. For a handler: see [`Self::intercepts`].
     pub(crate) rule: u16,
     /// How many members a queue entry of a link stands for.
     weight: u32,
@@ -53,6 +56,16 @@ impl Subscription {
             max: AtomicU64::new(0),
             delivered: AtomicU64::new(0),
         }
+    }
+
+    /// A handler's that is asked before the links (see [`crate::HandlerPort::intercept`]).
+    pub(crate) fn interceptor(conn: Arc<Conn>, subject: &[u8], tag: &[u8]) -> Self {
+        Self::for_link(conn, subject, None, tag, INTERCEPTS, 1)
+    }
+
+    /// Whether this handler takes messages on their way to the links.
+    pub(crate) fn intercepts(&self) -> bool {
+        self.rule == INTERCEPTS && matches!(self.conn.kind, Kind::Handler(_))
     }
 
     pub(crate) fn subject(&self) -> &[u8] {

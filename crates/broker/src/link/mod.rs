@@ -97,7 +97,8 @@ impl Link {
     /// Whether a local subscription concerns the other end at all.
     pub(crate) fn wants(&self, sub: &Subscription) -> bool {
         match &sub.conn.kind {
-            Kind::Client | Kind::Local | Kind::Handler(_) | Kind::Import(_) => true,
+            Kind::Handler(_) => !sub.intercepts(),
+            Kind::Client | Kind::Local | Kind::Import(_) => true,
             Kind::Link(from) => self.takes_from(from),
             Kind::Gate => false,
         }

@@ -73,12 +73,22 @@ impl Route {
             self.add_queue(query, group);
         }
         self.drop_empty_links();
+        self.ask_interceptor();
         drop(groups);
         drop(index);
         // Never two indexes at once: another route may hold them the other way round.
         for import in imports {
             self.add_passage(query, import);
         }
+    }
+
+    /// An interceptor with room takes what would have to wait for a link; without room, publishers wait for it.
+    fn ask_interceptor(&mut self) {
+        let Some(Kind::Handler(seat)) = self.interceptor.as_ref().map(|target| &target.sub.conn.kind) else {
+            return;
+        };
+        self.gated = self.verdict == Verdict::Hold;
+        self.verdict = if seat.is_full() { Verdict::Hold } else { Verdict::Deliver };
     }
 
     /// Follows an import into its account, where somebody wants the message there.
@@ -116,6 +126,12 @@ impl Route {
             Kind::Link(_) => {
                 if let Some(at) = self.link_target(query, sub) {
                     self.links[at].plain = true;
+                }
+            }
+            Kind::Handler(_) if sub.intercepts() => {
+                let from_inside = query.origin.link().is_some() || Arc::ptr_eq(&sub.conn, query.origin);
+                if !from_inside && query.depth == 0 && !is_isolated(query.subject, query.inboxes) {
+                    self.interceptor = Some(self.target(query, sub, false));
                 }
             }
             Kind::Client | Kind::Local | Kind::Handler(_) => {

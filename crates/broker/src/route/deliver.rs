@@ -114,7 +114,7 @@ pub(crate) fn deliver(
     for members in &route.queues {
         copies += delivery.queue(route.members.get(members.clone()).unwrap_or_default());
     }
-    copies += delivery.links();
+    copies += delivery.across();
     for passage in &route.passages {
         copies += pass(passage, route.text(&passage.subject), items, origin, block, dirty);
     }
@@ -287,6 +287,7 @@ impl Delivery<'_> {
         self.dirty.called(conn);
         let subject = self.route.text(&target.prefix);
         let mut call = Call::new(subject, items, self.origin, conn, &mut self.dirty.letters);
+        call.links_down = self.route.gated;
         match handler.call(&mut call) {
             Reception::Taken => items.list.len(),
             Reception::Absent => 0,
@@ -348,6 +349,13 @@ impl Delivery<'_> {
             self.dirty.flush.push(conn.clone());
         }
         usize::from(appended != Appended::Closed)
+    }
+
+    /// To the interceptor, or over the links.
+    fn across(&mut self) -> usize {
+        let Some(target) = &self.route.interceptor else { return self.links() };
+        let taken = self.call(target, self.items);
+        if taken > 0 || self.route.gated { taken } else { self.links() }
     }
 
     fn links(&mut self) -> usize {

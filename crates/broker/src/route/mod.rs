@@ -45,6 +45,10 @@ pub(crate) struct Route {
     queues: Vec<Range<usize>>,
     members: Vec<Target>,
     links: Vec<LinkTarget>,
+    /// Who is asked before the links; what it takes does not go over them.
+    interceptor: Option<Target>,
+    /// The links are down: what the interceptor does not take goes nowhere.
+    gated: bool,
     choices: Vec<Choice>,
     passages: Vec<Passage>,
 }
@@ -107,7 +111,11 @@ struct Choice {
 impl Route {
     /// Whether nobody at all is to get it.
     pub(crate) fn is_empty(&self) -> bool {
-        self.plain.is_empty() && self.queues.is_empty() && self.links.is_empty() && self.passages.is_empty()
+        self.plain.is_empty()
+            && self.queues.is_empty()
+            && self.links.is_empty()
+            && self.passages.is_empty()
+            && self.interceptor.is_none()
     }
 
     /// Whether messages go over this link under the name they have here.
@@ -124,6 +132,8 @@ impl Route {
         self.queues.clear();
         self.members.clear();
         self.links.clear();
+        self.interceptor = None;
+        self.gated = false;
         self.choices.clear();
         self.passages.clear();
     }

@@ -5,6 +5,7 @@ mod clients;
 mod external;
 mod handlers;
 mod imports;
+mod intercept;
 mod interest;
 mod links;
 mod pressure;
