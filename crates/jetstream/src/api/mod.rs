@@ -83,6 +83,18 @@ impl Answer {
         Self { body: Vec::new(), is_error: false }
     }
 
+    /// As [`Self::of`], with fields that stand there beside an error too.
+    pub(crate) fn with<T: Serialize, D: Serialize>(kind: &str, result: Result<T, ApiError>, otherwise: &D) -> Self {
+        match result {
+            Ok(body) => Self::of(kind, Ok(body)),
+            Err(error) => {
+                let kind = format!("io.nats.jetstream.api.v1.{kind}");
+                let envelope = Envelope { kind: &kind, error: Some(&error), body: Some(otherwise) };
+                Self { is_error: true, body: serde_json::to_vec(&envelope).unwrap_or_default() }
+            }
+        }
+    }
+
     /// The answer of type `io.nats.jetstream.api.v1.<kind>`: the fields of the result, or the error.
     pub fn of<T: Serialize>(kind: &str, result: Result<T, ApiError>) -> Self {
         let kind = format!("io.nats.jetstream.api.v1.{kind}");
@@ -92,6 +104,17 @@ impl Answer {
         };
         let envelope = Envelope { kind: &kind, error: error.as_ref(), body };
         Self { is_error: error.is_some(), body: serde_json::to_vec(&envelope).unwrap_or_default() }
+    }
+}
+
+/// What is wrong with JSON, as Go says it where scripts and clients look at the words.
+fn in_gos_words(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let variant = text.strip_prefix("unknown variant `").and_then(|rest| rest.split_once('`'));
+    match variant {
+        Some((_, rest)) if rest.contains("`s2`") => "unknown compression algorithm".to_owned(),
+        Some((word, _)) => format!("can not unmarshal \"\\\"{word}\\\"\""),
+        None => text,
     }
 }
 
@@ -123,6 +146,10 @@ fn route(hub: &Arc<Hub>, account: &Arc<Account>, request: &Request) -> Answer {
         ["STREAM", "PURGE", name] => stream::purge(hub, account, request, name),
         ["STREAM", "MSG", "GET", name] => message::get(hub, account, request, name),
         ["STREAM", "MSG", "DELETE", name] => message::delete(hub, account, request, name),
+        ["STREAM", "SNAPSHOT" | "RESTORE", _] => Answer::of::<()>(kind_of(&tokens), Err(SNAPSHOTS.clone())),
+        ["STREAM", "LEADER" | "PEER", ..] | ["CONSUMER", "LEADER", ..] => {
+            Answer::of::<()>(kind_of(&tokens), Err(CLUSTERING.clone()))
+        }
         ["CONSUMER", "DURABLE", "CREATE", name, rest @ ..] => {
             consumer(account, request, "DURABLE.CREATE", name, rest)
         }
@@ -131,13 +158,41 @@ fn route(hub: &Arc<Hub>, account: &Arc<Account>, request: &Request) -> Answer {
     }
 }
 
+/// Streams are copied by `internal-bus import` instead.
+const SNAPSHOTS: ApiError = ApiError {
+    code: 500,
+    err_code: 10064,
+    description: std::borrow::Cow::Borrowed("snapshot failed: not supported by this server, see internal-bus import"),
+};
+
+/// What only a cluster has.
+const CLUSTERING: ApiError = ApiError {
+    code: 503,
+    err_code: 10010,
+    description: std::borrow::Cow::Borrowed("JetStream clustering support required"),
+};
+
+/// The stream's name in a request to create a consumer.
+#[derive(Default, serde::Deserialize)]
+#[serde(default)]
+struct OfStream {
+    stream_name: String,
+}
+
 fn consumer(account: &Account, request: &Request, verb: &str, name: &str, rest: &[&str]) -> Answer {
     let Some(stream) = account.stream(name) else {
         let kind = match verb {
             "DURABLE.CREATE" => "consumer_create_response".to_owned(),
             verb => format!("consumer_{}_response", verb.to_ascii_lowercase()),
         };
-        return Answer::of::<()>(&kind, Err(crate::errors::STREAM_NOT_FOUND.err()));
+        let creates = verb.ends_with("CREATE");
+        let named: OfStream = serde_json::from_slice(&request.body).unwrap_or_default();
+        let error = if creates && named.stream_name != name {
+            crate::errors::STREAM_MISMATCH
+        } else {
+            crate::errors::STREAM_NOT_FOUND
+        };
+        return Answer::of::<()>(&kind, Err(error.err()));
     };
     match stream.consumers() {
         Some(consumers) => consumers.api(verb, &rest.join("."), request),
@@ -156,6 +211,11 @@ fn kind_of(tokens: &[&str]) -> &'static str {
         ["STREAM", "DELETE", ..] => "stream_delete_response",
         ["STREAM", "INFO", ..] => "stream_info_response",
         ["STREAM", "PURGE", ..] => "stream_purge_response",
+        ["STREAM", "SNAPSHOT", ..] => "stream_snapshot_response",
+        ["STREAM", "RESTORE", ..] => "stream_restore_response",
+        ["STREAM", "LEADER", ..] => "stream_leader_stepdown_response",
+        ["STREAM", "PEER", ..] => "stream_remove_peer_response",
+        ["CONSUMER", "LEADER", ..] => "consumer_leader_stepdown_response",
         ["STREAM", "MSG", "GET", ..] => "stream_msg_get_response",
         ["STREAM", "MSG", "DELETE", ..] => "stream_msg_delete_response",
         ["CONSUMER", "CREATE" | "DURABLE", ..] => "consumer_create_response",
@@ -191,7 +251,7 @@ pub fn read<T: DeserializeOwned>(body: &[u8], strict: bool) -> Result<T, ApiErro
         unknown.get_or_insert(field);
     })
     .and_then(|value| json.end().map(|()| value))
-    .map_err(|error| INVALID_JSON.with(error))?;
+    .map_err(|error| INVALID_JSON.with(in_gos_words(&error)))?;
     match unknown.filter(|_| strict) {
         Some(field) => Err(INVALID_JSON.with(format_args!("json: unknown field {field:?}"))),
         None => Ok(value),

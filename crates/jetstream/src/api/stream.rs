@@ -10,7 +10,7 @@ use crate::advisory::Action;
 use crate::config::{self, Storage, StreamConfig, Surroundings};
 use crate::errors::{self as e, ApiError};
 use crate::hub::Hub;
-use crate::stream::info::StreamInfo;
+use crate::stream::info::{Cluster, StreamInfo};
 use crate::stream::{NewStream, Stream};
 
 /// Names in one answer.
@@ -24,13 +24,15 @@ const SUBJECTS: usize = 100_000;
 struct Created {
     #[serde(flatten)]
     info: StreamInfo,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
     did_create: bool,
 }
 
 /// Reads a configuration; `pedantic` stands beside its fields.
 fn config_of(request: &Request, strict: bool) -> Result<(StreamConfig, bool), ApiError> {
     // Not by flattening: that would hide fields that are not known.
+    if request.body.trim_ascii().is_empty() {
+        return Ok((StreamConfig::default(), false));
+    }
     let mut json: serde_json::Value =
         serde_json::from_slice(&request.body).map_err(|error| e::INVALID_JSON.with(error))?;
     let pedantic = json.as_object_mut().and_then(|fields| fields.remove("pedantic"));
@@ -58,7 +60,8 @@ pub(super) fn create_request(
     });
     Answer::of(
         "stream_create_response",
-        made.map(|(stream, is_new)| Created { info: stream.info(), did_create: is_new }),
+        // Said of a stream that was there already, too: a server that stands alone says so, and clients rely on it.
+        made.map(|(stream, _)| Created { info: stream.info(), did_create: true }),
     )
 }
 
@@ -257,6 +260,9 @@ struct Shown {
     info: StreamInfo,
 }
 
+/// What nats-server says of pages in errors.
+const NO_PAGE: Page = Page { total: 0, offset: 0, limit: 0 };
+
 #[derive(Debug, Clone, Copy, Serialize)]
 struct Page {
     total: usize,
@@ -281,7 +287,7 @@ pub(super) fn info(hub: &Arc<Hub>, account: &Arc<Account>, request: &Request, na
         if wanted.deleted_details {
             info.state.deleted = stream.deleted();
         }
-        let mut page = Page { total: 0, offset: 0, limit: 0 };
+        let mut page = NO_PAGE;
         if !wanted.subjects_filter.is_empty() {
             let found = stream
                 .subjects(&wanted.subjects_filter, usize::MAX)
@@ -292,9 +298,12 @@ pub(super) fn info(hub: &Arc<Hub>, account: &Arc<Account>, request: &Request, na
                 info.state.subjects = Some(found.into_iter().skip(offset).take(SUBJECTS).collect());
             }
         }
+        if let Some(hub) = account.hub() {
+            info.cluster = Some(Cluster { leader: hub.server.name().to_owned() });
+        }
         Ok(Shown { page: Some(page), info })
     });
-    Answer::of("stream_info_response", shown)
+    Answer::with("stream_info_response", shown, &NO_PAGE)
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -343,12 +352,17 @@ pub(super) fn names(hub: &Arc<Hub>, account: &Arc<Account>, request: &Request) -
     if let Ok(names) = &mut names {
         names.streams = names.streams.take().filter(|list| !list.is_empty());
     }
-    Answer::of("stream_names_response", names)
+    Answer::with("stream_names_response", names, &Listed::<()> { page: NO_PAGE, streams: None })
 }
 
 /// `STREAM.LIST`
 pub(super) fn list(hub: &Arc<Hub>, account: &Arc<Account>, request: &Request) -> Answer {
-    Answer::of("stream_list_response", listed(hub, account, request, LIST, |stream| stream.info()))
+    let list = listed(hub, account, request, LIST, |stream| {
+        let mut info = stream.info();
+        info.config.metadata.clone_from(&stream.config().metadata);
+        info
+    });
+    Answer::with("stream_list_response", list, &Listed::<()> { page: NO_PAGE, streams: None })
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -367,7 +381,11 @@ struct Purged {
 
 /// `STREAM.PURGE.<name>`
 pub(super) fn purge(hub: &Arc<Hub>, account: &Arc<Account>, request: &Request, name: &str) -> Answer {
-    Answer::of("stream_purge_response", purged(hub, account, request, name))
+    #[derive(Serialize)]
+    struct Nothing {
+        purged: u64,
+    }
+    Answer::with("stream_purge_response", purged(hub, account, request, name), &Nothing { purged: 0 })
 }
 
 fn purged(hub: &Hub, account: &Account, request: &Request, name: &str) -> Result<Purged, ApiError> {

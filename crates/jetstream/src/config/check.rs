@@ -241,7 +241,7 @@ fn transforms(
 ) -> Result<(), ApiError> {
     for (at, transform) in list.iter().enumerate() {
         if !transform.src.is_empty() && !subject::valid_pattern(transform.src.as_bytes()) {
-            return Err(bad_source.with(format_args!("malformed subject {}", transform.src)));
+            return Err(bad_source.with(format_args!("invalid subject {}", transform.src)));
         }
         SubjectMapping::new(&transform.src, &transform.dest).map_err(|words| bad_destination.with(words))?;
         let collides = |other: &Transform| {
@@ -375,9 +375,6 @@ fn subjects(config: &StreamConfig) -> Result<(), ApiError> {
         if !subject::valid_pattern(bytes) {
             return invalid("invalid subject");
         }
-        if rest.contains(subject) {
-            return invalid("duplicate subjects detected");
-        }
         if !config.no_ack {
             if subject == ">" {
                 return invalid("capturing all subjects requires no-ack to be true");
@@ -403,7 +400,7 @@ fn mappings(config: &StreamConfig) -> Result<(), ApiError> {
     if let Some(transform) = &config.subject_transform {
         if !transform.src.is_empty() && !subject::valid_pattern(transform.src.as_bytes()) {
             return Err(
-                e::STREAM_TRANSFORM_INVALID_SOURCE.with(format_args!("malformed subject {}", transform.src))
+                e::STREAM_TRANSFORM_INVALID_SOURCE.with(format_args!("invalid subject {}", transform.src))
             );
         }
         super::mapping::compiled(transform)?;

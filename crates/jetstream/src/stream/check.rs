@@ -133,13 +133,14 @@ impl Run<'_> {
             return Err(e::STREAM_EXPECTED_LAST_SEQ_PER_SUBJECT_INVALID.err());
         }
         if let Some(text) = marks.expected_last_seq.filter(|text| !text.is_empty()) {
-            // Within a batch only its first message can say anything about what is stored.
-            if staged.is_some_and(|staged| staged.len() > 0) {
-                return Err(e::ATOMIC_PUBLISH_UNSUPPORTED_HEADER_BATCH.with("Nats-Expected-Last-Sequence"));
-            }
-            let last = self.stream.log.last_seq();
+            let before = staged.map_or(0, Staged::len) as u64;
+            let last = self.stream.log.last_seq() + before;
             if headers::number(text) != Some(last) {
                 return Err(e::STREAM_WRONG_LAST_SEQUENCE.with(last));
+            }
+            // Within a batch only its first message can say anything about what is stored.
+            if before > 0 {
+                return Err(e::STREAM_WRONG_LAST_SEQUENCE_CONSTANT.err());
             }
         }
         Ok(())

@@ -45,10 +45,19 @@ pub struct StreamInfo {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub domain: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<Cluster>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub mirror: Option<SourceInfo>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<SourceInfo>,
     pub ts: Stamp,
+}
+
+/// The server that has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)] // The names are the API's.
+pub struct Cluster {
+    pub leader: String,
 }
 
 /// The origin of a copy, and how far it is read.
@@ -119,6 +128,7 @@ impl Stream {
             created: self.created,
             state: self.state(),
             domain: self.settings(|settings| settings.domain.clone()).flatten(),
+            cluster: None,
             mirror,
             sources,
             ts: now,

@@ -11,7 +11,7 @@ pub(crate) enum Ttl {
     Never,
 }
 
-/// Reads the header: seconds, a Go duration of at least a second, or `never`. `0` is nothing.
+/// Reads the header: seconds, a Go duration of at least a second, or `never`.
 ///
 /// # Errors
 /// [`MESSAGE_TTL_INVALID`].
@@ -25,8 +25,8 @@ pub(crate) fn parse(text: &[u8]) -> Result<Option<Ttl>, ApiError> {
         return Ok(Some(Ttl::Never));
     }
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        let seconds = text.parse().map_err(|_| invalid())?;
-        return Ok((seconds > 0).then_some(Ttl::Seconds(seconds)));
+        let seconds = text.parse().ok().filter(|seconds| *seconds > 0).ok_or_else(invalid)?;
+        return Ok(Some(Ttl::Seconds(seconds)));
     }
     let nanos = crate::duration::parse_go(text).ok_or_else(invalid)?;
     let seconds = u64::try_from(nanos / 1_000_000_000).map_err(|_| invalid())?;
@@ -41,7 +41,6 @@ mod tests {
     fn as_nats_server_reads_it() {
         for (text, ttl) in [
             ("5", Some(Ttl::Seconds(5))),
-            ("0", None),
             ("1h", Some(Ttl::Seconds(3600))),
             ("1500ms", Some(Ttl::Seconds(1))),
             ("never", Some(Ttl::Never)),
@@ -49,7 +48,7 @@ mod tests {
         ] {
             assert_eq!(parse(text.as_bytes()), Ok(ttl), "{text}");
         }
-        for text in ["-1", "500ms", "x", "1.5", "-1h", "99999999999999999999"] {
+        for text in ["0", "-1", "500ms", "x", "1.5", "-1h", "99999999999999999999"] {
             assert!(parse(text.as_bytes()).is_err(), "{text}");
         }
     }
