@@ -84,7 +84,11 @@ impl Answer {
     }
 
     /// As [`Self::of`], with fields that stand there beside an error too.
-    pub(crate) fn with<T: Serialize, D: Serialize>(kind: &str, result: Result<T, ApiError>, otherwise: &D) -> Self {
+    pub(crate) fn with<T: Serialize, D: Serialize>(
+        kind: &str,
+        result: Result<T, ApiError>,
+        otherwise: &D,
+    ) -> Self {
         match result {
             Ok(body) => Self::of(kind, Ok(body)),
             Err(error) => {
@@ -162,7 +166,9 @@ fn route(hub: &Arc<Hub>, account: &Arc<Account>, request: &Request) -> Answer {
 const SNAPSHOTS: ApiError = ApiError {
     code: 500,
     err_code: 10064,
-    description: std::borrow::Cow::Borrowed("snapshot failed: not supported by this server, see internal-bus import"),
+    description: std::borrow::Cow::Borrowed(
+        "snapshot failed: not supported by this server, see internal-bus import",
+    ),
 };
 
 /// What only a cluster has.
