@@ -33,6 +33,11 @@ impl Claims {
         self
     }
 
+    /// As JSON.
+    pub fn json(&self) -> &Value {
+        &self.0
+    }
+
     /// Ends so many seconds from now; negative is in the past.
     #[must_use]
     pub fn expires_in(self, seconds: i64) -> Self {
@@ -61,7 +66,7 @@ impl Tokens {
     /// When the file cannot be written.
     pub fn new(dir: &Path) -> Result<Self> {
         let tokens = Self { key: fresh_key()?, jwks: dir.join("jwks.json") };
-        std::fs::write(&tokens.jwks, jwks(&tokens.key)?)?;
+        std::fs::write(&tokens.jwks, json!({ "keys": [jwk(&tokens.key, Self::KID)?] }).to_string())?;
         Ok(tokens)
     }
 
@@ -91,7 +96,7 @@ impl Tokens {
     /// # Errors
     /// When the key does not sign.
     pub fn sign(&self, claims: &Claims) -> Result<String> {
-        sign_with(&self.key, claims)
+        sign_with(&self.key, Self::KID, claims)
     }
 
     /// A token with all the right words, signed by a key nobody knows.
@@ -99,7 +104,26 @@ impl Tokens {
     /// # Errors
     /// When the key does not sign.
     pub fn forged(&self) -> Result<String> {
-        sign_with(&fresh_key()?, &self.claims())
+        sign_with(&fresh_key()?, Self::KID, &self.claims())
+    }
+
+    /// A token with exactly this header and these claims, as text, signed by the issuer's key.
+    ///
+    /// # Errors
+    /// When the key does not sign.
+    pub fn sign_text(&self, header: &str, claims: &str) -> Result<String> {
+        let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+        let key = EncodingKey::from_ec_pem(self.key.key_pem.as_bytes())?;
+        let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::ES256)?;
+        Ok(format!("{message}.{signature}"))
+    }
+
+    /// The public key as JWK.
+    ///
+    /// # Errors
+    /// Never in practice: the key is P-256.
+    pub fn public_jwk(&self) -> Result<Value> {
+        jwk(&self.key, Self::KID)
     }
 
     /// A token without signature that says so (`alg: none`).
@@ -122,27 +146,26 @@ impl Tokens {
     }
 }
 
-fn fresh_key() -> Result<Issued> {
+pub(crate) fn fresh_key() -> Result<Issued> {
     Ok(Authority::new("token issuer")?.issue(&LeafRequest::named("token key"))?)
 }
 
-fn sign_with(key: &Issued, claims: &Claims) -> Result<String> {
-    let header = Header { kid: Some(Tokens::KID.to_owned()), ..Header::new(Algorithm::ES256) };
+pub(crate) fn sign_with(key: &Issued, kid: &str, claims: &Claims) -> Result<String> {
+    let header = Header { kid: Some(kid.to_owned()), ..Header::new(Algorithm::ES256) };
     Ok(jsonwebtoken::encode(&header, &claims.0, &EncodingKey::from_ec_pem(key.key_pem.as_bytes())?)?)
 }
 
-/// The public key as JWKS. In a certificate, a P-256 key is a bit string of 66 bytes: unused bits 0, form 4, x, y.
-fn jwks(key: &Issued) -> Result<String> {
+/// The public key as JWK. In a certificate, a P-256 key is a bit string of 66 bytes: unused bits 0, form 4, x, y.
+pub(crate) fn jwk(key: &Issued, kid: &str) -> Result<Value> {
     let marker = [0x03, 0x42, 0x00, 0x04];
     let start = key.cert_der.windows(4).position(|bytes| bytes == marker).context("no P-256 key")? + 4;
     let point = key.cert_der.get(start..start + 64).context("a cut certificate")?;
     let (x, y) = point.split_at(32);
     let coordinate = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-    let jwk = json!({
-        "kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": Tokens::KID,
+    Ok(json!({
+        "kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": kid,
         "x": coordinate(x), "y": coordinate(y),
-    });
-    Ok(json!({ "keys": [jwk] }).to_string())
+    }))
 }
 
 fn now() -> i64 {

@@ -30,6 +30,8 @@ mod attack_tests;
 mod key_tests;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod wycheproof_tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
