@@ -177,7 +177,9 @@ async fn read(stream: &mut (impl AsyncBufReadExt + Unpin)) -> Result<HttpRequest
         let read = stream.read_line(&mut head).await?;
         anyhow::ensure!(read > 0, "closed");
     }
-    let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
+    let length = head
+        .lines()
+        .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
     let mut body = vec![0; length.unwrap_or(0)];
     stream.read_exact(&mut body).await?;
     let (line, head) = head.split_once("\r\n").context("no request line")?;
@@ -196,7 +198,10 @@ async fn write(stream: &mut (impl AsyncWrite + Unpin), reply: Reply, shared: &Sh
     match reply {
         Reply::Json(value) => {
             let body = value.to_string();
-            let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+                body.len()
+            );
             stream.write_all((head + &body).as_bytes()).await?;
             shared.written.fetch_add(body.len(), Ordering::SeqCst);
         }
