@@ -18,6 +18,9 @@ pub(crate) enum Command {
     Run(RunOptions),
     /// Show the scenarios
     List,
+    /// Answer a nats-server's auth callout; started by the scenarios that need it
+    #[command(hide = true)]
+    CalloutResponder(crate::responder::ResponderOptions),
     /// Print the table of runs recorded with --json
     Table {
         /// Files of JSON lines

@@ -6,6 +6,7 @@ mod limits;
 mod load;
 mod measure;
 mod report;
+mod responder;
 mod run;
 mod scenario;
 mod scenarios;
@@ -39,6 +40,7 @@ fn execute(cli: &Cli) -> Result<()> {
             let records = run::run(options, &mut io::stderr())?;
             write!(out, "{}", table::render(&records))?;
         }
+        Command::CalloutResponder(options) => responder::run(options)?,
         Command::List => {
             for name in ALL {
                 writeln!(out, "{name:16} {}", name.parse::<Scenario>()?.describe())?;

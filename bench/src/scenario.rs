@@ -18,6 +18,17 @@ pub(crate) enum Security {
     Mtls,
 }
 
+/// What clients show at a door that asks for bearer tokens, over TLS 1.3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bearer {
+    /// A token each server keeps itself: ours an opaque one, nats-server its configured one.
+    Plain,
+    /// A JWT signed with ES256: ours verifies it, nats-server asks a responder (auth callout).
+    Es256,
+    /// The same with RS256.
+    Rs256,
+}
+
 /// What servers a scenario needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Layout {
@@ -25,6 +36,8 @@ pub(crate) enum Layout {
     Single(Security),
     /// One with streams, without TLS.
     Streams(Durability),
+    /// The door for clients with tokens, alone.
+    Login(Bearer),
     /// Two, joined by a link.
     WholeWay,
 }
@@ -79,6 +92,8 @@ pub(crate) enum Scenario {
     RequestReply { in_flight: usize },
     /// Connecting, logging in, leaving.
     Connections { security: Security },
+    /// Logging in with a token over TLS, so many at once.
+    Login { bearer: Bearer, at_once: usize },
     /// Memory of connections that do nothing.
     Idle { kind: IdleKind, connections: usize },
     /// Token publisher outside, link, mTLS subscriber inside, 128 B.
@@ -99,11 +114,17 @@ pub(crate) enum Scenario {
     Depth { messages: usize },
 }
 
+/// Logins at once where their rate is measured.
+const LOGINS: usize = 4;
+
+/// Logins at once in a storm.
+const STORM: usize = 256;
+
 /// Idle connections unless the name says otherwise.
 const IDLE_CONNECTIONS: usize = 5_000;
 
 /// All scenarios, in the order of the report.
-pub(crate) const ALL: [&str; 39] = [
+pub(crate) const ALL: [&str; 45] = [
     "pub:16",
     "pub:128",
     "pubsub:16",
@@ -122,6 +143,12 @@ pub(crate) const ALL: [&str; 39] = [
     "conns:plain",
     "conns:tls-token",
     "conns:mtls",
+    "login:token",
+    "login:es256",
+    "login:rs256",
+    "storm:token",
+    "storm:es256",
+    "storm:rs256",
     "idle:plain",
     "idle:mtls",
     "idle:silent",
@@ -179,6 +206,8 @@ impl FromStr for Scenario {
             "queue" => Self::Queue { payload: count()? },
             "many" => Self::Many { subscriptions: count()? },
             "rr" => Self::RequestReply { in_flight: count()? },
+            "login" => Self::Login { bearer: detail.parse()?, at_once: LOGINS },
+            "storm" => Self::Login { bearer: detail.parse()?, at_once: STORM },
             "conns" => Self::Connections { security: detail.parse()? },
             "idle" => idle(detail)?,
             "whole-way" if detail.is_empty() => Self::WholeWay,
@@ -248,6 +277,29 @@ impl Place {
     }
 }
 
+impl FromStr for Bearer {
+    type Err = anyhow::Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Ok(match name {
+            "token" => Self::Plain,
+            "es256" => Self::Es256,
+            "rs256" => Self::Rs256,
+            _ => bail!("unknown token {name:?}: token, es256 or rs256"),
+        })
+    }
+}
+
+impl fmt::Display for Bearer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Plain => "token",
+            Self::Es256 => "es256",
+            Self::Rs256 => "rs256",
+        })
+    }
+}
+
 impl FromStr for Security {
     type Err = anyhow::Error;
 
@@ -284,6 +336,8 @@ impl fmt::Display for Scenario {
             Self::Many { subscriptions } => write!(f, "many:{subscriptions}"),
             Self::RequestReply { in_flight } => write!(f, "rr:{in_flight}"),
             Self::Connections { security } => write!(f, "conns:{security}"),
+            Self::Login { bearer, at_once: STORM } => write!(f, "storm:{bearer}"),
+            Self::Login { bearer, .. } => write!(f, "login:{bearer}"),
             Self::Idle { kind, connections } => {
                 let kind = match kind {
                     IdleKind::Plain => "plain",
@@ -312,6 +366,7 @@ impl Scenario {
     pub(crate) fn layout(self) -> Layout {
         Layout::Single(match self {
             Self::WholeWay => return Layout::WholeWay,
+            Self::Login { bearer, .. } => return Layout::Login(bearer),
             Self::Store { place, .. } | Self::Drain { place } => return Layout::Streams(place.durability()),
             Self::KvPut { .. }
             | Self::KvGet { .. }
@@ -337,6 +392,9 @@ impl Scenario {
                 format!("{subscriptions} literal subscriptions, random subjects, 128 B")
             }
             Self::RequestReply { in_flight } => format!("request and reply, {in_flight} in flight, 128 B"),
+            Self::Login { bearer, at_once } => {
+                format!("logins over TLS 1.3, {bearer}, {at_once} at once")
+            }
             Self::Connections { security } => format!("connections per second, {security}, 4 threads"),
             Self::Idle { connections, .. } => format!("memory of {connections} idle connections"),
             Self::WholeWay => "token publisher, mTLS leafnode link, mTLS subscriber, 128 B".to_owned(),

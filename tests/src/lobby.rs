@@ -8,6 +8,7 @@ use crate::pki::Pki;
 use crate::raw::Raw;
 use crate::tls::{ClientTls, client_config};
 use crate::tokens::Tokens;
+use crate::wait::eventually;
 
 /// A gateway whose bus is not there.
 #[derive(Debug)]
@@ -59,8 +60,22 @@ impl Lobby {
         answer(&mut self.connect(tls).await?, options).await
     }
 
-    /// What the log says about logins refused, in their order: the reason of each.
-    pub fn refusals(&self) -> Vec<String> {
+    /// The reasons of the first `count` logins refused, in their order, as the log has them. A log is written a little
+    /// later than clients are answered.
+    ///
+    /// # Errors
+    /// When there are not so many.
+    pub async fn refusals(&self, count: usize) -> Result<Vec<String>> {
+        eventually(&format!("{count} refusals in the log"), || async {
+            let mut found = self.refusals_so_far();
+            found.truncate(count);
+            (found.len() == count).then_some(found)
+        })
+        .await
+    }
+
+    /// The same, all that are there.
+    pub fn refusals_so_far(&self) -> Vec<String> {
         let log = self.gateway.process.log();
         let reason = |line: &str| {
             let (_, rest) = line.split_once("login refused")?.1.split_once("reason=")?;

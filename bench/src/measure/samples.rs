@@ -12,6 +12,11 @@ impl Samples {
         self.0.push(latency);
     }
 
+    /// Adds another run's latencies.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
     /// Number of latencies recorded.
     pub(crate) fn count(&self) -> u64 {
         self.0.len() as u64

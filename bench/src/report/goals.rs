@@ -28,9 +28,9 @@ pub(crate) struct Goal {
     pub(crate) aim: f64,
 }
 
-const GOALS: [Goal; 40] = {
+const GOALS: [Goal; 48] = {
     use Quantity::{
-        Connections, IdleAfterTraffic, IdleFresh, LatencyP50, Messages, Requests, RestartInOrder,
+        Connections, IdleAfterTraffic, IdleFresh, LatencyP50, LatencyP99, Messages, Requests, RestartInOrder,
         RestartKilled, StoredMemory, SubscriptionMemory, Subscriptions,
     };
     use Rule::{AtLeast, Fraction, Limit, Times};
@@ -55,6 +55,14 @@ const GOALS: [Goal; 40] = {
         goal("conns:plain", Connections, Times, 1.5, 2.0),
         goal("conns:tls-token", Connections, Times, 2.0, 3.0),
         goal("conns:mtls", Connections, Times, 2.0, 2.8),
+        goal("login:es256", Connections, Times, 5.0, 8.0),
+        goal("login:rs256", Connections, Times, 5.0, 8.0),
+        goal("login:es256", LatencyP99, Fraction, 0.5, 0.1),
+        goal("login:rs256", LatencyP99, Fraction, 0.5, 0.1),
+        goal("storm:es256", Connections, Times, 5.0, 8.0),
+        goal("storm:rs256", Connections, Times, 5.0, 8.0),
+        goal("storm:es256", LatencyP99, Fraction, 0.2, 0.1),
+        goal("storm:rs256", LatencyP99, Fraction, 0.2, 0.1),
         goal("idle:plain", IdleFresh, Limit, 6.0, 3.0),
         goal("idle:plain", IdleAfterTraffic, Limit, 6.0, 3.0),
         goal("idle:mtls", IdleFresh, Limit, 16.0, 8.0),

@@ -2,6 +2,7 @@
 
 mod connections;
 mod idle;
+mod logins;
 mod many;
 mod request_reply;
 mod streams;
@@ -37,6 +38,7 @@ pub(crate) fn run(
         Scenario::Many { subscriptions } => many::run(fleet, subscriptions, duration),
         Scenario::RequestReply { in_flight } => request_reply::run(fleet, in_flight, duration),
         Scenario::Connections { .. } => connections::run(fleet, duration),
+        Scenario::Login { at_once, .. } => logins::run(fleet, at_once, duration),
         Scenario::Idle { kind, connections } => idle::run(fleet, kind, connections),
         Scenario::WholeWay => whole_way::run(fleet, duration),
         Scenario::Store { place, in_flight } => streams::publish(fleet, place, in_flight, duration),

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::pki::{KeyPair, Pki};
+use crate::responder::{ACCOUNT, PASSWORD, USER};
 use crate::scenario::{Durability, Security};
 
 /// Token of scenarios with token authentication. It guards nothing but a loopback port for some seconds.
@@ -33,6 +34,17 @@ pub(crate) fn streams(listen: SocketAddr, durability: Durability) -> String {
     };
     let limits = "max_memory_store: 8GB, max_file_store: 30GB";
     head(listen, "streams") + &format!("jetstream {{ store_dir: \"store\", {limits}{sync} }}\n")
+}
+
+/// Options of a server that asks a responder about every login.
+pub(crate) fn callout(listen: SocketAddr, issuer: &str, server: &KeyPair) -> String {
+    let mut text = head(listen, "callout");
+    text += &tls(server, None);
+    text += &format!(
+        "accounts {{\n  AUTH {{ users: [ {{ user: {USER}, password: \"{PASSWORD}\" }} ] }}\n  {ACCOUNT} {{}}\n}}\n\
+         authorization {{\n  timeout: 60\n  auth_callout {{ issuer: {issuer}, account: AUTH, auth_users: [ {USER} ] }}\n}}\n"
+    );
+    text
 }
 
 /// The inner of two linked servers: clients and the link come with certificates.

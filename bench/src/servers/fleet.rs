@@ -12,11 +12,12 @@ use tempfile::TempDir;
 
 use super::conf::{self, TOKEN};
 use super::gatehouse;
+use super::login;
 use super::pki::{BUS, GATEWAY, Pki};
 use super::process::{ServerProcess, free_addresses};
 use super::programs::{Ours, Programs, Side};
 use crate::client::{Client, Endpoint, Operation};
-use crate::scenario::{Durability, Layout, Security};
+use crate::scenario::{Bearer, Durability, Layout, Security};
 
 /// A link that is not up after this time won't come.
 const LINK_TIMEOUT: Duration = Duration::from_secs(15);
@@ -49,6 +50,7 @@ impl Fleet {
         let fleet = match layout {
             Layout::Single(security) => Self::single(programs.single(side), security, pki, dir)?,
             Layout::Streams(durability) => Self::streams(programs.single(side), durability, dir)?,
+            Layout::Login(bearer) => Self::login(programs, side, bearer, pki, dir)?,
             Layout::WholeWay => {
                 let fleet = match (side, &programs.ours) {
                     (Side::Ours, Ours::Gatehouse { bus, gateway }) => {
@@ -102,6 +104,27 @@ impl Fleet {
         let server = ServerProcess::start(program, &["-c", "server.conf"], &dir, self.publish.address)?;
         self.processes.push(server);
         Ok(begun)
+    }
+
+    /// The door for clients with tokens. Where a stock server stands on our side, both sides are the same.
+    fn login(programs: &Programs, side: Side, bearer: Bearer, pki: &Pki, dir: TempDir) -> Result<Self> {
+        let Ours::Gatehouse { gateway, .. } = &programs.ours else {
+            bail!("the tokens of this scenario are signed by event-gateway, which is not there");
+        };
+        let folder = dir.path().join("server");
+        fs::create_dir_all(&folder)?;
+        let login = match side {
+            Side::Ours => login::gatehouse(gateway, bearer, pki, &folder)?,
+            Side::Theirs => login::stock(&programs.nats_server, gateway, bearer, pki, &folder)?,
+        };
+        let token = Some(login.token);
+        let endpoint = Endpoint { address: login.address, tls: Some(pki.load_client(false)?), token };
+        // A comparison is worth nothing where somebody lets everybody in.
+        let nobody = Endpoint { token: Some("nobody".to_owned()), ..endpoint.clone() };
+        if nobody.connect_small().is_ok() {
+            bail!("a client with a wrong token was let in");
+        }
+        Ok(Self::new(login.processes, endpoint.clone(), endpoint, dir))
     }
 
     /// Two stock servers: token outside, leafnode link with certificates, certificates inside.
@@ -198,7 +221,12 @@ fn probe_arrives(subscriber: &mut Client) -> Result<bool> {
     }
 }
 
-fn start_with_conf(program: &Path, dir: &Path, conf: &str, address: SocketAddr) -> Result<ServerProcess> {
+pub(super) fn start_with_conf(
+    program: &Path,
+    dir: &Path,
+    conf: &str,
+    address: SocketAddr,
+) -> Result<ServerProcess> {
     fs::create_dir_all(dir)?;
     fs::write(dir.join("server.conf"), conf)?;
     ServerProcess::start(program, &["-c", "server.conf"], dir, address)

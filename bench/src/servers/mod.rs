@@ -3,6 +3,7 @@
 mod conf;
 mod fleet;
 mod gatehouse;
+mod login;
 pub(crate) mod pki;
 mod process;
 pub(crate) mod programs;

@@ -30,7 +30,19 @@ impl ServerProcess {
     /// # Errors
     /// When it can't be started, ends, or does not listen in time; with the end of its log.
     pub(crate) fn start(program: &Path, arguments: &[&str], dir: &Path, address: SocketAddr) -> Result<Self> {
-        let log = File::create(dir.join(LOG))?;
+        let mut server = Self::start_helper(program, arguments, dir, LOG)?;
+        server.wait_until_listening(address).with_context(|| {
+            format!("{} {}\n{}", program.display(), arguments.join(" "), log_tail(&dir.join(LOG)))
+        })?;
+        Ok(server)
+    }
+
+    /// Starts a helper that listens nowhere: whoever needs it waits for it.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub(crate) fn start_helper(program: &Path, arguments: &[&str], dir: &Path, log: &str) -> Result<Self> {
+        let log = File::create(dir.join(log))?;
         let child = command(program)
             .args(arguments)
             .current_dir(dir)
@@ -39,11 +51,7 @@ impl ServerProcess {
             .stderr(log)
             .spawn()
             .with_context(|| format!("starting {}", program.display()))?;
-        let mut server = Self { child };
-        server.wait_until_listening(address).with_context(|| {
-            format!("{} {}\n{}", program.display(), arguments.join(" "), log_tail(&dir.join(LOG)))
-        })?;
-        Ok(server)
+        Ok(Self { child })
     }
 
     fn wait_until_listening(&mut self, address: SocketAddr) -> Result<()> {

@@ -10,6 +10,7 @@ use identity::token::{KeyError, TokenVerifier};
 use node::tls::Reloads;
 
 use super::TokenSources;
+use super::tokens::Turns;
 use crate::config::{AuthConfig, Calls, Config, IntrospectionConfig, Issuer, followed};
 use crate::http::HttpClient;
 use crate::issuers::{Issuers, KeyServer, RemoteIssuer};
@@ -46,7 +47,7 @@ impl TokenSources {
         let introspection =
             introspection.and_then(|section| introspection_of(section, reloads)).transpose()?;
         let webhook = config.auth.as_ref().map(|section| webhook_of(section, reloads)).transpose()?;
-        Ok(Self { verifier, issuers, opaque, introspection, webhook })
+        Ok(Self { verifier, issuers, opaque, introspection, webhook, turns: Turns::default() })
     }
 
     /// Registers how asking others goes.

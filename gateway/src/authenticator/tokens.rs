@@ -1,5 +1,6 @@
 //! What a presented token is worth: whoever can tell is asked, and nobody is refused for the slowness of others.
 
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use identity::opaque::{OPAQUE_ISSUER, OpaqueError, OpaqueFile, is_opaque};
 use identity::policy::VerifiedFacts;
 use identity::rotate::Rotating;
 use identity::token::{Logout, TokenError, TokenVerifier};
+use tokio::sync::Semaphore;
 
 use crate::issuers::{Issuers, Lookup};
 use crate::remote::{Introspection, Refusal, Unanswered, Vouched, Webhook};
@@ -29,6 +31,20 @@ pub struct TokenSources {
     pub introspection: Option<Introspection>,
     /// Judges them instead; and says who may come in.
     pub webhook: Option<Webhook>,
+    /// Whose turn it is to verify a signature.
+    pub(super) turns: Turns,
+}
+
+/// Verifying a signature takes a thread for some tens of microseconds. When thousands of clients come at once, those who
+/// are in already must not wait behind them all: half of the threads verify at a time, the rest goes on.
+#[derive(Debug)]
+pub(super) struct Turns(Semaphore);
+
+impl Default for Turns {
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+        Self(Semaphore::new((threads / 2).max(1)))
+    }
 }
 
 impl TokenSources {
@@ -37,7 +53,7 @@ impl TokenSources {
     pub fn of_files(verifier: TokenVerifier) -> Self {
         let verifier = Arc::new(verifier);
         let issuers = Arc::new(Issuers::start(Vec::new(), &verifier));
-        Self { verifier, issuers, opaque: None, introspection: None, webhook: None }
+        Self { verifier, issuers, opaque: None, introspection: None, webhook: None, turns: Turns::default() }
     }
 
     /// What a token says about its bearer, verified at `now` (seconds since the Unix epoch). Waits for those who are
@@ -91,7 +107,11 @@ impl TokenSources {
         verify: impl Fn() -> Result<T, TokenError>,
     ) -> Result<T, Denied> {
         loop {
-            let error = match verify() {
+            // Never closed.
+            let turn = self.turns.0.acquire().await;
+            let verified = verify();
+            drop(turn);
+            let error = match verified {
                 Ok(verified) => return Ok(verified),
                 Err(error) => error,
             };
