@@ -47,6 +47,8 @@ pub(crate) struct Recovery<'a> {
     /// Messages of an atomic batch whose end has not come yet.
     open: Vec<Pending>,
     findings: Vec<Finding>,
+    /// Files whose headers are damaged.
+    bad_headers: Vec<PathBuf>,
     /// Where messages stand that were to be overwritten: number and generation of the segment, offset, length.
     erased: Vec<(u64, Erasure)>,
 }
@@ -88,6 +90,7 @@ impl<'a> Recovery<'a> {
             log: Log::new(options),
             open: Vec::new(),
             findings: Vec::new(),
+            bad_headers: Vec::new(),
             erased: Vec::new(),
         }
     }
@@ -199,8 +202,13 @@ impl<'a> Recovery<'a> {
                     // It was being created when the machine stopped: nothing in it was ever committed.
                     return Ok(None);
                 }
-                let what = "its header is damaged; what is intact behind it is served".into();
-                self.report(Severity::Damage, path, Some(0), None, what);
+                if self.home.keys.is_some() {
+                    let what =
+                        "its header is damaged, and without it nothing can be decrypted; it is left alone";
+                    self.report(Severity::Damage, path, Some(0), None, what.into());
+                    return Ok(None);
+                }
+                self.bad_headers.push(path.into());
                 guess
             }
         };
@@ -224,6 +232,7 @@ impl<'a> Recovery<'a> {
             through: number,
             base: 0,
             floor: 0,
+            previous: 0,
             previous_end: 0,
             stream: self.home.id,
             sealing: crate::crypt::Sealing::default(),
@@ -244,6 +253,7 @@ impl<'a> Recovery<'a> {
         if let Some(known) = known.filter(|known| *known > length) {
             let what = format!("{} bytes are missing at its end", known - length);
             let seqs = next.map(|next| (self.log.index.last_seq + 1, next.base.saturating_sub(1)));
+            let seqs = seqs.filter(|(first, last)| first <= last);
             self.report(Severity::Damage, &file.path, Some(length), seqs, what);
         }
         let end = known.unwrap_or(length).min(length);
@@ -256,22 +266,37 @@ impl<'a> Recovery<'a> {
         self.log.index.segments.push_back(Segment { id, base, index: SegmentIndex::default(), tag, data });
         self.log.next_number = self.log.next_number.max(file.header.through + 1);
         self.records(file, end, is_last)?;
+        self.tell_bad_header(file, end, is_last)?;
         if !is_last && let Some(segment) = self.log.index.segments.back_mut() {
             segment.index.seal();
         }
         Ok(())
     }
 
+    /// A file whose header can't be read was being created when the machine stopped, unless something was written to
+    /// it after a sync.
+    fn tell_bad_header(&self, file: &SegmentFile, end: u64, is_last: bool) -> Result<(), StoreError> {
+        if !self.bad_headers.contains(&file.path) {
+            return Ok(());
+        }
+        let begin = SEGMENT_HEADER as u64;
+        let torn = is_last && last_synced(file, begin, end).map_err(io_error(&file.path))? <= begin;
+        let severity = if torn { Severity::Notice } else { Severity::Damage };
+        let what = "its header is damaged; what is intact behind it is served";
+        self.report(severity, &file.path, Some(0), None, what.into());
+        Ok(())
+    }
+
     /// Reports segments that should be there and are not.
     fn missing_before(&self, file: &SegmentFile) {
         let before = self.log.index.segments.back().and_then(|segment| segment.data.file());
-        let Some(before) = before.filter(|before| before.header.through + 1 < file.header.number) else {
+        let Some(before) = before.filter(|before| before.header.through < file.header.previous) else {
             return;
         };
         let what = format!(
             "segments {} to {} before it are missing",
             before.header.through + 1,
-            file.header.number - 1
+            file.header.previous
         );
         let seqs = (self.log.index.last_seq + 1, file.header.base.saturating_sub(1));
         self.report(Severity::Damage, &file.path, None, (seqs.0 <= seqs.1).then_some(seqs), what);
@@ -564,7 +589,7 @@ impl<'a> Recovery<'a> {
         if goes_on {
             self.log.states.data = Some(data);
         } else {
-            self.log.states.old.push(file.path.clone());
+            self.log.states.old.push((file.path.clone(), intact_to));
         }
         Ok(true)
     }

@@ -18,7 +18,7 @@
 //!  56  16B  the stream's identity, random
 //!  72  8 B  which key, see `crypt`
 //!  80  32B  salt, see `crypt`
-//! 112  u64  reserved, 0
+//! 112  u64  number of the segment before, 0 when there was none
 //! 120  u32  reserved, 0
 //! 124  u32  CRC-32C of the 124 bytes before
 //! ```
@@ -63,6 +63,7 @@ pub(crate) struct Header {
     pub(crate) through: u64,
     pub(crate) base: u64,
     pub(crate) floor: u64,
+    pub(crate) previous: u64,
     pub(crate) previous_end: u64,
     pub(crate) stream: [u8; 16],
     pub(crate) sealing: Sealing,
@@ -80,6 +81,7 @@ impl Header {
         for (place, number) in out[16..56].chunks_exact_mut(8).zip(numbers) {
             place.copy_from_slice(&number.to_le_bytes());
         }
+        out[112..120].copy_from_slice(&self.previous.to_le_bytes());
         out[56..72].copy_from_slice(&self.stream);
         out[72..80].copy_from_slice(&self.sealing.key);
         out[80..80 + SALT].copy_from_slice(&self.sealing.salt);
@@ -120,6 +122,7 @@ impl Header {
             through: number(24),
             base: number(32),
             floor: number(40),
+            previous: number(112),
             previous_end: number(48),
             stream: [0; 16],
             sealing: Sealing { cipher: bytes[11], ..Sealing::default() },
@@ -201,6 +204,7 @@ mod tests {
             through: 19,
             base: 1_000_001,
             floor: 900_000,
+            previous: 15,
             previous_end: 4711,
             stream: *b"0123456789abcdef",
             sealing: Sealing { cipher: 2, key: *b"key of 8", salt: [9; SALT] },

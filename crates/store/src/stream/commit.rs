@@ -33,7 +33,7 @@ struct Round {
     sync: bool,
     erasures: Vec<Erasure>,
     /// Files of saved states that another has replaced.
-    old_states: Vec<PathBuf>,
+    old_states: Vec<(PathBuf, u64)>,
     /// The last of the segments at the front in which nothing is alive.
     dead: Option<u64>,
 }
@@ -41,12 +41,11 @@ struct Round {
 impl Stream {
     /// Commits what is waiting; whether there is more to sync later.
     pub(crate) fn commit(&self) -> bool {
-        let Some(round) = self.gather() else { return false };
-        for job in &round.jobs {
-            if let Err((error, file)) = self.write(job, round.sync) {
-                self.fail(error, file);
-                return false;
-            }
+        let Some(round) = self.gather(false) else { return false };
+        if let Err((error, file)) = self.write_all(&round) {
+            self.0.log.write().states.old.extend(round.old_states);
+            self.fail(error, file);
+            return false;
         }
         let dead = self.landed(&round);
         self.0.tell(|listener| listener.committed(round.upto));
@@ -56,17 +55,39 @@ impl Stream {
                 return false;
             }
             dead.iter().for_each(|file| self.discard(&file.path));
-            round.old_states.iter().for_each(|path| self.discard(path));
+            round.old_states.iter().for_each(|(path, _)| self.discard(path));
             self.erase(&round.erasures);
         }
         unsynced && matches!(self.options().sync, Sync::Interval(_))
     }
 
+    /// Commits the files that a stopped stream is to go on in; whether that worked.
+    pub(crate) fn commit_new_files(&self) -> bool {
+        let Some(round) = self.gather(true) else { return false };
+        let round = Round { sync: true, ..round };
+        match self.write_all(&round) {
+            Ok(()) => {
+                self.landed(&round);
+                round.old_states.iter().for_each(|(path, _)| self.discard(path));
+                true
+            }
+            Err((error, file)) => {
+                self.0.log.write().states.old.extend(round.old_states);
+                self.fail(error, file);
+                false
+            }
+        }
+    }
+
+    fn write_all(&self, round: &Round) -> Result<(), (io::Error, PathBuf)> {
+        round.jobs.iter().try_for_each(|job| self.write(job, round.sync))
+    }
+
     /// Takes what is waiting.
-    fn gather(&self) -> Option<Round> {
+    fn gather(&self, while_stopped: bool) -> Option<Round> {
         let mut log = self.0.log.write();
         log.queued = false;
-        if log.stopped.is_some() {
+        if log.stopped.is_some() && !while_stopped {
             return None;
         }
         let old_states = log.states.rewrite_if_due(self.0.home.as_ref());

@@ -8,11 +8,12 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::{Committed, Stream};
+use super::{Committed, Home, Stream};
 use crate::data::Data;
 use crate::error::Stopped;
 use crate::problem::{Problem, Severity};
 use crate::recover::{Ends, Recovery};
+use crate::segment::parse_name;
 
 /// Bytes a disk must have room for before a stream goes on after it was full.
 const PROBE: usize = 256 * 1024;
@@ -33,20 +34,11 @@ impl Stream {
         self.0.unsynced.lock().clear();
         let options = self.options();
         let read = Recovery::new(home, &self.0.name, options, Some(&ends)).run();
-        let last = {
+        let (failed, last) = {
             let mut log = self.0.log.write();
-            let committed = log.committed;
+            let failed = (log.committed.position, log.position, why.clone());
             match read {
-                Ok(mut fresh) => {
-                    fresh.position = log.position;
-                    fresh.committed = Committed { seq: fresh.index.last_seq, ..committed };
-                    fresh.stopped = Some(why.clone());
-                    fresh.next_number = fresh.next_number.max(log.next_number);
-                    fresh.states.number = fresh.states.number.max(log.states.number);
-                    fresh.states.close_file();
-                    fresh.roll = true;
-                    *log = fresh;
-                }
+                Ok(fresh) => log.take_back(fresh),
                 // The disk can't be read either: what is in memory answers as far as it can.
                 Err(error) => home.problems.add(Problem {
                     severity: Severity::Damage,
@@ -57,12 +49,15 @@ impl Stream {
                     what: format!("after a failed write the stream could not be read back: {error}"),
                 }),
             }
-            log.committed
+            // Nothing waits any more.
+            log.position += 1;
+            log.committed = Committed { seq: log.index.last_seq, position: log.position };
+            (failed, log.committed)
         };
         {
             let mut done = self.0.done.lock();
-            done.failures += 1;
-            done.why = Some(why.clone());
+            done.fail(failed.0, failed.1, failed.2);
+            done.committed = last;
         }
         self.0.waiters.notify_all();
         self.0.tell(|listener| listener.failed(&why, last));
@@ -95,26 +90,55 @@ impl Stream {
             if !log.roll {
                 // It could not be read back at the time.
                 let ends = log.ends();
-                let Ok(mut fresh) = Recovery::new(home, &self.0.name, log.options, Some(&ends)).run() else {
-                    return false;
-                };
-                fresh.position = log.position;
-                fresh.next_number = fresh.next_number.max(log.next_number);
-                fresh.states.number = fresh.states.number.max(log.states.number);
-                fresh.states.close_file();
-                fresh.roll = true;
-                *log = fresh;
+                let read = Recovery::new(home, &self.0.name, log.options, Some(&ends)).run();
+                let Ok(fresh) = read else { return false };
+                log.take_back(fresh);
             }
-            log.stopped = None;
-            self.0.done.lock().why = None;
+            // What failed must not come back at the next start: new files say where the old ones end.
+            let begun = log.begin_segment(Some(home)).and_then(|()| log.states.supersede(home));
+            if begun.is_err() {
+                return false;
+            }
+            self.remove_strays(home, &log);
+            log.position += 1;
         }
+        if !self.commit_new_files() {
+            return false;
+        }
+        self.0.log.write().stopped = None;
         self.settle();
         self.0.tell(|listener| listener.resumed());
         true
     }
 }
 
+impl Stream {
+    /// Removes files that were begun and never committed.
+    fn remove_strays(&self, home: &Home, log: &super::Log) {
+        let known = log.ends();
+        let names = home.disk.list(&home.dir).unwrap_or_default();
+        for name in names.iter().filter(|name| parse_name(name).is_some()) {
+            let path = home.dir.join(name);
+            if !known.contains_key(&path) {
+                let _stays = home.disk.remove_file(&path);
+            }
+        }
+    }
+}
+
 impl super::Log {
+    /// Becomes what was read back, as the same stream.
+    fn take_back(&mut self, mut fresh: Self) {
+        fresh.position = self.position;
+        fresh.committed = Committed { seq: fresh.index.last_seq, position: self.committed.position };
+        fresh.stopped = self.stopped.take();
+        fresh.next_number = fresh.next_number.max(self.next_number);
+        fresh.states.number = fresh.states.number.max(self.states.number);
+        fresh.states.close_file();
+        fresh.roll = true;
+        *self = fresh;
+    }
+
     /// How far each file is known to be good.
     fn ends(&self) -> Ends {
         let files = self.index.segments.iter().filter_map(|segment| match &segment.data {
@@ -124,8 +148,8 @@ impl super::Log {
         let files = files.chain(self.states.data.as_ref().filter(|data| data.written > 0));
         let mut ends: Ends = files.map(|data| (data.file.path.clone(), data.written)).collect();
         // A file of states that was to replace others may not be there: then they hold.
-        for old in &self.states.old {
-            ends.insert(old.clone(), u64::MAX);
+        if !self.states.data.as_ref().is_some_and(|data| data.written > 0) {
+            ends.extend(self.states.old.iter().cloned());
         }
         ends
     }
@@ -135,6 +159,6 @@ impl super::States {
     /// The next change begins a new file.
     fn close_file(&mut self) {
         let data = self.data.take();
-        self.old.extend(data.map(|data| data.file.path.clone()));
+        self.old.extend(data.map(|data| (data.file.path.clone(), data.written)));
     }
 }

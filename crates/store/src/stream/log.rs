@@ -183,7 +183,9 @@ impl Log {
     /// Begins a new segment.
     pub(crate) fn begin_segment(&mut self, home: Option<&Home>) -> Result<(), NotEncrypted> {
         let (number, base) = (self.next_number, self.index.last_seq + 1);
-        let previous_end = self.index.segments.back().map_or(0, |segment| segment.data.end());
+        let before = self.index.segments.back();
+        let previous = before.map_or(0, |segment| segment.id);
+        let previous_end = before.map_or(0, |segment| segment.data.end());
         let (data, tag) = match home {
             None => (Data::Ram(Vec::new()), 0),
             Some(home) => {
@@ -197,6 +199,7 @@ impl Log {
                     through: number,
                     base,
                     floor: self.index.first_seq,
+                    previous,
                     previous_end,
                     stream: home.id,
                     sealing,

@@ -10,6 +10,7 @@ mod read;
 mod remove;
 mod states;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex, RwLock};
@@ -46,8 +47,9 @@ pub trait Listener: Send + Sync {
     /// Everything up to here is committed.
     fn committed(&self, upto: Committed);
 
-    /// Writing failed. Nothing after `last` is stored; sequences after `last.seq` will be used again. The stream takes
-    /// no writes until [`Listener::resumed`].
+    /// Writing failed. Nothing that was appended and not told as committed is stored; sequences after `last.seq` will
+    /// be used again. Positions up to `last.position` are settled: what was not told as committed before failed. The
+    /// stream takes no writes until [`Listener::resumed`].
     fn failed(&self, why: &Stopped, last: Committed);
 
     /// The stream takes writes again.
@@ -73,13 +75,15 @@ pub(crate) struct Inner {
     pub(crate) waiters: Condvar,
 }
 
+/// Failures that are remembered for those who wait.
+const FAILURES: usize = 1000;
+
 /// What those who wait look at.
 #[derive(Debug, Default)]
 pub(crate) struct Done {
     pub(crate) committed: Committed,
-    /// How often writing failed.
-    pub(crate) failures: u64,
-    pub(crate) why: Option<Stopped>,
+    /// The changes that failures took back: those after the first position up to the second, and why.
+    pub(crate) failed: VecDeque<(u64, u64, Stopped)>,
 }
 
 impl Stream {
@@ -182,20 +186,28 @@ impl Stream {
         self.0.log.read().committed
     }
 
-    /// Waits until everything appended so far is committed. For tests and imports, not for async code.
+    /// Waits until everything changed so far is committed. What failed before the call is not told: use
+    /// [`Stream::wait_for`] for that. For tests and imports, not for async code.
     ///
     /// # Errors
-    /// Why the stream takes no writes; what was appended last may be lost.
+    /// Why the stream takes no writes; what was changed last is taken back.
     pub fn wait(&self) -> Result<Committed, Stopped> {
         let position = self.0.log.read().position;
+        self.wait_for(position)
+    }
+
+    /// Waits until the change that has this position is committed. For tests and imports, not for async code.
+    ///
+    /// # Errors
+    /// Why it failed; it is taken back.
+    pub fn wait_for(&self, position: u64) -> Result<Committed, Stopped> {
         let mut done = self.0.done.lock();
-        let failures = done.failures;
         loop {
+            if let Some(why) = done.failed(position) {
+                return Err(why);
+            }
             if done.committed.position >= position || self.0.home.is_none() {
                 return Ok(done.committed);
-            }
-            if let Some(why) = done.why.clone().filter(|_| done.failures != failures || done.closed()) {
-                return Err(why);
             }
             self.0.waiters.wait(&mut done);
         }
@@ -212,15 +224,24 @@ impl Stream {
         let why = Stopped::Closed { stream: self.0.name.clone() };
         self.0.log.write().stopped = Some(why.clone());
         let mut done = self.0.done.lock();
-        done.why = Some(why);
-        done.failures += 1;
+        let from = done.committed.position;
+        done.fail(from, u64::MAX, why);
         self.0.waiters.notify_all();
     }
 }
 
 impl Done {
-    fn closed(&self) -> bool {
-        matches!(self.why, Some(Stopped::Closed { .. }))
+    /// Why a change was taken back, if it was.
+    fn failed(&self, position: u64) -> Option<Stopped> {
+        let failed = self.failed.iter().find(|(from, upto, _)| *from < position && position <= *upto);
+        failed.map(|(_, _, why)| why.clone())
+    }
+
+    pub(crate) fn fail(&mut self, from: u64, upto: u64, why: Stopped) {
+        if self.failed.len() >= FAILURES {
+            self.failed.pop_front();
+        }
+        self.failed.push_back((from, upto, why));
     }
 }
 

@@ -36,8 +36,8 @@ pub(crate) struct States {
     pub(crate) data: Option<FileData>,
     /// Number of the last file begun.
     pub(crate) number: u64,
-    /// The file that `data` takes the place of once it is written.
-    pub(crate) old: Vec<PathBuf>,
+    /// The files that `data` takes the place of once it is written, and how far they count.
+    pub(crate) old: Vec<(PathBuf, u64)>,
     /// Bytes of all states.
     live: u64,
 }
@@ -100,7 +100,7 @@ impl States {
     fn begin_file(&mut self, home: &Home) -> Result<(), NotEncrypted> {
         let sealing = Sealing::fresh(home.keys.as_ref()).ok_or(NotEncrypted)?;
         let cipher = FileCipher::new(&sealing, home.keys.as_ref()).ok_or(NotEncrypted)?;
-        self.old.extend(self.data.as_ref().map(|data| data.file.path.clone()));
+        self.old.extend(self.data.as_ref().map(|data| (data.file.path.clone(), data.written)));
         self.number += 1;
         let header = Header {
             content: Content::States,
@@ -109,6 +109,7 @@ impl States {
             through: self.number,
             base: 0,
             floor: 0,
+            previous: 0,
             previous_end: 0,
             stream: home.id,
             sealing,
@@ -126,9 +127,14 @@ impl States {
         written.and_then(|()| self.push(Kind::RemoveState, 0, "", b""))
     }
 
+    /// Begins a new file in place of those that are closed.
+    pub(crate) fn supersede(&mut self, home: &Home) -> Result<(), NotEncrypted> {
+        if self.old.is_empty() { Ok(()) } else { self.begin_file(home) }
+    }
+
     /// Begins a new file when little of the old one is still of use. Called when what is waiting is about to be
     /// written; which files can go once it is.
-    pub(crate) fn rewrite_if_due(&mut self, home: Option<&Home>) -> Vec<PathBuf> {
+    pub(crate) fn rewrite_if_due(&mut self, home: Option<&Home>) -> Vec<(PathBuf, u64)> {
         let length = self.data.as_ref().map_or(0, FileData::end);
         if let Some(home) = home
             && length > REWRITE_FROM.max(self.live * 4)
