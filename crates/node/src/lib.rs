@@ -9,6 +9,7 @@ pub mod metrics;
 pub mod monitoring;
 pub mod ports;
 pub mod process;
+pub mod revocation;
 pub mod sections;
 pub mod sessions;
 pub mod tls;

@@ -6,12 +6,14 @@
 
 mod entry;
 mod journal;
+mod request;
 mod store;
 #[cfg(test)]
 mod tests;
 
 pub use self::entry::{Entry, EntryError, MAX_TEXT, Target};
 pub use self::journal::{Journal, JournalError};
+pub use self::request::{Instant, Request, RequestError};
 pub use self::store::{RevocationError, Revocations};
 
 /// How ids of entries begin that stand in a file an operator edits. They are that file's, not the journal's.
