@@ -8,6 +8,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::check_config::{self, CheckConfig};
 use crate::client::{self, Publish, Request, Subscribe};
+use crate::explain::{self, Explain};
 use crate::health::{self, HealthCheck};
 use crate::token_cmd::{self, Token};
 use crate::up::{self, Up};
@@ -45,6 +46,8 @@ pub enum Command {
     Up(Up),
     /// Mint a token for development.
     Token(Token),
+    /// Show what somebody may do under a configuration, and why.
+    Explain(Explain),
     /// Check a configuration and the files it names.
     CheckConfig(CheckConfig),
     /// Publish a message.
@@ -72,6 +75,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
             token_cmd::TokenCommandError::Config(errors) => errors.into(),
             error => Failure::runtime(error),
         }),
+        Command::Explain(args) => explain::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Pub(args) => runtime()?.block_on(client::publish(&args)).map_err(Failure::runtime),
         Command::Sub(args) => runtime()?.block_on(client::subscribe(&args)).map_err(Failure::runtime),

@@ -9,23 +9,26 @@ use broker::{
     Purpose, Server, ServerConfig,
 };
 use daemon::admin::AdminRoutes;
+use daemon::audit::Audit;
 use daemon::metrics::Metrics;
 use daemon::readiness::Readiness;
-use identity::policy::{Policy, PolicyError};
+use identity::policy::PolicyError;
 use identity::tls::TlsError;
 use identity::{Grant, PermissionError};
 use node::leafnodes::LinkError;
+use node::revocation::Plane;
 use node::sections::gateway_role;
 use node::tls::Reloads;
 use rand::Rng;
 use rand::distr::Alphanumeric;
 use tokio::task::JoinSet;
 
-use crate::authenticator::{GatewayAuthenticator, SourcesError, TokenSources};
-use crate::config::Config;
+use crate::authenticator::{GatewayAuthenticator, Records, Rules, SourcesError, TokenSources};
+use crate::config::{CLIENTS_TLS, Config};
 use crate::health::{self, CredentialError, CredentialFile, HealthCredential};
 use crate::opaque;
 use crate::probe::{Probe, ProbeState};
+use crate::reload;
 
 /// Why a gateway can't be started. Most of it is found by checking the configuration first.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +80,10 @@ pub struct Surroundings {
     pub metrics: Metrics,
     /// What follows its certificates.
     pub reloads: Reloads,
+    /// What has been revoked.
+    pub revocations: Arc<Plane>,
+    /// Where decisions are written down.
+    pub audit: Audit,
 }
 
 /// A running gateway; dropping it ends its probe and its answers, not its connections (see [`Server::drain`]).
@@ -103,6 +110,9 @@ impl Gateway {
         let credential = HealthCredential::generate();
         let authenticator = Arc::new(authenticator(config, around, credential.clone())?);
         authenticator.follow_sessions();
+        let sources = Arc::clone(&authenticator);
+        TokenSources::register(&around.metrics, move || sources.tokens());
+        reload::follow_certificates(&authenticator, around);
         let crossing = Arc::new(Crossing::compile(&config.route_rules()).map_err(GatewayError::Routes)?);
         let server = Server::new(ServerConfig {
             name: server_name(&config.service.name),
@@ -119,6 +129,7 @@ impl Gateway {
         let state = probe.state();
         let mut tasks = JoinSet::new();
         answer_health_checks(&server, &state, &mut tasks);
+        tasks.spawn(reload::follow_revocations(Arc::clone(&authenticator)));
         let leafnodes = open_link(config, &server, &around.reloads, crossing, &group)?;
         let local = server.local_client("probe", Arc::new(Grant::unrestricted("probe")));
         tasks.spawn(probe.run(local));
@@ -146,18 +157,17 @@ impl Gateway {
         self.authenticator.sessions()
     }
 
-    /// Reads the issuers' keys again (SIGHUP); those that can't be used stay as they are, and the log says so.
-    pub fn reload_keys(&self) {
+    /// Reads the file of opaque tokens again, where there is one.
+    pub fn reload_opaque(&self) {
         if let Some(tokens) = &self.authenticator.tokens().opaque {
             opaque::look(tokens, self.sessions());
         }
-        let problems = self.authenticator.reload_keys();
-        for problem in &problems {
-            tracing::error!(%problem, "issuer keys refused, the old ones stay in use");
-        }
-        if problems.is_empty() {
-            tracing::info!("issuer keys reloaded");
-        }
+    }
+
+    /// Decides who comes in, and has what it takes to decide otherwise.
+    #[must_use]
+    pub fn authenticator(&self) -> &Arc<GatewayAuthenticator> {
+        &self.authenticator
     }
 }
 
@@ -176,10 +186,13 @@ fn authenticator(
     credential: HealthCredential,
 ) -> Result<GatewayAuthenticator, GatewayError> {
     let tokens = Arc::new(TokenSources::of_config(config, &around.reloads)?);
-    tokens.register(&around.metrics);
-    let policy = Policy::compile(&config.policy()).map_err(GatewayError::Policy)?;
-    let order = config.client_certificates.identity.clone();
-    Ok(GatewayAuthenticator::new(tokens, policy, order, credential)?)
+    let rules = Rules::of_config(config).map_err(GatewayError::Policy)?;
+    let records = Records {
+        revocations: Arc::clone(&around.revocations),
+        audit: around.audit.clone(),
+        reloads: around.reloads.clone(),
+    };
+    Ok(GatewayAuthenticator::new(tokens, rules, records, credential)?)
 }
 
 fn answer_health_checks(server: &Server, state: &Arc<ProbeState>, tasks: &mut JoinSet<()>) {
@@ -220,7 +233,7 @@ fn open_door(
     let tls = match config.server_tls() {
         Some(tls) => Some(ListenerTls {
             verify: tls.client_auth != identity::tls::ClientAuth::None,
-            source: reloads.server("clients", tls)?,
+            source: reloads.server(CLIENTS_TLS, tls)?,
             start: config.service.handshake_first.into(),
             optional: false,
         }),

@@ -1,8 +1,10 @@
 //! The process: from the configuration file to the last byte of the drain.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use daemon::admin::{AdminHandle, AdminRoutes, AdminServer};
+use daemon::admin::{AdminHandle, AdminRoutes};
+use daemon::audit::Audit;
 use daemon::exit::Failure;
 use daemon::metrics::Metrics;
 use daemon::pid::PidFile;
@@ -10,11 +12,16 @@ use daemon::readiness::Readiness;
 use daemon::telemetry::{LogControl, init_logging, install_panic_hook, log_fatal};
 use node::ports::Ports;
 use node::process::Ending;
+use node::revocation::Plane;
 use node::tls::Reloads;
 use serde_json::json;
+use tokio::sync::watch;
 
+use crate::admin_api::{self, Managed};
 use crate::config::{Config, DEFAULT_ADMIN_PORT, Depth, Loaded, load};
 use crate::gateway::{Gateway, Surroundings};
+use crate::logout;
+use crate::reload::{self, Reloader};
 
 /// Runs a gateway until a signal ends it.
 ///
@@ -39,24 +46,30 @@ async fn serve(path: &Path, loaded: &Loaded, log: &LogControl) -> Result<(), Fai
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let around = Surroundings {
-        readiness: Readiness::new(),
-        metrics: Metrics::new("event-gateway", broker::VERSION),
-        reloads: Reloads::new(),
-    };
+    let around = surroundings(config)?;
+    let stop = watch::Sender::new(false);
     let listening = around.readiness.guard("listeners");
     let gateway = Gateway::start(config, &around).map_err(Failure::runtime)?;
-    let admin = admin(config, &gateway, &around)?;
+    let reloader = Arc::new(Reloader::new(path, config, gateway.authenticator(), &around));
+    reloader.register(&around.metrics);
+    let admin = admin(config, &gateway, &reloader, &around)?;
+    let logout =
+        config.logout.as_ref().map(|section| logout::open(section, gateway.authenticator(), &around));
+    let logout = logout.transpose().map_err(Failure::runtime)?;
     let pid = config.service.pid_file.as_ref().map(PidFile::create).transpose().map_err(Failure::runtime)?;
-    write_ports(config, &gateway, admin.as_ref())?;
+    write_ports(config, &gateway, admin.as_ref(), logout.as_ref())?;
+    tokio::spawn(Arc::clone(&around.revocations).follow(stop.subscribe()));
+    tokio::spawn(reload::follow_config(Arc::clone(&reloader), stop.subscribe()));
     listening.ready();
     tracing::info!("Server is ready");
     let ending = Ending { drain: config.drain(), ..Ending::default() };
-    let reload_keys = || gateway.reload_keys();
-    let cut = node::process::serve(&gateway.server, &around.reloads, log, ending, reload_keys).await?;
-    if let Some(admin) = admin {
-        admin.shutdown().await;
+    let on_reload = || reload_on_signal(&gateway, &reloader);
+    let cut = node::process::serve(&gateway.server, &around.reloads, log, ending, on_reload).await?;
+    stop.send_replace(true);
+    for port in [admin, logout].into_iter().flatten() {
+        port.shutdown().await;
     }
+    around.audit.close();
     clean_up(config);
     drop(pid);
     if cut > 0 {
@@ -65,17 +78,53 @@ async fn serve(path: &Path, loaded: &Loaded, log: &LogControl) -> Result<(), Fai
     Ok(())
 }
 
-fn admin(config: &Config, gateway: &Gateway, around: &Surroundings) -> Result<Option<AdminHandle>, Failure> {
+fn surroundings(config: &Config) -> Result<Surroundings, Failure> {
+    let audit = Audit::open(&config.audit, "event-gateway").map_err(Failure::runtime)?;
+    let revocations = Plane::open(&config.revocation, audit.clone()).map_err(Failure::runtime)?;
+    let around = Surroundings {
+        readiness: Readiness::new(),
+        metrics: Metrics::new("event-gateway", broker::VERSION),
+        reloads: Reloads::new(),
+        revocations,
+        audit,
+    };
+    around.audit.register(&around.metrics);
+    around.revocations.register(&around.metrics);
+    Ok(around)
+}
+
+/// SIGHUP: everything that is read from files is read again. What came of it is told where it happens.
+fn reload_on_signal(gateway: &Gateway, reloader: &Reloader) {
+    gateway.reload_opaque();
+    let outcome = tokio::task::block_in_place(|| reloader.reload("SIGHUP"));
+    drop(outcome);
+}
+
+fn admin(
+    config: &Config,
+    gateway: &Gateway,
+    reloader: &Arc<Reloader>,
+    around: &Surroundings,
+) -> Result<Option<AdminHandle>, Failure> {
     if config.admin.disabled {
         return Ok(None);
     }
     let routes = AdminRoutes::new(around.metrics.clone(), around.readiness.clone());
     let routes = node::monitoring::routes(routes, &gateway.server, varz(config, gateway));
-    let probe = std::sync::Arc::clone(&gateway.probe);
+    let probe = Arc::clone(&gateway.probe);
     let routes = routes.document("/linkz", move |_| probe.document());
     let routes = gateway.token_api(routes, config);
-    let address = config.admin.address(DEFAULT_ADMIN_PORT);
-    let handle = AdminServer::bind(address, routes).map_err(Failure::runtime)?;
+    let routes = around.revocations.routes(routes);
+    let managed = Managed {
+        server: gateway.server.clone(),
+        sessions: Arc::clone(gateway.sessions()),
+        reloader: Arc::clone(reloader),
+        reloads: around.reloads.clone(),
+    };
+    let routes = admin_api::routes(routes, &managed);
+    let (section, audit) = (&config.admin, &around.audit);
+    let handle = node::admin::open(section, DEFAULT_ADMIN_PORT, routes, audit, &around.reloads);
+    let handle = handle.map_err(Failure::runtime)?;
     tracing::info!("Starting http monitor on {}", handle.local_addr());
     Ok(Some(handle))
 }
@@ -91,15 +140,34 @@ fn varz(config: &Config, gateway: &Gateway) -> serde_json::Map<String, serde_jso
     fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-fn write_ports(config: &Config, gateway: &Gateway, admin: Option<&AdminHandle>) -> Result<(), Failure> {
+fn write_ports(
+    config: &Config,
+    gateway: &Gateway,
+    admin: Option<&AdminHandle>,
+    logout: Option<&AdminHandle>,
+) -> Result<(), Failure> {
     let Some(path) = &config.service.ports_file else { return Ok(()) };
     let scheme = if config.service.disable_frontend_tls { "nats" } else { "tls" };
     let ports = Ports {
         nats: vec![format!("{scheme}://{}", gateway.clients)],
         leafnodes: gateway.leafnodes.iter().map(|address| format!("nats-leaf://{address}")).collect(),
-        monitoring: admin.iter().map(|admin| format!("http://{}", admin.local_addr())).collect(),
+        monitoring: admin
+            .iter()
+            .map(|admin| format!("{}://{}", web(config.admin.tls.is_some()), admin.local_addr()))
+            .collect(),
+        logout: logout
+            .iter()
+            .map(|logout| {
+                let tls = config.logout.as_ref().is_some_and(|logout| logout.tls.is_some());
+                format!("{}://{}{}", web(tls), logout.local_addr(), logout::PATH)
+            })
+            .collect(),
     };
     Ok(ports.write(path)?)
+}
+
+fn web(tls: bool) -> &'static str {
+    if tls { "https" } else { "http" }
 }
 
 /// Takes away what is true only while the process runs.

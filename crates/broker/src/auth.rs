@@ -10,6 +10,7 @@ use identity::Grant;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use wire::info::{ConnectOptions, LeafConnect};
 
+use crate::conn::CloseReason;
 use crate::follow::Follower;
 
 /// What a peer presents at login.
@@ -97,6 +98,10 @@ pub type Decision<'a> = Pin<Box<dyn Future<Output = Result<Admission, Denied>> +
 pub trait Authenticator: Send + Sync + 'static {
     /// Whether clients have to present something; told to them in INFO.
     fn required(&self) -> bool;
+
+    /// A peer was turned away before it could present anything here, such as in the TLS handshake. For those who keep
+    /// a record.
+    fn turned_away(&self, _address: SocketAddr, _reason: CloseReason, _detail: &str) {}
 
     /// Decides about one login.
     fn authenticate<'a>(&'a self, login: Login<'a>) -> Decision<'a>;

@@ -1,8 +1,10 @@
 //! What both processes do the same way with a broker: configuration sections, certificates that follow their files,
 //! metrics and monitoring documents, links, and the life of the process from readiness to drain.
 
+pub mod admin;
 pub mod checks;
 pub mod credentials;
+pub mod fingerprint;
 pub mod leafnodes;
 
 pub mod metrics;

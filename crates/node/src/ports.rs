@@ -17,6 +17,9 @@ pub struct Ports {
     /// For monitoring.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub monitoring: Vec<String>,
+    /// Where issuers tell of logouts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub logout: Vec<String>,
 }
 
 impl Ports {

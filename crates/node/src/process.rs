@@ -31,7 +31,7 @@ impl Default for Ending {
     }
 }
 
-/// Serves until a signal ends it, then drains. Returns how many connections had to be cut.
+/// Serves until a signal ends it, then drains. `on_reload` does what SIGHUP asks for. Returns how many connections had to be cut.
 ///
 /// # Errors
 /// The signals can't be listened to.
@@ -54,9 +54,6 @@ pub async fn serve(
             }
             Signal::Reload => {
                 tracing::info!("reload requested");
-                if reloads.reload_all() {
-                    tracing::info!("Reloaded server configuration");
-                }
                 on_reload();
             }
             Signal::ReopenLog => match log.reopen() {

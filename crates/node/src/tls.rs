@@ -1,5 +1,7 @@
 //! Certificates that follow their files, for listeners and for links.
 
+use std::any::Any;
+use std::collections::HashMap;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -10,18 +12,28 @@ use identity::rotate::{Material, Outcome, Rotating, WatchOptions, watch_files};
 use identity::tls::{
     CertificateExpiry, CertifiedFile, ClientAuth, ClientTls, ServerTls, TlsError, TlsWarning,
 };
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_rustls::rustls;
+use tokio_rustls::rustls::server::danger::ClientCertVerifier;
 
 use crate::sections::TlsFiles;
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What is told of every change and every refusal, with the name of the TLS it is about.
+type Observer = Box<dyn Fn(&str, &Outcome) + Send + Sync>;
+
+/// The verifier in force.
+type Verifier = Box<dyn Fn() -> Arc<dyn ClientCertVerifier> + Send + Sync>;
 
 struct Entry {
     name: String,
     check: Box<dyn Fn() -> Outcome + Send + Sync>,
     expiries: Box<dyn Fn() -> Vec<CertificateExpiry> + Send + Sync>,
     watch: Box<dyn Fn(watch::Receiver<bool>) -> Task + Send + Sync>,
+    /// Goes over to another description of the same kind; `None` for one of another kind.
+    replace: Box<dyn Fn(&dyn Any) -> Option<Result<(), String>> + Send + Sync>,
 }
 
 #[derive(Default)]
@@ -35,6 +47,10 @@ struct Counts {
 pub struct Reloads {
     entries: Arc<std::sync::Mutex<Vec<Entry>>>,
     counts: Arc<Counts>,
+    observers: Arc<std::sync::Mutex<Vec<Observer>>>,
+    verifiers: Arc<std::sync::Mutex<HashMap<String, Verifier>>>,
+    /// Where files are followed, and until when; from [`Reloads::spawn`] on.
+    following: Arc<std::sync::Mutex<Option<(Handle, watch::Receiver<bool>)>>>,
 }
 
 impl std::fmt::Debug for Reloads {
@@ -55,7 +71,34 @@ impl Reloads {
     /// # Errors
     /// The files can't be used; the error names the file and what is wrong with it.
     pub fn server(&self, name: &str, tls: ServerTls) -> Result<broker::TlsSource, TlsError> {
-        self.follow(name, tls, |loaded| loaded.config.clone(), |loaded| &loaded.warnings)
+        let (source, rotating) =
+            self.follow(name, tls, |loaded| loaded.config.clone(), |loaded| &loaded.warnings)?;
+        let verifier: Verifier = Box::new(move || Arc::clone(&rotating.current().clients));
+        locked(&self.verifiers).insert(name.to_owned(), verifier);
+        Ok(source)
+    }
+
+    /// What verifies the client certificates of the listener `name` now.
+    #[must_use]
+    pub fn client_verifier(&self, name: &str) -> Option<Arc<dyn ClientCertVerifier>> {
+        locked(&self.verifiers).get(name).map(|verifier| verifier())
+    }
+
+    /// Has `observer` told of every change that came into force, and of every one that was refused.
+    pub fn observe(&self, observer: impl Fn(&str, &Outcome) + Send + Sync + 'static) {
+        locked(&self.observers).push(Box::new(observer));
+    }
+
+    /// Goes over to another description for the listener `name`, whose files are followed from now on.
+    ///
+    /// # Errors
+    /// What is wrong with the files; the old description stays.
+    pub fn replace_server(&self, name: &str, tls: &ServerTls) -> Result<(), String> {
+        let entries = locked(&self.entries);
+        let found = entries.iter().find(|entry| entry.name == name);
+        found
+            .and_then(|entry| (entry.replace)(tls))
+            .unwrap_or_else(|| Err(format!("there is no listener `{name}`")))
     }
 
     /// A dialled link's TLS.
@@ -67,18 +110,20 @@ impl Reloads {
         name: &str,
         tls: ClientTls,
     ) -> Result<watch::Receiver<Arc<rustls::ClientConfig>>, TlsError> {
-        self.follow(name, tls, |loaded| loaded.config.clone(), |loaded| &loaded.warnings)
+        let followed = self.follow(name, tls, |loaded| loaded.config.clone(), |loaded| &loaded.warnings);
+        followed.map(|(source, _)| source)
     }
 
+    #[allow(clippy::type_complexity)] // the receiver and what feeds it, taken apart at once
     fn follow<M, C>(
         &self,
         name: &str,
         material: M,
         config: fn(&M::Value) -> Arc<C>,
         warnings: fn(&M::Value) -> &[TlsWarning],
-    ) -> Result<watch::Receiver<Arc<C>>, M::Error>
+    ) -> Result<(watch::Receiver<Arc<C>>, Arc<Rotating<M>>), M::Error>
     where
-        M: Material,
+        M: Material + Clone,
         C: Send + Sync + 'static,
     {
         let rotating = Arc::new(Rotating::new(material)?);
@@ -88,21 +133,26 @@ impl Reloads {
         let (sender, receiver) = watch::channel(config(&rotating.current()));
         let publish = {
             let (rotating, counts, name) = (rotating.clone(), self.counts.clone(), name.to_owned());
-            Arc::new(move |outcome: &Outcome| match outcome {
-                Outcome::Reloaded => {
-                    counts.reloaded.fetch_add(1, Ordering::Relaxed);
-                    sender.send_replace(config(&rotating.current()));
-                    tracing::info!(tls = name, "certificates reloaded");
+            let observers = Arc::clone(&self.observers);
+            Arc::new(move |outcome: &Outcome| {
+                match outcome {
+                    Outcome::Reloaded => {
+                        counts.reloaded.fetch_add(1, Ordering::Relaxed);
+                        sender.send_replace(config(&rotating.current()));
+                        tracing::info!(tls = name, "certificates reloaded");
+                    }
+                    Outcome::Refused(error) => {
+                        counts.refused.fetch_add(1, Ordering::Relaxed);
+                        tracing::error!(tls = name, %error, "certificates refused, the old ones stay in use");
+                    }
+                    Outcome::Unchanged => return,
                 }
-                Outcome::Refused(error) => {
-                    counts.refused.fetch_add(1, Ordering::Relaxed);
-                    tracing::error!(tls = name, %error, "certificates refused, the old ones stay in use");
-                }
-                Outcome::Unchanged => {}
+                locked(&observers).iter().for_each(|observer| observer(&name, outcome));
             })
         };
         let (to_check, check_publish) = (rotating.clone(), publish.clone());
-        let to_expire = rotating.clone();
+        let (to_expire, to_return) = (rotating.clone(), rotating.clone());
+        let (to_replace, replace_publish) = (rotating.clone(), publish.clone());
         let entry = Entry {
             name: name.to_owned(),
             check: Box::new(move || {
@@ -111,6 +161,14 @@ impl Reloads {
                 outcome
             }),
             expiries: Box::new(move || to_expire.expiries()),
+            replace: Box::new(move |material| {
+                let material = material.downcast_ref::<M>()?.clone();
+                let outcome = to_replace.reload_with(material).map_err(|error| error.to_string());
+                if outcome.is_ok() {
+                    replace_publish(&Outcome::Reloaded);
+                }
+                Some(outcome)
+            }),
             watch: Box::new(move |mut stop| {
                 let (rotating, publish) = (rotating.clone(), publish.clone());
                 Box::pin(async move {
@@ -121,16 +179,21 @@ impl Reloads {
                 })
             }),
         };
+        // What comes in by a reload is followed like what was there from the start.
+        if let Some((runtime, stop)) = &*locked(&self.following) {
+            runtime.spawn((entry.watch)(stop.clone()));
+        }
         self.entries().push(entry);
-        Ok(receiver)
+        Ok((receiver, to_return))
     }
 
     fn entries(&self) -> std::sync::MutexGuard<'_, Vec<Entry>> {
-        self.entries.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        locked(&self.entries)
     }
 
     /// Begins to look at the files, until `stop` says true or its sender is gone.
     pub fn spawn(&self, stop: &watch::Receiver<bool>) {
+        *locked(&self.following) = Some((Handle::current(), stop.clone()));
         for entry in self.entries().iter() {
             tokio::spawn((entry.watch)(stop.clone()));
         }
@@ -166,6 +229,10 @@ impl Reloads {
     pub fn outcomes(&self) -> (u64, u64) {
         (self.counts.reloaded.load(Ordering::Relaxed), self.counts.refused.load(Ordering::Relaxed))
     }
+}
+
+fn locked<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 impl TlsFiles {

@@ -4,20 +4,27 @@
 //! token, a verified certificate may be enough, if the policy binds a role to it. What the client is told is little;
 //! the log has the reason, never the token.
 
+mod certificates;
 mod presented;
+mod record;
+mod rules;
 mod sources;
 #[cfg(test)]
 mod tests;
 mod tokens;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use broker::{Admission, Authenticator, Credentials, Decision, Denied, Login};
-use identity::peer::{IdentitySource, PeerCertificate};
-use identity::policy::{CertificateNames, Policy, VerifiedFacts};
+use arc_swap::ArcSwap;
+use broker::{Admission, Authenticator, CloseReason, Credentials, Decision, Denied, Login};
+use daemon::audit::Audit;
+use identity::peer::PeerCertificate;
+use identity::policy::{CertificateNames, VerifiedFacts};
 use identity::token::{Claims, check_binding};
 use identity::{Grant, Permission, PermissionError, Rights};
+use node::revocation::Plane;
 use node::sessions::{Judge, Sessions, Verification};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
@@ -25,6 +32,8 @@ use crate::config::HEALTH_SUBJECTS;
 use crate::health::HealthCredential;
 use crate::remote::Vouched;
 
+use self::certificates::CertificateGuard;
+pub use self::rules::{Records, Rules};
 pub use self::sources::SourcesError;
 pub use self::tokens::TokenSources;
 
@@ -36,9 +45,11 @@ const RENEWAL_PATIENCE: Duration = Duration::from_secs(8);
 
 /// Decides about logins at the outside door.
 pub struct GatewayAuthenticator {
-    tokens: Arc<TokenSources>,
-    policy: Policy,
-    identity_order: Vec<IdentitySource>,
+    tokens: ArcSwap<TokenSources>,
+    rules: ArcSwap<Rules>,
+    revocations: Arc<Plane>,
+    certificates: CertificateGuard,
+    audit: Audit,
     health: HealthCredential,
     health_grant: Arc<Grant>,
     sessions: Arc<Sessions>,
@@ -53,31 +64,64 @@ impl std::fmt::Debug for GatewayAuthenticator {
 }
 
 impl GatewayAuthenticator {
-    /// Puts the parts together. `identity_order` says which name of a certificate is the client's.
+    /// Puts the parts together.
     ///
     /// # Errors
     /// Never in practice: the health check's rights are written in this source.
     pub fn new(
         tokens: Arc<TokenSources>,
-        policy: Policy,
-        identity_order: Vec<IdentitySource>,
+        rules: Rules,
+        records: Records,
         health: HealthCredential,
     ) -> Result<Self, PermissionError> {
-        let health_grant = Arc::new(health_grant()?);
+        let Records { revocations, audit, reloads } = records;
         let sessions = Sessions::new();
-        Ok(Self { tokens, policy, identity_order, health, health_grant, sessions, now: unix_now })
+        sessions.audited_by(&audit);
+        Ok(Self {
+            tokens: ArcSwap::new(tokens),
+            rules: ArcSwap::from_pointee(rules),
+            revocations,
+            certificates: CertificateGuard::new(reloads),
+            audit,
+            health,
+            health_grant: Arc::new(health_grant()?),
+            sessions,
+            now: unix_now,
+        })
+    }
+
+    /// Replaces the rules. Live sessions are judged by them once [`Sessions::reconsider`] is called.
+    pub fn set_rules(&self, rules: Rules) {
+        self.rules.store(Arc::new(rules));
+    }
+
+    /// The certificates of live connections are to be verified again: CAs or revocation lists have changed.
+    pub fn certificates_changed(&self) {
+        self.certificates.changed();
+    }
+
+    /// What has been revoked.
+    #[must_use]
+    pub fn revocations(&self) -> &Arc<Plane> {
+        &self.revocations
     }
 
     /// Reads the issuers' key files again; an issuer whose files are unusable keeps its keys. Returns what was wrong.
     pub fn reload_keys(&self) -> Vec<String> {
-        let problems = self.tokens.verifier.reload().err().unwrap_or_default();
+        let problems = self.tokens().verifier.reload().err().unwrap_or_default();
         problems.iter().map(ToString::to_string).collect()
     }
 
     /// Everything that can say what a token is worth.
     #[must_use]
-    pub fn tokens(&self) -> &Arc<TokenSources> {
-        &self.tokens
+    pub fn tokens(&self) -> Arc<TokenSources> {
+        self.tokens.load_full()
+    }
+
+    /// Replaces who can say what a token is worth. Live sessions are judged by them once
+    /// [`Sessions::reconsider`] is called.
+    pub fn set_tokens(&self, tokens: TokenSources) {
+        self.tokens.store(Arc::new(tokens));
     }
 
     /// The sessions let in on what was verified here. To be judged again they need [`Self::follow_sessions`].
@@ -104,7 +148,7 @@ impl GatewayAuthenticator {
         let now = (self.now)();
         let facts = self.verify(token, login.certificates, now, login.until).await?;
         let grant = self.judge(&facts, now)?;
-        tell(login, &grant);
+        record::login(&self.audit, login, &facts, &grant)?;
         Ok(self.sessions.admit(ticket, facts, Arc::new(grant)))
     }
 
@@ -137,7 +181,7 @@ impl GatewayAuthenticator {
     ) -> Result<VerifiedFacts, Denied> {
         let mut facts = VerifiedFacts { certificate, ..VerifiedFacts::default() };
         if let Some(token) = token {
-            let Vouched { claims, roles } = self.tokens.judge(token, now, until).await?;
+            let Vouched { claims, roles } = self.tokens().judge(token, now, until).await?;
             let shown = facts.certificate.as_ref().map(|certificate| &certificate.cert_sha256);
             check_binding(&claims, shown).map_err(|error| Denied::new("binding", error.to_string()))?;
             (facts.claims, facts.roles) = (Some(claims), roles.into());
@@ -145,7 +189,7 @@ impl GatewayAuthenticator {
         if facts.is_empty() {
             return Err(Denied::new("no_credentials", "neither a token nor a certificate was presented"));
         }
-        self.tokens.authorize(&mut facts, until).await?;
+        self.tokens().authorize(&mut facts, until).await?;
         Ok(facts)
     }
 
@@ -155,8 +199,19 @@ impl GatewayAuthenticator {
     /// # Errors
     /// They are worth nothing.
     pub fn judge(&self, facts: &VerifiedFacts, now: u64) -> Result<Grant, Denied> {
-        self.tokens.still_good(facts, now)?;
-        let evaluation = self.policy.evaluate(&facts.as_facts(), now);
+        if let Some(entry) = self.revocations.check(&facts.as_facts()) {
+            return Err(Denied::new("revoked", format!("revocation {}: {}", entry.id, entry.target)));
+        }
+        let rules = self.rules.load();
+        if let Some(certificate) = &facts.certificate {
+            rules.pins.check(certificate).map_err(|error| Denied::new("pins", error.to_string()))?;
+            self.certificates.check(certificate, now)?;
+        }
+        if rules.token_required && facts.claims.is_none() {
+            return Err(Denied::new("no_token", "a certificate alone is not enough here"));
+        }
+        self.tokens.load().still_good(facts, now)?;
+        let evaluation = rules.policy.evaluate(&facts.as_facts(), now);
         for (role, problem) in &evaluation.refused {
             tracing::warn!(%role, %problem, "role not given");
         }
@@ -171,8 +226,9 @@ impl GatewayAuthenticator {
         let Some(leaf) = chain.first() else { return Ok(None) };
         let denied = |error: identity::peer::PeerError| Denied::new("certificate", error.to_string());
         let certificate = PeerCertificate::from_der(leaf).map_err(denied)?;
-        let identity = certificate.identity(&self.identity_order).map_err(denied)?;
+        let identity = certificate.identity(&self.rules.load().identity_order).map_err(denied)?;
         let mut names = CertificateNames::of(&certificate, &identity);
+        names.chain = chain.to_vec();
         names.not_after = u64::try_from(certificate.not_after).ok();
         Ok(Some(names))
     }
@@ -184,7 +240,20 @@ impl Authenticator for GatewayAuthenticator {
     }
 
     fn authenticate<'a>(&'a self, login: Login<'a>) -> Decision<'a> {
-        Box::pin(async move { self.decide(&login).await })
+        Box::pin(async move {
+            let decided = self.decide(&login).await;
+            if let Err(denied) = &decided {
+                record::denied(&self.audit, login.address, denied);
+            }
+            decided
+        })
+    }
+
+    fn turned_away(&self, address: SocketAddr, reason: CloseReason, detail: &str) {
+        // Whoever only connects, or is slow, presents nothing that could be refused.
+        if reason == CloseReason::TlsHandshake {
+            record::denied(&self.audit, address, &Denied::new("tls", detail));
+        }
     }
 }
 
@@ -205,22 +274,6 @@ impl Judge for GatewayAuthenticator {
 fn refused_by_policy(denied: &identity::policy::Denied, claims: Option<&Claims>) -> Denied {
     let issuer = claims.and_then(Claims::iss).map(|issuer| format!(" (token of {issuer})"));
     Denied::new(denied.reason(), format!("{}{}", denied.detail, issuer.unwrap_or_default()))
-}
-
-/// The line an auditor looks for.
-fn tell(login: &Login<'_>, grant: &Grant) {
-    let roles = grant.roles.join(",");
-    let issuer = grant.provenance.as_ref().map(|provenance| provenance.issuer.as_ref()).unwrap_or_default();
-    tracing::info!(
-        target: "audit",
-        address = %login.address,
-        identity = %grant.identity,
-        issuer,
-        roles,
-        expires_at = grant.expires_at,
-        certificate = !login.certificates.is_empty(),
-        "login accepted"
-    );
 }
 
 fn health_grant() -> Result<Grant, PermissionError> {

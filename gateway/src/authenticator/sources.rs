@@ -45,21 +45,40 @@ impl TokenSources {
         let opaque = opaque.map(Rotating::new).transpose()?.map(Arc::new);
         let introspection = config.introspection.as_ref();
         let introspection =
-            introspection.and_then(|section| introspection_of(section, reloads)).transpose()?;
+            introspection.and_then(|section| introspection_of(section, reloads)).transpose()?.map(Arc::new);
         let webhook = config.auth.as_ref().map(|section| webhook_of(section, reloads)).transpose()?;
+        let webhook = webhook.map(Arc::new);
         Ok(Self { verifier, issuers, opaque, introspection, webhook, turns: Turns::default() })
     }
 
-    /// Registers how asking others goes.
-    pub(crate) fn register(self: &Arc<Self>, metrics: &Metrics) {
-        self.issuers.register(metrics);
-        let sources = Arc::clone(self);
+    /// The same with other issuers; everything else stays.
+    ///
+    /// # Errors
+    /// [`SourcesError`]; nothing has changed then.
+    pub fn with_issuers(&self, config: &Config, reloads: &Reloads) -> Result<Self, SourcesError> {
+        let issuers = config.issuers.iter().filter_map(Issuer::to_verifier).collect();
+        let verifier = TokenVerifier::new(issuers).map_err(SourcesError::Keys)?;
+        let verifier = Arc::new(verifier.with_max_token(config.service.max_token_bytes.as_usize()));
+        verifier.inherit(&self.verifier);
+        let issuers = Arc::new(Issuers::start(remote_issuers(&config.issuers, reloads)?, &verifier));
+        let Self { opaque, introspection, webhook, .. } = self;
+        let (opaque, introspection, webhook) = (opaque.clone(), introspection.clone(), webhook.clone());
+        Ok(Self { verifier, issuers, opaque, introspection, webhook, turns: Turns::default() })
+    }
+
+    /// Registers how asking others goes; `current` gives what is in force.
+    pub(crate) fn register(
+        metrics: &Metrics,
+        current: impl Fn() -> Arc<Self> + Clone + Send + Sync + 'static,
+    ) {
+        let issuers = current.clone();
+        Issuers::register(metrics, move || Arc::clone(&issuers().issuers));
         metrics.register_sampled(
             "auth_questions",
             "Questions put to services about tokens and rights, by outcome.",
             SampleKind::Counter,
             &["service", "outcome"],
-            move || sources.questions(),
+            move || current().questions(),
         );
     }
 

@@ -10,6 +10,12 @@ use tempfile::TempDir;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use wire::info::ConnectOptions;
 
+use daemon::audit::AuditConfig;
+use identity::peer::{IdentitySource, Pins};
+use identity::policy::Policy;
+use node::revocation::RevocationConfig;
+use node::tls::Reloads;
+
 use super::*;
 
 const ISSUER: &str = "https://issuer.example";
@@ -20,6 +26,22 @@ struct World {
     authenticator: GatewayAuthenticator,
     health: HealthCredential,
     folder: TempDir,
+}
+
+fn rules(policy: &PolicyConfig) -> Rules {
+    Rules {
+        policy: Policy::compile(policy).unwrap(),
+        identity_order: IdentitySource::DEFAULT_ORDER.to_vec(),
+        pins: Pins::default(),
+        token_required: false,
+    }
+}
+
+fn records(folder: &TempDir) -> Records {
+    let file = Some(folder.path().join("audit.jsonl"));
+    let audit = Audit::open(&AuditConfig { file, ..AuditConfig::default() }, "test").unwrap();
+    let revocations = Plane::open(&RevocationConfig::default(), audit.clone()).unwrap();
+    Records { revocations, audit, reloads: Reloads::new() }
 }
 
 fn world() -> World {
@@ -46,8 +68,8 @@ fn world() -> World {
     let health = HealthCredential::generate();
     let mut authenticator = GatewayAuthenticator::new(
         Arc::new(TokenSources::of_files(TokenVerifier::new(vec![config]).unwrap())),
-        Policy::compile(&policy).unwrap(),
-        IdentitySource::DEFAULT_ORDER.to_vec(),
+        rules(&policy),
+        records(&folder),
         health.clone(),
     )
     .unwrap();

@@ -28,9 +28,9 @@ pub struct TokenSources {
     /// Tokens of our own.
     pub opaque: Option<Arc<Rotating<OpaqueFile>>>,
     /// Judges the tokens that are none of these.
-    pub introspection: Option<Introspection>,
+    pub introspection: Option<Arc<Introspection>>,
     /// Judges them instead; and says who may come in.
-    pub webhook: Option<Webhook>,
+    pub webhook: Option<Arc<Webhook>>,
     /// Whose turn it is to verify a signature.
     pub(super) turns: Turns,
 }
@@ -69,9 +69,7 @@ impl TokenSources {
             let roles = record.roles.iter().map(|role| Arc::from(role.as_str())).collect();
             return Ok(Vouched { claims: record.claims(), roles });
         }
-        let remote =
-            self.introspection.is_some() || self.webhook.as_ref().is_some_and(Webhook::judges_tokens);
-        if !remote || self.verifier.names_issuer(token) {
+        if !self.asks_others() || self.verifier.names_issuer(token) {
             return self.of_issuer(token, now, until).await;
         }
         if token.len() > self.verifier.max_token() {
@@ -142,9 +140,21 @@ impl TokenSources {
 
     /// Whether the token behind verified facts is still good, as far as that is known here without asking anybody.
     pub(super) fn still_good(&self, facts: &VerifiedFacts, now: u64) -> Result<(), Denied> {
-        let claims = facts.claims.as_ref().filter(|claims| claims.iss() == Some(OPAQUE_ISSUER));
-        let (Some(claims), Some(opaque)) = (claims, &self.opaque) else { return Ok(()) };
-        opaque.current().check(claims.jti().unwrap_or_default(), now).map_err(refused_opaque)
+        let Some(claims) = &facts.claims else { return Ok(()) };
+        let issuer = claims.iss().unwrap_or_default();
+        match &self.opaque {
+            Some(opaque) if issuer == OPAQUE_ISSUER => {
+                opaque.current().check(claims.jti().unwrap_or_default(), now).map_err(refused_opaque)
+            }
+            // Others may vouch in whatever name they like; who vouched is not known any more.
+            _ if self.asks_others() && !self.verifier.knows(issuer) => Ok(()),
+            _ => self.verifier.still_accepts(claims, now).map_err(refused),
+        }
+    }
+
+    /// Whether services are asked about tokens.
+    fn asks_others(&self) -> bool {
+        self.introspection.is_some() || self.webhook.as_ref().is_some_and(|webhook| webhook.judges_tokens())
     }
 }
 

@@ -24,6 +24,19 @@ pub(super) fn check(config: &Config, problems: &mut Problems<'_>) {
     policy(config, problems);
     routes(config, problems);
     link(config, problems);
+    node::admin::check(&config.admin, problems);
+    if config.revocation.max_entries == 0 {
+        problems.at("revocation.max_entries", "expected at least 1");
+    }
+    if config.audit.queue == 0 {
+        problems.at("audit.queue", "expected at least 1");
+    }
+    if let Some(logout) = config.logout.as_ref().filter(|logout| logout.tls.is_none()) {
+        let open = !logout.host.is_loopback() && !config.service.allow_remote_plaintext;
+        if open {
+            problems.at("logout.tls", "without TLS only a loopback address is listened on, unless `allow_remote_plaintext = true` in [service]");
+        }
+    }
 }
 
 fn service(config: &Config, problems: &mut Problems<'_>) {
@@ -75,6 +88,9 @@ fn client_certificates(config: &Config, problems: &mut Problems<'_>) {
     let clients = &config.client_certificates;
     if clients.identity.is_empty() {
         problems.at("client_certificates.identity", "expected at least one of `uri`, `dns`, `email`, `cn`");
+    }
+    for (name, index, problem) in clients.pins.problems() {
+        problems.at(KeyPath::from("client_certificates.pins").key(name).index(index), problem);
     }
     if clients.mode == CertificateMode::None {
         return;

@@ -12,6 +12,7 @@ use super::{CertificateMode, Config};
 pub(super) fn check(config: &Config, problems: &mut Problems<'_>) {
     frontend(config, problems);
     issuers(config, problems);
+    node::admin::check_files(&config.admin, problems);
     node::checks::login_files(&config.link, &KeyPath::from("link"), problems);
     services(config, problems);
     let listen = config.link.listen.as_ref().and_then(|listen| listen.tls.as_ref());

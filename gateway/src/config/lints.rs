@@ -40,6 +40,10 @@ pub(super) fn lints(config: &Config) -> Vec<String> {
     {
         found.push("the link is not encrypted, and the other end not verified".into());
     }
+    let exposed = !config.admin.disabled && !config.admin.host.is_loopback();
+    if exposed && !node::admin::login(&config.admin).is_configured() {
+        found.push("the admin port is open to other machines and has no login ([admin] token_file)".into());
+    }
     if let Ok(policy) = Policy::compile(&config.policy()) {
         let issuers = issuers(config);
         found.extend(policy.lints_with_issuers(&issuers).iter().map(ToString::to_string));

@@ -18,11 +18,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use broker::RouteRule;
+use daemon::audit::AuditConfig;
 use daemon::config::{ConfigErrors, Document, Period, Size, environment};
 use daemon::telemetry::LogConfig;
-use identity::peer::IdentitySource;
+use identity::peer::{IdentitySource, Pins};
 use identity::policy::{BindingConfig, PolicyConfig, RoleConfig};
 use identity::tls::{CertifiedFile, ClientAuth, ServerTls};
+use node::revocation::RevocationConfig;
 use node::sections::{Admin, Limits, Link, Route};
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +39,12 @@ pub const DEFAULT_PORT: u16 = 4222;
 
 /// Port for probes, metrics and monitoring unless configured.
 pub const DEFAULT_ADMIN_PORT: u16 = 8222;
+
+/// The name of the clients' TLS in logs and metrics.
+pub(crate) const CLIENTS_TLS: &str = "clients";
+
+/// Where revocations are kept unless configured.
+pub const DEFAULT_REVOCATIONS: &str = "data/revocations";
 
 /// The subject whose answer proves that an event gets through to the bus and back.
 pub const PROBE_SUBJECT: &str = "healthcheck.bus";
@@ -92,6 +100,15 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// The link to the bus.
     pub link: Link,
+    /// What has been taken back.
+    #[serde(default)]
+    pub revocation: RevocationConfig,
+    /// Where issuers tell that a session is over.
+    #[serde(default)]
+    pub logout: Option<Logout>,
+    /// Where decisions are written down.
+    #[serde(default)]
+    pub audit: AuditConfig,
     /// The port for probes, metrics and monitoring.
     #[serde(default)]
     pub admin: Admin,
@@ -210,6 +227,60 @@ pub enum CertificateMode {
     Required,
 }
 
+/// Whether a certificate alone is enough.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenDemand {
+    /// A client may come with a certificate alone.
+    #[default]
+    Optional,
+    /// A client needs a token, also when it shows a certificate.
+    Required,
+}
+
+/// What a revocation list means whose next version is overdue.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Overdue {
+    /// Every certificate of its issuer is refused.
+    #[default]
+    Refuse,
+    /// It counts as it is, and the log warns.
+    Accept,
+}
+
+/// `[logout]`: the port on which issuers tell that a session is over (OpenID Connect Back-Channel Logout 1.0).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Logout {
+    /// Address to listen on.
+    pub host: IpAddr,
+    /// Port to listen on; 0 takes a free one.
+    pub port: u16,
+    /// Certificate and key; without them the port is in clear, for use behind a proxy.
+    #[serde(default)]
+    pub tls: Option<LogoutTls>,
+    /// How long a session that was logged out is remembered: longer than any of the issuer's tokens lives.
+    #[serde(default = "Logout::remember")]
+    pub remember: Period,
+}
+
+/// `tls` of `[logout]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogoutTls {
+    /// Certificate chain, PEM.
+    pub cert_path: PathBuf,
+    /// Its key, PEM.
+    pub key_path: PathBuf,
+}
+
+impl Logout {
+    fn remember() -> Period {
+        Period::secs(86_400)
+    }
+}
+
 /// `[client_certificates]`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -222,6 +293,12 @@ pub struct ClientCertificates {
     pub crl_path: Option<PathBuf>,
     /// Refuse certificates whose issuer none of the lists speaks for.
     pub require_revocation_status: bool,
+    /// What a revocation list means that is older than it may be.
+    pub overdue_crl: Overdue,
+    /// Whether a token is needed beside a certificate.
+    pub token: TokenDemand,
+    /// Certificates accepted and refused one by one.
+    pub pins: Pins,
     /// Which name of a certificate is the client's identity: the first kind it has.
     pub identity: Vec<IdentitySource>,
 }
@@ -233,6 +310,9 @@ impl Default for ClientCertificates {
             ca_path: None,
             crl_path: None,
             require_revocation_status: false,
+            overdue_crl: Overdue::Refuse,
+            token: TokenDemand::Optional,
+            pins: Pins::default(),
             identity: IdentitySource::DEFAULT_ORDER.to_vec(),
         }
     }
@@ -313,6 +393,7 @@ impl Config {
             client_auth: clients.client_auth(),
             crls: clients.crl_path.iter().cloned().collect(),
             require_revocation_status: clients.require_revocation_status,
+            accept_overdue_crls: clients.overdue_crl == Overdue::Accept,
             ..ServerTls::default()
         })
     }
@@ -360,6 +441,12 @@ impl Config {
             tls.crl_paths.iter_mut().for_each(at);
         }
         self.log.file.as_mut().into_iter().for_each(at);
+        self.revocation.store.get_or_insert_with(|| DEFAULT_REVOCATIONS.into());
+        self.audit.paths().chain(self.revocation.paths()).chain(self.admin.paths()).for_each(at);
+        for tls in self.logout.iter_mut().filter_map(|logout| logout.tls.as_mut()) {
+            at(&mut tls.cert_path);
+            at(&mut tls.key_path);
+        }
     }
 }
 

@@ -223,7 +223,7 @@ const MISTAKES: [Mistake; 34] = [
         "{{claims.tenant}}",
         "{{claim.tenant}}",
         "gateway.toml:18:22: roles[0].publish.allow[0]: `orders.{{claim.tenant}}.>`: `claim.tenant` names no fact; expected claims.<name> or \
-         certificate.<identity|uri|dns|email|cn>",
+         certificate.<identity|uri|dns|email|cn|issuer|serial|spki_sha256>",
     ),
     (
         "binding",
@@ -430,6 +430,15 @@ mod reference {
         assert_eq!(call, Calls::default());
         let auth = AuthConfig { authz_endpoint: None, ..config.auth.unwrap() };
         assert_eq!(auth, AuthConfig::default());
+        let config = parse(&uncommented()).unwrap().config;
+        let audit = AuditConfig { file: None, head_file: None, ..config.audit };
+        assert_eq!(audit, AuditConfig::default());
+        assert_eq!(
+            RevocationConfig { store: None, file: None, ..config.revocation },
+            RevocationConfig::default()
+        );
+        let clients = ClientCertificates { ca_path: None, crl_path: None, ..config.client_certificates };
+        assert_eq!(clients, ClientCertificates::default());
         let limits = parse(&uncommented()).unwrap().config.limits;
         assert_eq!(format!("{:?}", limits.to_broker()), format!("{:?}", broker::Limits::default()));
     }
@@ -464,9 +473,14 @@ mod reference {
             token_file: file(),
             call: call.clone(),
         };
+        let audit = AuditConfig { file: file(), head_file: file(), ..AuditConfig::default() };
+        let revocation = RevocationConfig { store: file(), file: file(), ..RevocationConfig::default() };
+        let own = [serde_json::to_value(audit), serde_json::to_value(revocation)];
+        let admin = serde_json::to_value(Admin::default());
         let fetch = serde_json::to_value(fetch);
         let call = serde_json::to_value(call);
-        for section in [service, clients, limits, fetch, call, serde_json::to_value(introspection)] {
+        let sections = [service, clients, limits, fetch, call, admin, serde_json::to_value(introspection)];
+        for section in sections.into_iter().chain(own) {
             for key in section.unwrap().as_object().unwrap().keys() {
                 let known = text.lines().any(|line| {
                     let line = line.strip_prefix("#   ").or(line.strip_prefix('[')).unwrap_or(line);

@@ -110,17 +110,16 @@ impl Issuers {
         }
     }
 
-    /// Registers how the fetching goes.
-    pub fn register(self: &Arc<Self>, metrics: &Metrics) {
-        let issuers = Arc::clone(self);
+    /// Registers how the fetching goes; `current` gives what is in force.
+    pub fn register(metrics: &Metrics, current: impl Fn() -> Arc<Self> + Clone + Send + Sync + 'static) {
+        let issuers = current.clone();
         metrics.register_sampled(
             "issuer_fetches",
             "Fetches of an issuer's keys, by outcome.",
             SampleKind::Counter,
             &["issuer", "outcome"],
-            move || issuers.remotes.values().flat_map(|remote| remote.outcomes()).collect(),
+            move || issuers().remotes.values().flat_map(|remote| remote.outcomes()).collect(),
         );
-        let issuers = Arc::clone(self);
         metrics.register_sampled(
             "issuer_failures_in_a_row",
             "Fetches of an issuer's keys that failed since the last that did not.",
@@ -129,7 +128,7 @@ impl Issuers {
             move || {
                 let failures =
                     |remote: &Arc<Remote>| (vec![remote.name.clone()], f64::from(remote.state().failures()));
-                issuers.remotes.values().map(failures).collect()
+                current().remotes.values().map(failures).collect()
             },
         );
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_nats::{Client, ConnectOptions};
 use broker::{LeafPurpose, ListenerConfig, Open, Purpose, Role, Server, ServerConfig};
+use daemon::audit::Audit;
 use daemon::metrics::Metrics;
 use daemon::readiness::Readiness;
 use event_gateway::Gateway;
@@ -162,6 +163,8 @@ backoff_max = "50ms"
             readiness: Readiness::new(),
             metrics: Metrics::new("event-gateway", "test"),
             reloads: Reloads::new(),
+            revocations: node::revocation::Plane::open(&Default::default(), Audit::none()).unwrap(),
+            audit: Audit::none(),
         };
         let gateway = Gateway::start(&config, &around).unwrap();
         Running { gateway, around, config }

@@ -50,6 +50,9 @@ pub(crate) async fn serve(mut plan: Plan, flags: &Flags, log: &LogControl) -> Re
     tracing::info!("Server is ready");
     let users = plan.users.take();
     let reload = || {
+        if reloads.reload_all() {
+            tracing::info!("Reloaded server configuration");
+        }
         if let (Some(users), Some(conf)) = (&users, &plan.conf) {
             reload::users(flags, users, &server, conf);
         }

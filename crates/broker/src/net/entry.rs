@@ -56,8 +56,9 @@ pub(crate) async fn enter(
     let nonce = crate::inbox::random_token(16);
     let first = match greet(&core, &listener, &stream, id, address, &nonce, over, until).await {
         Ok(first) => first,
-        Err(refused) => return report(&core, id, address, &refused),
+        Err(refused) => return turn_away(&core, &listener, id, address, &refused),
     };
+    let door = Arc::clone(&listener);
     // Boxed, and only now: a connection that says nothing costs the little above.
     let entered = Box::pin(take_turn(core.clone(), listener, stream, id, address, nonce, first, until)).await;
     match entered {
@@ -65,7 +66,7 @@ pub(crate) async fn enter(
             counted.1 = false;
             tokio::spawn(task.run());
         }
-        Err(refused) => report(&core, id, address, &refused),
+        Err(refused) => turn_away(&core, &door, id, address, &refused),
     }
 }
 
@@ -99,6 +100,11 @@ async fn take_turn(
         task = log_in(core.clone(), listener, stream, id, address, nonce, first, until) => task,
         () = seat.wanted() => Err(Refused::new(CloseReason::Crowded, "took too long while others waited")),
     }
+}
+
+fn turn_away(core: &Core, door: &Listener, id: u64, address: SocketAddr, refused: &Refused) {
+    door.config.authenticator.turned_away(address, refused.reason, &refused.detail);
+    report(core, id, address, refused);
 }
 
 /// How long a client may take until it is logged in. Where it has nothing to prove, it may be silent as long as it

@@ -4,6 +4,7 @@
 //! here the certificate is only read.
 
 mod names;
+mod pins;
 mod spiffe;
 
 #[cfg(test)]
@@ -19,6 +20,8 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
 use names::Names;
+
+pub use pins::{NotPinned, Pins};
 
 /// Where an identity is looked for in a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

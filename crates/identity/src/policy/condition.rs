@@ -67,6 +67,16 @@ impl<'de> Visitor<'de> for Read {
     }
 }
 
+impl fmt::Display for ConditionConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Equals(value) => write!(f, "is {value}"),
+            Self::Contains(text) => write!(f, "contains \"{text}\""),
+            Self::Glob(text) => write!(f, "looks like \"{text}\""),
+        }
+    }
+}
+
 /// A condition on one fact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Condition {

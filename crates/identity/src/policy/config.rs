@@ -83,7 +83,7 @@ pub struct BindingConfig {
     pub role: String,
     /// Only for tokens of this issuer.
     pub issuer: Option<String>,
-    /// Conditions on facts: `"claims.<path>"`, `"certificate.<uri|dns|email|cn|identity>"`.
+    /// Conditions on facts: `"claims.<path>"`, `"certificate.<uri|dns|email|cn|identity|issuer|serial|spki_sha256>"`.
     #[serde(default)]
     pub when: BTreeMap<String, ConditionConfig>,
 }

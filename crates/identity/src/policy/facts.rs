@@ -1,7 +1,9 @@
 //! What is known about a peer when it asks to be let in, and how rules name it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use rustls_pki_types::CertificateDer;
 use serde_json::Value;
 
 use crate::peer::{PeerCertificate, PeerIdentity};
@@ -65,6 +67,8 @@ pub struct CertificateNames {
     pub spki_sha256: [u8; 32],
     /// SHA-256 of the whole certificate (RFC 8705 `x5t#S256`).
     pub cert_sha256: [u8; 32],
+    /// The chain as the peer showed it, leaf first: verified again when CAs or revocation lists change.
+    pub chain: Vec<CertificateDer<'static>>,
     /// When the certificate ends, in seconds since the Unix epoch, if the grant is to end with it.
     pub not_after: Option<u64>,
 }
@@ -83,6 +87,7 @@ impl CertificateNames {
             serial: certificate.serial.clone(),
             spki_sha256: certificate.spki_sha256,
             cert_sha256: certificate.cert_sha256,
+            chain: Vec::new(),
             not_after: None,
         }
     }
@@ -103,13 +108,25 @@ pub(super) enum Field {
     Dns,
     Email,
     Cn,
+    Issuer,
+    Serial,
+    Spki,
 }
 
 /// What a fact holds for one peer.
 pub(super) enum Found<'a> {
     Nothing,
     Claim(&'a Value),
-    Names(Vec<&'a str>),
+    Names(Vec<Cow<'a, str>>),
+}
+
+impl std::fmt::Display for FactPath {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Claim(path) => write!(f, "claims.{path}"),
+            Self::Certificate(field) => write!(f, "certificate.{}", field.name()),
+        }
+    }
 }
 
 impl FactPath {
@@ -117,7 +134,7 @@ impl FactPath {
         let problem = || {
             format!(
                 "`{text}` names no fact; expected claims.<name> or \
-                 certificate.<identity|uri|dns|email|cn>"
+                 certificate.<identity|uri|dns|email|cn|issuer|serial|spki_sha256>"
             )
         };
         let (kind, name) = text.split_once('.').ok_or_else(problem)?;
@@ -129,6 +146,9 @@ impl FactPath {
             ("certificate", "dns") => Ok(Self::Certificate(Field::Dns)),
             ("certificate", "email") => Ok(Self::Certificate(Field::Email)),
             ("certificate", "cn") => Ok(Self::Certificate(Field::Cn)),
+            ("certificate", "issuer") => Ok(Self::Certificate(Field::Issuer)),
+            ("certificate", "serial") => Ok(Self::Certificate(Field::Serial)),
+            ("certificate", "spki_sha256") => Ok(Self::Certificate(Field::Spki)),
             _ => Err(problem()),
         }
     }
@@ -148,16 +168,32 @@ impl FactPath {
 }
 
 impl Field {
-    fn names(self, certificate: &CertificateNames) -> Vec<&str> {
-        fn texts(list: &[String]) -> Vec<&str> {
-            list.iter().map(String::as_str).collect()
+    fn name(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Uri => "uri",
+            Self::Dns => "dns",
+            Self::Email => "email",
+            Self::Cn => "cn",
+            Self::Issuer => "issuer",
+            Self::Serial => "serial",
+            Self::Spki => "spki_sha256",
+        }
+    }
+
+    fn names(self, certificate: &CertificateNames) -> Vec<Cow<'_, str>> {
+        fn texts(list: &[String]) -> Vec<Cow<'_, str>> {
+            list.iter().map(Into::into).collect()
         }
         match self {
-            Self::Identity => vec![certificate.identity.as_str()],
+            Self::Identity => vec![(&certificate.identity).into()],
             Self::Uri => texts(&certificate.uris),
             Self::Dns => texts(&certificate.dns),
             Self::Email => texts(&certificate.emails),
-            Self::Cn => certificate.cn.as_deref().into_iter().collect(),
+            Self::Cn => certificate.cn.iter().map(Into::into).collect(),
+            Self::Issuer => vec![(&certificate.issuer).into()],
+            Self::Serial => vec![(&certificate.serial).into()],
+            Self::Spki => vec![crate::peer::hex(&certificate.spki_sha256).into()],
         }
     }
 }

@@ -91,7 +91,7 @@ fn value(path: &FactPath, facts: &Facts<'_>) -> Result<String, &'static str> {
         Found::Nothing => Err("is missing"),
         Found::Names(names) => match names.as_slice() {
             [] => Err("is missing"),
-            [name] => Ok((*name).to_owned()),
+            [name] => Ok(name.clone().into_owned()),
             _ => Err("has several values"),
         },
         Found::Claim(Value::String(text)) => Ok(text.clone()),

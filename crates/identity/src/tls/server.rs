@@ -58,6 +58,8 @@ pub struct ServerTls {
     pub crls: Vec<PathBuf>,
     /// Refuse client certificates whose issuer none of the `crls` speaks for. Of no effect without `crls`.
     pub require_revocation_status: bool,
+    /// Go by overdue `crls` as they are, instead of refusing every certificate of their issuer.
+    pub accept_overdue_crls: bool,
     /// Lowest version spoken.
     pub min_version: TlsVersion,
 }
@@ -71,6 +73,8 @@ pub struct LoadedServer {
     pub certificates: Vec<CertificateExpiry>,
     /// What an operator should know.
     pub warnings: Vec<TlsWarning>,
+    /// What verifies the certificates of clients: also those of connections that are established already.
+    pub clients: Arc<dyn ClientCertVerifier>,
 }
 
 impl ServerTls {
@@ -87,9 +91,11 @@ impl ServerTls {
             return Ok(WebPkiClientVerifier::no_client_auth());
         };
         let roots = trust::roots(roots_path)?;
-        let mut builder = WebPkiClientVerifier::builder_with_provider(roots, provider())
-            .with_crls(revocation.lists)
-            .enforce_revocation_expiration();
+        let mut builder =
+            WebPkiClientVerifier::builder_with_provider(roots, provider()).with_crls(revocation.lists);
+        if !self.accept_overdue_crls {
+            builder = builder.enforce_revocation_expiration();
+        }
         if !self.require_revocation_status {
             builder = builder.allow_unknown_revocation_status();
         }
@@ -116,15 +122,16 @@ impl Material for ServerTls {
         let certificates = certified.iter().map(|certified| certified.expiry.clone()).collect();
         let resolver = ByName::new(certified).ok_or(TlsError::NoCertificate)?;
 
+        let clients = self.verifier(revocation)?;
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(self.min_version.and_later())?
-            .with_client_cert_verifier(self.verifier(revocation)?)
+            .with_client_cert_verifier(Arc::clone(&clients))
             .with_cert_resolver(Arc::new(resolver));
         // Our order of cipher suites was chosen for speed; see the provider.
         config.ignore_client_order = true;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
-        Ok(LoadedServer { config: Arc::new(config), certificates, warnings })
+        Ok(LoadedServer { config: Arc::new(config), certificates, warnings, clients })
     }
 
     fn may_replace(old: &LoadedServer, new: &LoadedServer, now: i64) -> Result<(), TlsError> {

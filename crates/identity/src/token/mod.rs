@@ -178,6 +178,23 @@ impl TokenVerifier {
         parts.is_some_and(|parts| parts.unverified.iss().is_some_and(|iss| self.issuers.contains_key(iss)))
     }
 
+    /// Whether claims verified earlier would still be accepted at `now` (seconds since the Unix epoch): the issuer is
+    /// configured, the audience is one of its own, the times hold. The signature is not verified again: the token is
+    /// not kept.
+    ///
+    /// # Errors
+    /// The first check that failed.
+    pub fn still_accepts(&self, claims: &Claims, now: u64) -> Result<(), TokenError> {
+        let issuer = claims.iss().and_then(|iss| self.issuers.get(iss)).ok_or(TokenError::Issuer)?;
+        check::check(claims, &issuer.config, now)
+    }
+
+    /// Whether tokens of `issuer` are verified here.
+    #[must_use]
+    pub fn knows(&self, issuer: &str) -> bool {
+        self.issuers.contains_key(issuer)
+    }
+
     /// Takes over the fetched keys of issuers that `old` knows under the same configuration, so that a reload does not
     /// leave them without.
     pub fn inherit(&self, old: &Self) {

@@ -1,7 +1,5 @@
 //! The file of revocations that operators edit: `[[revoke]]` tables, one per entry.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use daemon::config::{ConfigErrors, KeyPath, load_checked};
@@ -42,15 +40,4 @@ fn id(target: &Target) -> String {
         hash = (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
     }
     format!("{FILE_PREFIX}{hash:032x}")
-}
-
-/// Whether a file is the one seen before: changes with every way of replacing or editing it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Fingerprint(Option<(u64, u64, i64, i64)>);
-
-impl Fingerprint {
-    pub(super) fn of(path: Option<&Path>) -> Self {
-        let metadata = path.and_then(|path| fs::metadata(path).ok());
-        Self(metadata.map(|file| (file.ino(), file.len(), file.mtime(), file.mtime_nsec())))
-    }
 }

@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use self::file::Fingerprint;
 use daemon::audit::{Audit, Event, Kind};
 use daemon::config::ConfigErrors;
 use daemon::metrics::{Metrics, SampleKind};
@@ -23,6 +22,8 @@ use rand::Rng;
 use rand::distr::Alphanumeric;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
+
+use crate::fingerprint::Fingerprint;
 
 /// How often the operators' file is looked at, and entries that have ended are forgotten.
 const LOOK: Duration = Duration::from_millis(250);

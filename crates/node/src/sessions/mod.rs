@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use broker::{Admission, CloseReason, Denied, SessionHandle};
+use daemon::audit::{Audit, Event};
 use identity::Grant;
 use identity::policy::VerifiedFacts;
 
@@ -67,6 +68,7 @@ pub struct Seen<'a> {
 #[derive(Default)]
 pub struct Sessions {
     judge: OnceLock<Weak<dyn Judge>>,
+    audit: OnceLock<Audit>,
     table: Mutex<HashMap<u64, Arc<Session>>>,
     /// Counts what all sessions have been judged for.
     epoch: AtomicU64,
@@ -89,6 +91,17 @@ impl Sessions {
     pub fn judged_by<J: Judge>(&self, judge: &Arc<J>) {
         let weak = Arc::downgrade(judge);
         self.judge.get_or_init(|| weak);
+    }
+
+    /// Names where it is written down what becomes of sessions; the first one stands.
+    pub fn audited_by(&self, audit: &Audit) {
+        self.audit.get_or_init(|| audit.clone());
+    }
+
+    fn note(&self, event: Event) {
+        if let Some(audit) = self.audit.get() {
+            audit.note(event);
+        }
     }
 
     /// To be taken before a login is looked at.

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use broker::{CloseReason, Denied, Follower, NotRenewed, Renewal, SessionHandle};
+use daemon::audit::{Event, Kind};
 use identity::Grant;
 use identity::policy::VerifiedFacts;
 use identity::token::Claims;
@@ -45,13 +46,29 @@ impl Session {
             Ok(mut grant) => {
                 keep_auth_time(&mut grant, &old);
                 sweep.kept += 1;
-                sweep.subscriptions += handle.set_grant(Arc::new(grant));
+                let changed = !same_rights(&grant, &old);
+                let ended = handle.set_grant(Arc::new(grant));
+                sweep.subscriptions += ended;
+                if changed {
+                    self.note(Kind::RightsChanged, handle, &old.identity, |event| {
+                        event.with("ended_subscriptions", ended)
+                    });
+                }
             }
             Err(denied) => {
                 tracing::info!(target: "audit", conn = handle.id(), identity = %old.identity, reason = denied.reason, detail = %denied.detail, "session ended");
+                self.note(Kind::SessionClosed, handle, &old.identity, |event| {
+                    event.reason(denied.reason).detail(&denied.detail)
+                });
                 sweep.closed += usize::from(handle.close(close_reason(&denied)));
             }
         }
+    }
+
+    fn note(&self, kind: Kind, handle: &SessionHandle, identity: &str, more: impl FnOnce(Event) -> Event) {
+        let event = Event::new(kind).identity(identity).with("connection", handle.id());
+        let address = handle.address().map(|address| address.to_string());
+        self.sessions.note(more(event.with_some("address", address)));
     }
 
     /// Goes on with a fresh token, of the same subject as the one before.
@@ -74,6 +91,9 @@ impl Session {
         *facts = fresh;
         let ended = handle.set_grant(Arc::new(grant));
         tracing::info!(target: "audit", conn = handle.id(), %identity, expires_at, ended_subscriptions = ended, "session renewed");
+        self.note(Kind::Renewal, handle, &identity, |event| {
+            event.with_some("expires_at", expires_at).with("ended_subscriptions", ended)
+        });
         Ok(())
     }
 }
@@ -97,7 +117,16 @@ impl Follower for Session {
     }
 
     fn renew(self: Arc<Self>, token: Box<str>) -> Renewal {
-        Box::pin(async move { self.renewed(&token).await })
+        Box::pin(async move {
+            let outcome = self.renewed(&token).await;
+            if let (Err(refused), Some(handle)) = (&outcome, self.handle.get()) {
+                let identity = handle.grant().map(|grant| Arc::clone(&grant.identity)).unwrap_or_default();
+                self.note(Kind::RenewalDenied, handle, &identity, |event| {
+                    event.reason(refused.reason).detail(&refused.detail)
+                });
+            }
+            outcome
+        })
     }
 }
 
@@ -105,6 +134,16 @@ impl Follower for Session {
 fn same_subject(known: Option<&Claims>, fresh: Option<&Claims>) -> bool {
     let (Some(known), Some(fresh)) = (known, fresh) else { return false };
     known.sub().is_some() && known.sub() == fresh.sub() && known.iss() == fresh.iss()
+}
+
+/// Whether two grants come to the same, but for when they were made.
+fn same_rights(new: &Grant, old: &Grant) -> bool {
+    let lists = |grant: &Grant| {
+        let (publish, subscribe) = (grant.rights.publish(), grant.rights.subscribe());
+        (publish.allow(), publish.deny(), subscribe.allow(), subscribe.deny(), grant.rights.responses())
+    };
+    (&new.roles, new.quotas, new.expires_at) == (&old.roles, old.quotas, old.expires_at)
+        && lists(new) == lists(old)
 }
 
 /// When a policy changes, who somebody is has not been verified anew.
