@@ -417,6 +417,7 @@ mod reference {
         service.ports_file = None;
         service.pid_file = None;
         service.connect_urls = Vec::new();
+        service.proxy_protocol = Service::default().proxy_protocol;
         service.health_check_credentials_file = Service::default().health_check_credentials_file;
         assert_eq!(service, Service::default());
         let mut fetch = parse(&uncommented()).unwrap().config.issuers[1].fetching();
