@@ -57,7 +57,9 @@ fn request(asked: &Asked<'_>, key: Option<&[u8]>) -> Result<GetRequest, &'static
     }
     let mut wanted = GetRequest::default();
     if !asked.payload.is_empty() {
-        wanted = serde_json::from_slice(asked.payload).map_err(|_| "408 Malformed Request")?;
+        wanted = super::json(asked.payload)
+            .and_then(serde_json::from_value)
+            .map_err(|_| "408 Malformed Request")?;
     } else if key.is_none() {
         return Err("408 Empty Request");
     }

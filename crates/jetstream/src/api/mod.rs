@@ -111,6 +111,25 @@ impl Answer {
     }
 }
 
+/// Reads JSON; fields that are `null` are left out, as Go reads them.
+pub(crate) fn json(body: &[u8]) -> Result<serde_json::Value, serde_json::Error> {
+    let mut value = serde_json::from_slice(body)?;
+    without_nulls(&mut value);
+    Ok(value)
+}
+
+fn without_nulls(value: &mut serde_json::Value) {
+    // Depth is bounded by the parser.
+    match value {
+        serde_json::Value::Object(fields) => {
+            fields.retain(|_, value| !value.is_null());
+            fields.values_mut().for_each(without_nulls);
+        }
+        serde_json::Value::Array(list) => list.iter_mut().for_each(without_nulls),
+        _ => {}
+    }
+}
+
 /// What is wrong with JSON, as Go says it where scripts and clients look at the words.
 fn in_gos_words(error: &serde_json::Error) -> String {
     let text = error.to_string();
@@ -250,14 +269,15 @@ pub(crate) fn level_too_high(block: &[u8]) -> bool {
 /// [`INVALID_JSON`], with the reason in Go's words where clients know them.
 pub fn read<T: DeserializeOwned>(body: &[u8], strict: bool) -> Result<T, ApiError> {
     let mut unknown = None;
-    let mut json = serde_json::Deserializer::from_slice(body);
-    let value = serde_ignored::deserialize(&mut json, |path| {
-        let path = path.to_string();
-        let field = path.rsplit('.').next().unwrap_or_default().to_owned();
-        unknown.get_or_insert(field);
-    })
-    .and_then(|value| json.end().map(|()| value))
-    .map_err(|error| INVALID_JSON.with(in_gos_words(&error)))?;
+    let value = json(body)
+        .and_then(|json| {
+            serde_ignored::deserialize(json, |path| {
+                let path = path.to_string();
+                let field = path.rsplit('.').next().unwrap_or_default().to_owned();
+                unknown.get_or_insert(field);
+            })
+        })
+        .map_err(|error| INVALID_JSON.with(in_gos_words(&error)))?;
     match unknown.filter(|_| strict) {
         Some(field) => Err(INVALID_JSON.with(format_args!("json: unknown field {field:?}"))),
         None => Ok(value),

@@ -76,7 +76,10 @@ impl Request {
             request.batch = number.unwrap_or(1);
             return Ok(request);
         }
-        let wire: Wire = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        // Some clients send fields that are `null`.
+        let wire: Wire = serde_json::from_slice(text)
+            .or_else(|_| crate::api::json(text).and_then(serde_json::from_value))
+            .map_err(|error| error.to_string())?;
         if wire.idle_heartbeat > 0 && wire.idle_heartbeat.saturating_mul(2) > wire.expires {
             return Err("heartbeat value too large".into());
         }

@@ -39,6 +39,7 @@ impl Stream {
         for state in self.copies.lock().iter_mut() {
             more |= self.copy_from(state, &config, now);
         }
+        self.may_age(&config, now);
         self.note_usage();
         self.tell_consumers();
         more

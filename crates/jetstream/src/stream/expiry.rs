@@ -9,7 +9,7 @@ use super::Stream;
 use super::headers;
 use super::retain::{AT_ONCE, BYTES_AT_ONCE};
 use crate::advisory::Abandoned;
-use crate::config::SECOND;
+use crate::config::{SECOND, StreamConfig};
 use crate::stamp::Stamp;
 
 /// Sequences of markers: one that goes leaves none behind.
@@ -48,6 +48,13 @@ impl Stream {
     /// Something was stored that may expire.
     pub(crate) fn may_expire(&self, at: u64) {
         self.expiry.fetch_min(i64::try_from(at).unwrap_or(i64::MAX), Ordering::AcqRel);
+    }
+
+    /// Something was stored at `now` where messages have an age.
+    pub(crate) fn may_age(&self, config: &StreamConfig, now: Stamp) {
+        if config.max_age > 0 {
+            self.may_expire(now.0.saturating_add(config.max_age).unsigned_abs());
+        }
     }
 
     fn expire(&self, now: Stamp) {

@@ -257,6 +257,7 @@ impl Run<'_> {
             self.stream.messages_went();
         }
         self.stream.has_news(done.durable);
+        self.stream.may_age(self.config, self.now);
         let mut total = 0;
         for (at, (append, about)) in gathered.list.iter().zip(&gathered.about).take(done.count).enumerate() {
             let sequence = done.first + at as u64;
@@ -377,6 +378,7 @@ impl Run<'_> {
             self.stream.messages_went();
         }
         self.stream.has_news(done.durable);
+        self.stream.may_age(self.config, self.now);
     }
 
     /// Nobody wants the message: its sequence is used up, nothing is stored.
