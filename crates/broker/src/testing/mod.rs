@@ -12,6 +12,7 @@ mod pressure;
 mod quotas;
 mod rights;
 mod sessions;
+mod state_machine;
 
 use std::io;
 use std::sync::Arc;
