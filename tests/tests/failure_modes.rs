@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use certs_dev::{LeafRequest, San, Usage};
 use gatehouse_tests::{
-    BusOptions, Gateway, GatewayOptions, InternalBus, Pki, Scene, Tokens, client_config, eventually, http_get, within,
+    BusOptions, Gateway, GatewayOptions, InternalBus, Pki, Scene, Tokens, client_config, eventually,
+    http_get, within,
 };
 use serde_json::json;
 
@@ -50,14 +51,19 @@ async fn bus_down_clients_get_in_and_publishers_are_held_then_told() -> Result<(
     let (asked, answered) = tokio::join!(asked, answer);
     answered?;
     ensure!(&*asked?.payload == b"here");
-    ensure!(tokio::time::timeout(Duration::from_millis(1), futures_util::StreamExt::next(&mut own)).await.is_err());
+    ensure!(
+        tokio::time::timeout(Duration::from_millis(1), futures_util::StreamExt::next(&mut own))
+            .await
+            .is_err()
+    );
     ensure!(!scene.gateway.process.log().contains("Authorization Violation"));
     Ok(())
 }
 
 #[tokio::test]
 async fn too_many_logins_wait_and_none_is_called_a_violation() -> Result<()> {
-    let limits = "[limits]\nsource_login_burst = 4\nsource_logins_per_second = 1\nauth_timeout = \"1500ms\"\n";
+    let limits =
+        "[limits]\nsource_login_burst = 4\nsource_logins_per_second = 1\nauth_timeout = \"1500ms\"\n";
     let scene = Scene::with(|_, mut options| {
         options.sections.push_str(limits);
         options
@@ -100,7 +106,8 @@ async fn an_expired_certificate_of_ours_is_told_and_replaced_without_a_restart()
     gateway.process.wait_log("the expired certificate", |log| log.find("frontend.crt: expired at")).await?;
     // Clients that verify it break off: nothing that looks like a refusal.
     let config = client_config(&pki.outsider(), &[])?;
-    let shown = gatehouse_tests::peer_certificate(gateway.addresses.clients, config.clone(), "localhost").await;
+    let shown =
+        gatehouse_tests::peer_certificate(gateway.addresses.clients, config.clone(), "localhost").await;
     ensure!(format!("{:?}", shown.err().context("an expired certificate was taken")?).contains("xpired"));
     let metrics = http_get(gateway.admin()?, "/metrics").await?.body;
     let ended = |line: &&str| line.starts_with("gatehouse_certificate_expiry_seconds") && line.contains(" -");

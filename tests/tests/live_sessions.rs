@@ -6,7 +6,8 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context, Result, ensure};
 use futures_util::StreamExt;
 use gatehouse_tests::{
-    BusOptions, Client, Gateway, GatewayOptions, InternalBus, Pki, ResultExt, Tokens, eventually, run_scenarios, within,
+    BusOptions, Client, Gateway, GatewayOptions, InternalBus, Pki, ResultExt, Tokens, eventually,
+    run_scenarios, within,
 };
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;

@@ -68,7 +68,8 @@ impl Allowed {
         let mut grant = Grant::unrestricted("somebody");
         grant.rights = Rights::new(
             Permission::for_publish(Some(&patterns(&self.publish)), &patterns(&self.publish_deny)).unwrap(),
-            Permission::for_subscribe(Some(&patterns(&self.subscribe)), &patterns(&self.subscribe_deny)).unwrap(),
+            Permission::for_subscribe(Some(&patterns(&self.subscribe)), &patterns(&self.subscribe_deny))
+                .unwrap(),
             None,
         );
         grant
@@ -114,7 +115,12 @@ impl Member {
             let (subject, sid) = (words.next().unwrap(), words.next().unwrap().parse::<usize>().unwrap());
             prop_assert_eq!(Some(subject), published);
             let allowed = self.allowed.as_ref();
-            prop_assert!(allowed.is_some_and(|allowed| allowed.may_hear(subject)), "{} may not hear {}", sid, subject);
+            prop_assert!(
+                allowed.is_some_and(|allowed| allowed.may_hear(subject)),
+                "{} may not hear {}",
+                sid,
+                subject
+            );
             let (pattern, _) = self.subs[&sid];
             prop_assert!(subject::matches(PATTERNS[pattern].as_bytes(), subject.as_bytes()));
             sids.push(sid);
@@ -146,8 +152,7 @@ fn publish(members: &mut [Member], who: usize, subject: &str, times: usize) -> R
         let mut sids = member.check(may.then_some(subject))?;
         sids.retain(|sid| member.subs[sid].1 == 0);
         sids.sort_unstable();
-        let wanted: Vec<usize> =
-            expected.iter().flat_map(|sid| std::iter::repeat_n(*sid, times)).collect();
+        let wanted: Vec<usize> = expected.iter().flat_map(|sid| std::iter::repeat_n(*sid, times)).collect();
         prop_assert_eq!(sids, wanted, "on {} by {}", subject, who);
     }
     Ok(())
