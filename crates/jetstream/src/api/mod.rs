@@ -141,6 +141,19 @@ fn in_gos_words(error: &serde_json::Error) -> String {
     }
 }
 
+impl Answer {
+    /// As [`Answer::of`], for answers whose fields are there even beside an error.
+    pub(crate) fn full<T: Serialize + Default>(kind: &str, result: Result<T, ApiError>) -> Self {
+        let kind = format!("io.nats.jetstream.api.v1.{kind}");
+        let (body, error) = match result {
+            Ok(body) => (body, None),
+            Err(error) => (T::default(), Some(error)),
+        };
+        let envelope = Envelope { kind: &kind, error: error.as_ref(), body: Some(body) };
+        Self { is_error: error.is_some(), body: serde_json::to_vec(&envelope).unwrap_or_default() }
+    }
+}
+
 /// Answers a request. Runs in the API's thread.
 pub(crate) fn answer(hub: &Arc<Hub>, account: &Arc<Account>, request: &Request) -> Answer {
     let answer = route(hub, account, request);
@@ -206,10 +219,6 @@ struct OfStream {
 
 fn consumer(account: &Account, request: &Request, verb: &str, name: &str, rest: &[&str]) -> Answer {
     let Some(stream) = account.stream(name) else {
-        let kind = match verb {
-            "DURABLE.CREATE" => "consumer_create_response".to_owned(),
-            verb => format!("consumer_{}_response", verb.to_ascii_lowercase()),
-        };
         let creates = verb.ends_with("CREATE");
         let named: OfStream = serde_json::from_slice(&request.body).unwrap_or_default();
         let error = if creates && named.stream_name != name {
@@ -217,7 +226,7 @@ fn consumer(account: &Account, request: &Request, verb: &str, name: &str, rest: 
         } else {
             crate::errors::STREAM_NOT_FOUND
         };
-        return Answer::of::<()>(&kind, Err(error.err()));
+        return crate::consumers::refused(verb, error.err());
     };
     match stream.consumers() {
         Some(consumers) => consumers.api(verb, &rest.join("."), request),

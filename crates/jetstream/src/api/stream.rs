@@ -407,6 +407,9 @@ fn purged(hub: &Hub, account: &Account, request: &Request, name: &str) -> Result
     let purge = store::Purge { filter, below, keep: wanted.keep };
     let purged = stream.log.purge(&purge).map_err(|error| e::STREAM_PURGE_FAILED.with(error))?;
     stream.note_usage();
+    if let Some(consumers) = stream.consumers() {
+        consumers.purged();
+    }
     stream.messages_went();
     stream.wait_for(purged.position);
     Ok(Purged { success: true, purged: purged.messages })

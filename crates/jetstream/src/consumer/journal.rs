@@ -11,7 +11,7 @@
 //!   4 sequence delivery           done through
 //!   5 sequence since              waits anew
 //!   6 sequence                    buried
-//!   7 first | 8 next | 9 next     trimmed, purged, reset
+//!   8 next | 9 next               purged, reset
 //!   10 last | 11 next             rolled back, skipped
 //! snapshot:  2 version next delivered×2 floor×2
 //!            n (sequence delivery since)×n  n (sequence count)×n  n sequence×n
@@ -156,7 +156,6 @@ impl Journal {
                 self.kind(6);
                 self.sequence(sequence);
             }
-            Change::Trimmed { first } => self.plain(7, first),
             Change::Purged { next } => self.plain(8, next),
             Change::Reset { next } => self.plain(9, next),
             Change::RolledBack { last } => self.plain(10, last),
@@ -276,7 +275,6 @@ fn steps(read: &mut Read<'_>, ledger: &mut Ledger) -> Result<(), JournalError> {
                 ledger.apply(Change::Waits { sequence, since });
             }
             6 => ledger.apply(Change::Buried { sequence: read.sequence(&mut last)? }),
-            7 => ledger.apply(Change::Trimmed { first: read.place()? }),
             8 => ledger.apply(Change::Purged { next: read.place()? }),
             11 => ledger.apply(Change::Skipped { next: read.place()? }),
             10 => ledger.apply(Change::RolledBack { last: read.place()? }),

@@ -34,8 +34,6 @@ pub enum Change {
     Waits { sequence: u64, since: i64 },
     /// A message was delivered as often as it may be: it no longer waits, but is remembered.
     Buried { sequence: u64 },
-    /// The stream begins here now: what lies before is gone.
-    Trimmed { first: u64 },
     /// The stream was purged: go on here.
     Purged { next: u64 },
     /// Begin anew here.
@@ -143,7 +141,6 @@ impl Ledger {
                 self.counts.entry(sequence).or_insert(1);
                 self.remove(sequence);
             }
-            Change::Trimmed { first } => self.trimmed(first),
             Change::Purged { next } => self.purged(next),
             Change::Skipped { next } => self.next = self.next.max(next),
             Change::RolledBack { last } => self.rolled_back(last),

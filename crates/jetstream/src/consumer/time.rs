@@ -1,6 +1,7 @@
 //! What happens by the clock: waits that are over, signs of life, pins, pauses, consumers nobody uses.
 
 use super::config::{MILLISECOND, SECOND};
+use super::deliver::DELETED;
 use super::ledger::Change;
 use super::requests::Gone;
 use super::world::{Advisory, Log, Outlet, World};
@@ -72,7 +73,6 @@ impl Consumer {
     /// more there are, the longer until the next look.
     fn check_waits<L: Log, O: Outlet>(&mut self, world: &mut World<'_, L, O>) {
         let now = world.now;
-        self.trimmed(world);
         let mut over = Vec::new();
         let mut next: Option<i64> = None;
         for entry in self.ledger.pending.iter().filter(|entry| !entry.queued) {
@@ -92,40 +92,23 @@ impl Consumer {
         self.check_at = next.map(|at| at.saturating_add(GRAIN).max(soonest));
     }
 
-    /// Drops what lies before the stream's first message.
-    fn trimmed<L: Log, O: Outlet>(&mut self, world: &mut World<'_, L, O>) {
-        let first = world.log.first();
-        let lowest = self.ledger.pending.first().map(|entry| entry.sequence);
-        let counted = self.ledger.counts().next().map(|(sequence, _)| sequence);
-        if [lowest, counted].into_iter().flatten().any(|sequence| sequence < first) {
-            for entry in self.ledger.pending.iter().take_while(|entry| entry.sequence < first) {
-                let (sequence, delivery) = (entry.sequence, entry.delivery);
-                let deliveries = u64::from(self.ledger.deliveries(sequence));
-                let reason = "Message deleted by stream limits".to_owned();
-                world.out.advise(Advisory::Terminated { sequence, delivery, deliveries, reason });
-            }
-            self.step(Change::Trimmed { first });
-            self.turn = true;
+    /// Messages went from the stream: drops what waits for one of them, and counts anew. Where they were limits or
+    /// deletions that is told; after a purge the consumer goes on at the stream's first message.
+    pub fn recheck<L: Log, O: Outlet>(&mut self, world: &mut World<'_, L, O>, purged: bool) {
+        let World { log, out, .. } = world;
+        let first = log.first();
+        if purged && (self.ledger.next < first || first > log.last()) {
+            self.step(Change::Purged { next: first });
         }
-    }
-
-    /// Messages went from the stream: drops what waits for one of them, and counts anew.
-    pub fn recheck<L: Log, O: Outlet>(&mut self, world: &mut World<'_, L, O>) {
-        self.trimmed(world);
-        let log = &mut *world.log;
         let waiting = self.ledger.pending.iter().map(|entry| entry.sequence);
         let gone: Vec<u64> = waiting.filter(|sequence| !log.has(*sequence)).collect();
         for sequence in gone {
-            self.give_up(world.out, sequence, super::deliver::DELETED);
+            if purged { self.step(Change::Done { sequence }) } else { self.give_up(*out, sequence, DELETED) }
         }
         let buried = self.ledger.counts().map(|(sequence, _)| sequence);
-        let gone: Vec<u64> = buried.filter(|sequence| !world.log.has(*sequence)).collect();
+        let gone: Vec<u64> = buried.filter(|sequence| !log.has(*sequence)).collect();
         for sequence in gone {
             self.step(Change::Done { sequence });
-        }
-        let (first, last) = (world.log.first(), world.log.last());
-        if first > last && self.ledger.next <= last {
-            self.step(Change::Purged { next: last + 1 });
         }
         self.backlog.known = false;
         self.turn = true;

@@ -73,6 +73,8 @@ pub(crate) fn open(stream: &Arc<Stream>) -> Arc<dyn Consumers> {
     roster
 }
 
+pub(crate) use api::refused;
+
 /// What a consumer is done with goes, where retention goes by that.
 fn consumed(stream: &Stream, sequences: &[u64]) {
     OWN.set(true);
@@ -259,6 +261,12 @@ impl Consumers for Roster {
         let now = stream.now().0;
         for seat in self.seats.read().values() {
             seat.removed(now);
+        }
+    }
+
+    fn purged(&self) {
+        for seat in self.seats.read().values() {
+            seat.purged.store(true, Ordering::Release);
         }
     }
 

@@ -59,6 +59,8 @@ pub(crate) struct Seat {
     closed: AtomicBool,
     /// Who listens on the deliver subject may have changed.
     pub(super) interest: AtomicBool,
+    /// Messages went by a purge.
+    pub(super) purged: AtomicBool,
     /// When the crew's clock wakes it.
     pub(super) armed: AtomicI64,
     /// Something waits for an acknowledgement.
@@ -123,6 +125,7 @@ impl Seat {
             state: AtomicU8::new(state::IDLE),
             closed: AtomicBool::new(false),
             interest: AtomicBool::new(false),
+            purged: AtomicBool::new(false),
             armed: AtomicI64::new(i64::MAX),
             unacknowledged: AtomicBool::new(!consumer.ledger().pending.is_empty()),
             recheck_at: AtomicI64::new(0),
@@ -182,6 +185,10 @@ impl Seat {
 
     /// Messages went from the stream.
     pub(super) fn removed(self: &Arc<Self>, now: i64) {
+        if self.purged.load(Ordering::Acquire) {
+            self.recheck_at.store(0, Ordering::Release);
+            self.wants_turn();
+        }
         if !self.unacknowledged.load(Ordering::Acquire) {
             return;
         }
@@ -279,7 +286,7 @@ impl Seat {
         if *removals != went && self.recheck_at.load(Ordering::Acquire) <= now {
             self.recheck_at.store(now + RECHECK_AFTER, Ordering::Release);
             *removals = went;
-            consumer.recheck(&mut world);
+            consumer.recheck(&mut world, self.purged.swap(false, Ordering::AcqRel));
         }
         if consumer.wake_at(now).is_some_and(|at| at <= now) && consumer.tick(&mut world) == Fate::Goes {
             return Turn::Unused;

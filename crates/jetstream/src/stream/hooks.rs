@@ -15,6 +15,9 @@ pub trait Consumers: Send + Sync {
     /// Messages went by a purge, a deletion, a limit or their age. Must not block.
     fn removed(&self);
 
+    /// Messages went by a purge: [`Consumers::removed`] follows. Must not block.
+    fn purged(&self);
+
     /// Whether some consumer wants messages of this subject: streams that keep by interest store no others. Must not block.
     fn wants(&self, subject: &[u8]) -> bool;
 

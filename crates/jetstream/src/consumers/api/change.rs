@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::info;
-use crate::api::{self, Request};
+use crate::api::{self, Answer, Request};
 use crate::consumer::config::DeliverPolicy;
 use crate::consumer::errors::{self, refuse};
 use crate::consumer::info::ConsumerInfo;
@@ -40,6 +40,12 @@ pub(super) struct Paused {
     pause_remaining: Option<i64>,
 }
 
+impl Default for Paused {
+    fn default() -> Self {
+        Self { paused: false, pause_until: Stamp::ZERO, pause_remaining: None }
+    }
+}
+
 pub(super) fn pause(
     roster: &Roster,
     stream: &Arc<Stream>,
@@ -71,11 +77,15 @@ struct Reset {
     seq: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Default)]
 pub(super) struct WasReset {
     #[serde(flatten)]
-    info: ConsumerInfo,
+    info: Option<ConsumerInfo>,
     reset_seq: u64,
+}
+
+pub(super) fn reset_answer(reset: Result<WasReset, ApiError>) -> Answer {
+    Answer::full("consumer_reset_response", reset)
 }
 
 pub(super) fn reset(
@@ -95,7 +105,7 @@ pub(super) fn reset(
     };
     let at = by_time.map(|time| stream.log.seq_at(time.0.max(0).unsigned_abs()));
     let reset_seq = seat.reset(stream, wish.seq, at)?;
-    Ok(WasReset { info: info(&seat)?, reset_seq })
+    Ok(WasReset { info: Some(info(&seat)?), reset_seq })
 }
 
 #[derive(Deserialize, Default)]

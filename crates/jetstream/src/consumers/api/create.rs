@@ -53,7 +53,8 @@ pub(super) fn create(
     rest: &str,
     request: &Request,
 ) -> Result<ConsumerInfo, ApiError> {
-    let mut wish: Wish = api::read(&request.body, strict(stream))?;
+    let nothing = request.body.trim_ascii().is_empty();
+    let mut wish: Wish = if nothing { Wish::default() } else { api::read(&request.body, strict(stream))? };
     names(&mut wish, verb, rest, &stream.name)?;
     if wish.config.num_replicas > 1 {
         return Err(STREAM_REPLICAS_NOT_SUPPORTED.err());
@@ -145,7 +146,7 @@ fn make(
     if facts.workqueue && !config.direct && !config.sourcing {
         workqueue(roster, &name, &config)?;
     }
-    if name.len() > MAX_NAME {
+    if config.is_durable() && name.len() > MAX_NAME {
         let words = format!("consumer name is too long, maximum allowed is {MAX_NAME}");
         return Err(ApiError::new(400, 10102, words));
     }

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::info;
 use crate::api::Request;
 use crate::consumer::info::ConsumerInfo;
 use crate::consumers::Roster;
@@ -28,6 +27,12 @@ pub(super) struct Paged<T> {
     consumers: Vec<T>,
 }
 
+impl<T> Default for Paged<T> {
+    fn default() -> Self {
+        Self { total: 0, offset: 0, limit: 0, consumers: Vec::new() }
+    }
+}
+
 pub(super) fn names(roster: &Roster, request: &Request) -> Result<Paged<String>, ApiError> {
     let all = roster.public();
     let offset = offset(request)?.min(all.len());
@@ -38,7 +43,7 @@ pub(super) fn names(roster: &Roster, request: &Request) -> Result<Paged<String>,
 pub(super) fn list(roster: &Roster, request: &Request) -> Result<Paged<ConsumerInfo>, ApiError> {
     let all = roster.public();
     let offset = offset(request)?.min(all.len());
-    let consumers = all.iter().skip(offset).take(INFOS).filter_map(|seat| info(seat).ok()).collect();
+    let consumers = all.iter().skip(offset).take(INFOS).filter_map(|seat| seat.info()).collect();
     Ok(Paged { total: all.len(), offset, limit: INFOS, consumers })
 }
 

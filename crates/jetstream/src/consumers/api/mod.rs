@@ -23,8 +23,8 @@ pub(super) fn answer(roster: &Roster, verb: &str, rest: &str, request: &Request)
             let created = create::create(roster, &stream, verb, rest, request);
             Answer::of("consumer_create_response", created)
         }
-        "NAMES" => Answer::of("consumer_names_response", list::names(roster, request)),
-        "LIST" => Answer::of("consumer_list_response", list::list(roster, request)),
+        "NAMES" => Answer::full("consumer_names_response", list::names(roster, request)),
+        "LIST" => Answer::full("consumer_list_response", list::list(roster, request)),
         "INFO" => {
             let found = empty(request).and_then(|()| roster.find(rest)).and_then(|seat| info(&seat));
             Answer::of("consumer_info_response", found)
@@ -35,17 +35,29 @@ pub(super) fn answer(roster: &Roster, verb: &str, rest: &str, request: &Request)
         }
         "PAUSE" => {
             let paused = change::pause(roster, &stream, rest, request);
-            Answer::of("consumer_pause_response", paused)
+            Answer::full("consumer_pause_response", paused)
         }
         "RESET" => {
             let reset = change::reset(roster, &stream, rest, request);
-            Answer::of("consumer_reset_response", reset)
+            change::reset_answer(reset)
         }
         "UNPIN" => {
             let unpinned = change::unpin(roster, rest, request);
             Answer::of("consumer_unpin_response", unpinned)
         }
         _ => Answer::nothing(),
+    }
+}
+
+/// The answer to a request that is refused before the consumer is looked for.
+pub(crate) fn refused(verb: &str, error: ApiError) -> Answer {
+    match verb {
+        "NAMES" => Answer::full::<list::Paged<String>>("consumer_names_response", Err(error)),
+        "LIST" => Answer::full::<list::Paged<ConsumerInfo>>("consumer_list_response", Err(error)),
+        "PAUSE" => Answer::full::<change::Paused>("consumer_pause_response", Err(error)),
+        "RESET" => change::reset_answer(Err(error)),
+        "DURABLE.CREATE" => Answer::of::<()>("consumer_create_response", Err(error)),
+        _ => Answer::of::<()>(&format!("consumer_{}_response", verb.to_ascii_lowercase()), Err(error)),
     }
 }
 
