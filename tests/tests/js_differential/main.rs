@@ -1,0 +1,71 @@
+//! The same random JetStream calls to stock nats-server and to the internal bus: every answer is compared field by
+//! field. What may differ is listed in [`compare`], with the reason.
+
+mod compare;
+mod ops;
+mod random;
+mod twin;
+
+use anyhow::{Context, Result, bail};
+use gatehouse_tests::long_run;
+
+use ops::World;
+use random::Random;
+use twin::Twins;
+
+/// Calls of one seed.
+const CALLS: usize = 120;
+
+async fn seed(seed: u64) -> Result<()> {
+    let Some(twins) = Twins::start().await? else { return Ok(()) };
+    let mut random = Random::new(seed);
+    let mut world = World::default();
+    let mut done: Vec<String> = Vec::new();
+    for call in 0..CALLS {
+        let op = world.next(&mut random);
+        let what = op.describe();
+        let (ours, stock) =
+            twins.both(&op).await.with_context(|| format!("seed {seed}, call {call}: {what}"))?;
+        let differences = compare::differences(&ours, &stock);
+        if !differences.is_empty() {
+            let before: Vec<&String> = done.iter().rev().take(12).collect();
+            bail!(
+                "seed {seed}, call {call}: {what}\n  {}\nbefore, the latest first:\n  {before:#?}",
+                differences.join("\n  ")
+            );
+        }
+        world.learn(&op, &stock);
+        done.push(what);
+    }
+    Ok(())
+}
+
+async fn seeds(first: u64) -> Result<()> {
+    let count = if long_run() { 40 } else { 2 };
+    let mut failed = Vec::new();
+    for number in first..first + count {
+        if let Err(error) = seed(number).await {
+            failed.push(format!("{error:#}"));
+        }
+    }
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        bail!("{} of {count} seeds differ\n{}", failed.len(), failed.join("\n\n"))
+    }
+}
+
+#[tokio::test]
+async fn random_calls_are_answered_alike_1() -> Result<()> {
+    seeds(100).await
+}
+
+#[tokio::test]
+async fn random_calls_are_answered_alike_2() -> Result<()> {
+    seeds(200).await
+}
+
+#[tokio::test]
+async fn random_calls_are_answered_alike_3() -> Result<()> {
+    seeds(300).await
+}
