@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use daemon::config::{Period, Size};
 use daemon::telemetry::LogConfig;
 use identity::peer::IdentitySource;
 use identity::policy::{BindingConfig, RoleConfig};
@@ -19,6 +20,8 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// `[leafnodes]`
     pub leafnodes: Option<Leafnodes>,
+    /// `[streams]`; without it there are none.
+    pub streams: Option<Streams>,
     /// `[admin]`
     pub admin: Admin,
     /// `[limits]`
@@ -89,6 +92,89 @@ pub struct Tls {
     /// Which name of a certificate is its identity, the first that is there.
     #[serde(default = "default_order")]
     pub identity: Vec<IdentitySource>,
+}
+
+/// `[streams]`: stored events.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default)]
+pub struct Streams {
+    /// Folder they are kept in. Default `data/streams`.
+    pub store_dir: PathBuf,
+    /// Bytes of messages on disk, all together. Default 100 GiB.
+    pub max_file: Size,
+    /// Bytes of messages in memory, all together. Default 1 GiB.
+    pub max_memory: Size,
+    /// What an acknowledgement means, where a stream does not say. Default `commit`.
+    pub sync: SyncLevel,
+    /// With `sync = "interval"`: how often the disk gets what has come. Default 1 s.
+    pub sync_interval: Option<Period>,
+    /// Tells these streams from those across a link: the API is answered under `$JS.<domain>.API.` too.
+    pub domain: Option<String>,
+    /// API requests with fields that are not known are refused. Default true.
+    pub strict: bool,
+    /// File with the key that what is stored is encrypted with.
+    pub encryption_key_path: Option<PathBuf>,
+    /// Files with keys of before: what they encrypt can still be read.
+    pub previous_encryption_key_paths: Vec<PathBuf>,
+    /// How it is encrypted. Default `aes`.
+    pub cipher: CipherName,
+    /// Greatest duplicate window of a stream. No bound without it.
+    pub max_duplicate_window: Option<Period>,
+    /// Greatest batch of one pull request, in messages; 0 is no bound.
+    pub max_request_batch: u64,
+    /// Greatest `max_ack_pending` of a consumer; 0 is no bound.
+    pub max_ack_pending: u64,
+}
+
+impl Default for Streams {
+    fn default() -> Self {
+        Self {
+            store_dir: "data/streams".into(),
+            max_file: Size::gib(100),
+            max_memory: Size::gib(1),
+            sync: SyncLevel::Commit,
+            sync_interval: None,
+            domain: None,
+            strict: true,
+            encryption_key_path: None,
+            previous_encryption_key_paths: Vec::new(),
+            cipher: CipherName::Aes,
+            max_duplicate_window: None,
+            max_request_batch: 0,
+            max_ack_pending: 0,
+        }
+    }
+}
+
+/// When a stored message is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SyncLevel {
+    /// When it is on disk.
+    Commit,
+    /// When the operating system has it, which is asked to write it now and then.
+    Interval,
+    /// When the operating system has it.
+    None,
+}
+
+/// A cipher for data at rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CipherName {
+    /// AES-256-GCM
+    Aes,
+    /// ChaCha20-Poly1305
+    ChaCha,
+}
+
+impl From<CipherName> for crate::natsconf::Cipher {
+    fn from(name: CipherName) -> Self {
+        match name {
+            CipherName::Aes => Self::Aes,
+            CipherName::ChaCha => Self::ChaCha,
+        }
+    }
 }
 
 fn default_order() -> Vec<IdentitySource> {

@@ -61,7 +61,7 @@ fn plan(flags: &Flags) -> Result<Plan, Failure> {
         return Ok(from_toml(path)?);
     }
     let (conf, notices) = nats_conf(flags).map_err(Failure::usage)?;
-    let mut plan = from_natsconf(&conf, flags.allow_remote_plaintext, flags.ignore_unsupported)
+    let mut plan = from_natsconf(&conf, flags.allow_remote_plaintext)
         .map_err(|error| Failure::usage(error.to_string()))?;
     plan.notices.extend(flags.notices.iter().cloned().chain(notices.iter().map(ToString::to_string)));
     Ok(plan)

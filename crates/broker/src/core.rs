@@ -115,6 +115,8 @@ pub(crate) struct Core {
     pub(crate) proxies: OnceLock<Box<[Network]>>,
     pub(crate) started: Instant,
     pub(crate) started_at: SystemTime,
+    /// Streams are there, under this domain if they have one.
+    pub(crate) streams: OnceLock<Option<String>>,
     /// The first address listened on for clients.
     pub(crate) address: OnceLock<SocketAddr>,
     accounts: RwLock<HashMap<Arc<str>, Arc<Account>>>,
@@ -152,6 +154,7 @@ impl Core {
             proxies: OnceLock::new(),
             started: Instant::now(),
             started_at: SystemTime::now(),
+            streams: OnceLock::new(),
             address: OnceLock::new(),
             accounts: RwLock::default(),
             family: Arc::default(),

@@ -220,6 +220,11 @@ impl Server {
         }
     }
 
+    /// Tells everybody who connects from now on that streams (JetStream) are there, under a domain if they have one.
+    pub fn announce_streams(&self, domain: Option<&str>) {
+        self.core.streams.get_or_init(|| domain.map(ToOwned::to_owned));
+    }
+
     /// Ends one connection; `false` when there is none of that id.
     #[must_use]
     pub fn kick(&self, id: u64) -> bool {

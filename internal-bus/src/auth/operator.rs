@@ -13,6 +13,7 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use broker::{Authenticator, Credentials, Decision, Denied, Login};
 use identity::{Grant, Permission, PermissionError, Quotas, ResponseLimit, Rights};
+use jetstream::AccountLimits;
 use serde::Deserialize;
 
 use crate::natsconf::OperatorMode;
@@ -148,6 +149,22 @@ struct AccountClaims {
     exports: Vec<ExportClaims>,
     #[serde(default)]
     imports: Vec<ImportClaims>,
+    #[serde(default)]
+    limits: LimitClaims,
+}
+
+/// What an account may store: 0 is nothing, -1 no bound.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct LimitClaims {
+    mem_storage: i64,
+    disk_storage: i64,
+    streams: i64,
+    consumer: i64,
+    max_ack_pending: i64,
+    mem_max_stream_bytes: i64,
+    disk_max_stream_bytes: i64,
+    max_bytes_required: bool,
 }
 
 /// A key that may sign users in an account's place.
@@ -245,6 +262,28 @@ impl Operators {
             accounts.insert(account.clone(), claims.nats);
         }
         Ok(Self { accounts })
+    }
+
+    /// Accounts that may have streams, and how many.
+    #[must_use]
+    pub fn stream_limits(&self) -> Vec<(String, AccountLimits)> {
+        let stored = |(name, account): (&String, &AccountClaims)| {
+            let claims = &account.limits;
+            let bound = |limit: i64| u64::try_from(limit).ok();
+            let unless_zero = |limit: i64| bound(limit).filter(|limit| *limit > 0);
+            let limits = AccountLimits {
+                max_memory: bound(claims.mem_storage),
+                max_file: bound(claims.disk_storage),
+                max_streams: unless_zero(claims.streams),
+                max_consumers: unless_zero(claims.consumer),
+                max_ack_pending: unless_zero(claims.max_ack_pending),
+                memory_max_stream_bytes: unless_zero(claims.mem_max_stream_bytes),
+                file_max_stream_bytes: unless_zero(claims.disk_max_stream_bytes),
+                max_bytes_required: claims.max_bytes_required,
+            };
+            (claims.mem_storage != 0 || claims.disk_storage != 0).then(|| (name.clone(), limits))
+        };
+        self.accounts.iter().filter_map(stored).collect()
     }
 
     fn decide(&self, login: &Login<'_>) -> Result<Arc<Grant>, Denied> {

@@ -47,9 +47,6 @@ pub enum PlanError {
     /// Certificates, keys or CAs that can't be used.
     #[error("{0}: {1}")]
     Tls(&'static str, TlsError),
-    /// Streams are asked for.
-    #[error("jetstream: streams are not supported by this version; --ignore-unsupported starts without them")]
-    JetStream,
     /// A link's deny lists.
     #[error("{0}: {1}")]
     Deny(String, identity::PermissionError),
@@ -58,23 +55,12 @@ pub enum PlanError {
     Log(String),
 }
 
-/// Makes a plan. `remote_plaintext` lets other machines connect without TLS; `ignore_unsupported` starts without
-/// what this version lacks.
+/// Makes a plan. `remote_plaintext` lets other machines connect without TLS.
 ///
 /// # Errors
 /// See [`PlanError`].
-pub fn from_natsconf(
-    conf: &NatsConf,
-    remote_plaintext: bool,
-    ignore_unsupported: bool,
-) -> Result<Plan, PlanError> {
+pub fn from_natsconf(conf: &NatsConf, remote_plaintext: bool) -> Result<Plan, PlanError> {
     let mut notices = Vec::new();
-    if conf.jetstream.as_ref().is_some_and(|jetstream| jetstream.enabled) {
-        if !ignore_unsupported {
-            return Err(PlanError::JetStream);
-        }
-        notices.push("streams (jetstream) are not supported by this version and stay off".to_owned());
-    }
     notices.extend(without_effect(conf).map(|key| format!("`{key}` has no effect here")));
     let tls = conf
         .tls
@@ -84,11 +70,13 @@ pub fn from_natsconf(
     let in_clear = tls.as_ref().is_none_or(|tls| tls.optional);
     let address =
         address(conf.host.as_deref(), conf.port, CLIENT_PORT, in_clear, remote_plaintext, &mut notices)?;
+    let mut signed = Vec::new();
     let (authenticator, users, imports): (Arc<dyn Authenticator>, _, _) = match &conf.operator {
         Some(mode) => {
             let operators = Operators::new(mode)?;
             let (imports, refused) = operators.imports();
             notices.extend(refused);
+            signed = operators.stream_limits();
             (Arc::new(operators), None, imports)
         }
         None => {
@@ -111,6 +99,7 @@ pub fn from_natsconf(
         accounts: accounts(conf),
         system_account: (conf.no_system_account != Some(true))
             .then(|| conf.system_account.clone().unwrap_or_else(|| "$SYS".to_owned())),
+        streams: streams(conf, signed, &mut notices),
         conf: Some(conf.clone()),
         users,
         imports,
@@ -122,6 +111,15 @@ pub fn from_natsconf(
         ending: ending(conf),
         notices,
     })
+}
+
+fn streams(
+    conf: &NatsConf,
+    signed: Vec<(String, jetstream::AccountLimits)>,
+    notices: &mut Vec<String>,
+) -> Option<super::StreamsPlan> {
+    let section = conf.jetstream.as_ref().filter(|jetstream| jetstream.enabled)?;
+    Some(super::streams::from_natsconf(conf, section, signed, notices))
 }
 
 fn accounts(conf: &NatsConf) -> Vec<String> {
@@ -394,7 +392,7 @@ mod tests {
         let path = folder.path().join("nats.conf");
         std::fs::write(&path, text).unwrap();
         let (conf, _) = parse_file(&path, false).unwrap();
-        from_natsconf(&conf, false, false).err().map(|error| error.to_string()).unwrap_or_default()
+        from_natsconf(&conf, false).err().map(|error| error.to_string()).unwrap_or_default()
     }
 
     #[test]

@@ -15,6 +15,7 @@ use node::leafnodes::{PeerNames, beside};
 use node::process::Ending;
 use node::sections::{Leafnodes, Link, TlsFiles, parse_url, policy_key};
 
+use super::streams;
 use super::{ListenerPlan, Plan, RemotePlan, TlsPlan};
 use crate::auth::Certificates;
 use crate::config::{Config, Tls};
@@ -92,6 +93,7 @@ fn make(path: &Path, config: &Config, problems: &mut Problems<'_>) -> Option<Pla
         },
         leafnodes,
         imports: Vec::new(),
+        streams: config.streams.as_ref().map(|section| streams::from_toml(path, section, problems)),
         conf: None,
         users: None,
         accounts: Vec::new(),

@@ -2,6 +2,7 @@
 
 mod from_natsconf;
 mod from_toml;
+mod streams;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use crate::auth::LiveUsers;
 use crate::natsconf::NatsConf;
 pub use from_natsconf::from_natsconf;
 pub use from_toml::from_toml;
+pub use streams::{StoreKey, StreamsPlan};
 
 /// A listener to open.
 pub struct ListenerPlan {
@@ -109,6 +111,8 @@ pub struct Plan {
     pub imports: Vec<ImportPlan>,
     /// Links to dial.
     pub remotes: Vec<RemotePlan>,
+    /// Stored events; `None`: there are none.
+    pub streams: Option<StreamsPlan>,
     /// The admin port.
     pub admin: Option<SocketAddr>,
     /// Logging.

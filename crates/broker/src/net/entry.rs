@@ -181,6 +181,8 @@ fn info(core: &Core, listener: &Listener, id: u64, address: SocketAddr, nonce: &
         cluster: core.cluster.clone(),
         connect_urls: listener.config.connect_urls.clone(),
         gatehouse: Some(crate::VERSION.into()),
+        jetstream: core.streams.get().is_some(),
+        domain: core.streams.get().cloned().flatten(),
         ..ServerInfo::default()
     }
 }
