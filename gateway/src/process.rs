@@ -110,7 +110,8 @@ fn admin(
         return Ok(None);
     }
     let routes = AdminRoutes::new(around.metrics.clone(), around.readiness.clone());
-    let routes = node::monitoring::routes(routes, &gateway.server, varz(config, gateway));
+    let fields = varz(config, gateway);
+    let routes = node::monitoring::routes(routes, &gateway.server, move || fields.clone());
     let probe = Arc::clone(&gateway.probe);
     let routes = routes.document("/linkz", move |_| probe.document());
     let routes = gateway.token_api(routes, config);

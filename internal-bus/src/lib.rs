@@ -9,4 +9,5 @@ pub mod natsconf;
 pub mod plan;
 pub mod run;
 mod serve;
+mod streams;
 mod system;

@@ -7,6 +7,8 @@ use std::sync::{Arc, Weak};
 use broker::{Call, Handler, HandlerPort, Letter, LocalError, Reception, Server};
 use serde_json::{Value, json};
 
+use crate::streams::Streams;
+
 const USER_INFO: &str = "$SYS.REQ.USER.INFO";
 
 /// Documents that may be asked for, by the last token of the subject.
@@ -66,15 +68,23 @@ impl System {
 
 /// The broker's own documents.
 #[must_use]
-pub(crate) fn documents(server: &Server) -> Documents {
+pub(crate) fn documents(server: &Server, streams: &Streams) -> Documents {
     let mut documents = Documents::new();
     let (varz, connz, subsz, leafz) = (server.clone(), server.clone(), server.clone(), server.clone());
     documents.insert("VARZ", Box::new(move |_| varz.varz()));
     documents.insert("CONNZ", Box::new(move |options| connz.connz(options)));
     documents.insert("SUBSZ", Box::new(move |_| subsz.subsz()));
     documents.insert("LEAFZ", Box::new(move |_| leafz.leafz()));
+    let (jsz, health) = (streams.clone(), streams.clone());
+    documents.insert("JSZ", Box::new(move |options| jsz.jsz(options)));
+    documents.insert(
+        "HEALTHZ",
+        Box::new(move |_| match health.health(&daemon::admin::Query::default()) {
+            Ok(()) => json!({ "status": "ok" }),
+            Err(error) => json!({ "status": "unavailable", "status_code": 503, "error": error }),
+        }),
+    );
     documents.insert("IDZ", Box::new(|_| json!({})));
-    documents.insert("HEALTHZ", Box::new(|_| json!({ "status": "ok" })));
     documents
 }
 

@@ -35,6 +35,16 @@ impl Usage {
     }
 }
 
+/// Figures of one account, as they were when asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[allow(missing_docs)] // See `Usage`.
+pub struct AccountFigures {
+    pub memory: u64,
+    pub file: u64,
+    pub api_requests: u64,
+    pub api_errors: u64,
+}
+
 /// JetStream in one account.
 pub struct Account {
     /// The account's name in the broker.
@@ -75,6 +85,19 @@ impl Account {
             }
         }
         account
+    }
+
+    /// Its figures now.
+    #[must_use]
+    pub fn figures(&self) -> AccountFigures {
+        use std::sync::atomic::Ordering::Relaxed;
+        let bytes = |counter: &AtomicI64| counter.load(Relaxed).try_into().unwrap_or(0);
+        AccountFigures {
+            memory: bytes(&self.usage.memory),
+            file: bytes(&self.usage.file),
+            api_requests: self.usage.api_requests.load(Relaxed),
+            api_errors: self.usage.api_errors.load(Relaxed),
+        }
     }
 
     /// The hub; `None` while everything ends.

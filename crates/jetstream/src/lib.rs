@@ -22,5 +22,5 @@ pub mod stamp;
 pub mod stream;
 
 pub use errors::ApiError;
-pub use service::{JetStream, StartError, StreamStatus};
+pub use service::{Figures, JetStream, StartError, StreamStatus};
 pub use settings::{AccountLimits, Settings};

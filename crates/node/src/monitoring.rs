@@ -12,7 +12,7 @@ use daemon::metrics::process;
 pub fn routes(
     routes: AdminRoutes,
     server: &Server,
-    fields: serde_json::Map<String, serde_json::Value>,
+    fields: impl Fn() -> serde_json::Map<String, serde_json::Value> + Send + Sync + 'static,
 ) -> AdminRoutes {
     let started = Instant::now();
     let (varz, connz, subsz, leafz) = (server.clone(), server.clone(), server.clone(), server.clone());
@@ -20,7 +20,7 @@ pub fn routes(
         .document("/varz", move |_| {
             let mut document = varz.varz();
             if let serde_json::Value::Object(known) = &mut document {
-                known.extend(fields.clone());
+                known.extend(fields());
                 known.insert("mem".into(), process::resident_bytes().into());
                 let cpu =
                     process::cpu_seconds().unwrap_or_default() / started.elapsed().as_secs_f64().max(1.0);

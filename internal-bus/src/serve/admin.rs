@@ -1,7 +1,9 @@
 //! The admin port of the bus.
 
+use std::collections::HashMap;
+
 use broker::Server;
-use daemon::admin::{AdminHandle, AdminRoutes, AdminServer};
+use daemon::admin::{AdminHandle, AdminRoutes, AdminServer, Query};
 use daemon::exit::Failure;
 use daemon::metrics::Metrics;
 use daemon::readiness::Readiness;
@@ -9,10 +11,12 @@ use node::ports::Ports;
 use node::tls::Reloads;
 
 use crate::plan::Plan;
+use crate::streams::Streams;
 
 pub(super) fn open(
     plan: &Plan,
     server: &Server,
+    streams: &Streams,
     reloads: &Reloads,
     readiness: Readiness,
     ports: &mut Ports,
@@ -20,10 +24,22 @@ pub(super) fn open(
     let Some(address) = plan.admin else { return Ok(None) };
     let metrics = Metrics::new("internal-bus", broker::VERSION);
     node::metrics::register(&metrics, server, reloads);
-    let routes =
-        node::monitoring::routes(AdminRoutes::new(metrics, readiness), server, serde_json::Map::new());
+    streams.register(&metrics);
+    let (health, jsz, varz) = (streams.clone(), streams.clone(), streams.clone());
+    let routes = AdminRoutes::new(metrics, readiness).health(move |query| health.health(query));
+    let routes = routes.document("/jsz", move |query| jsz.jsz(&options(query)));
+    let routes = node::monitoring::routes(routes, server, move || {
+        let mut fields = serde_json::Map::new();
+        fields.insert("jetstream".into(), varz.varz());
+        fields
+    });
     let handle = AdminServer::bind(address, routes).map_err(Failure::runtime)?;
     tracing::info!("Starting http monitor on {}", handle.local_addr());
     ports.monitoring.push(format!("http://{}", handle.local_addr()));
     Ok(Some(handle))
+}
+
+fn options(query: &Query) -> HashMap<String, String> {
+    let known = ["acc", "account", "accounts", "streams", "consumers", "config", "offset", "limit"];
+    known.into_iter().filter_map(|key| Some((key.to_owned(), query.get(key)?.to_owned()))).collect()
 }

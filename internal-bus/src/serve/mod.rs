@@ -15,6 +15,7 @@ use node::tls::Reloads;
 use crate::flags::Flags;
 use crate::health;
 use crate::plan::{ImportPlan, Plan};
+use crate::streams::Streams;
 use crate::system::{self, System};
 
 /// Carries out a plan: broker, admin port, listeners, links, and the wait for the end.
@@ -34,13 +35,15 @@ pub(crate) async fn serve(mut plan: Plan, flags: &Flags, log: &LogControl) -> Re
     });
     share(&plan.imports, &server)?;
     health::answer(&server).map_err(Failure::runtime)?;
-    let documents = system::documents(&server);
+    let streams = Streams::new(&server, plan.streams.take());
+    let documents = system::documents(&server, &streams);
     let system = System::begin(&server, &plan.accounts, plan.system_account.as_deref(), documents);
     let system = system.map_err(Failure::runtime)?;
     let readiness = Readiness::new();
     let listening = readiness.guard("listeners");
     let mut ports = Ports::default();
-    let admin = admin::open(&plan, &server, &reloads, readiness.clone(), &mut ports)?;
+    let admin = admin::open(&plan, &server, &streams, &reloads, readiness.clone(), &mut ports)?;
+    recover(&streams, &readiness).await?;
     listeners::open(&mut plan, &server, &reloads, &mut ports)?;
     let pid = plan.pid_file.as_ref().map(PidFile::create).transpose().map_err(Failure::runtime)?;
     if let Some(file) = &plan.ports_file {
@@ -58,6 +61,7 @@ pub(crate) async fn serve(mut plan: Plan, flags: &Flags, log: &LogControl) -> Re
         }
     };
     let cut = node::process::serve(&server, &reloads, log, plan.ending, reload).await?;
+    close(&streams).await;
     if let Some(admin) = admin {
         admin.shutdown().await;
     }
@@ -71,6 +75,28 @@ pub(crate) async fn serve(mut plan: Plan, flags: &Flags, log: &LogControl) -> Re
         tracing::warn!(cut, "connections did not end in time");
     }
     Ok(())
+}
+
+/// Nobody is let in before what is stored is there; meanwhile `/readyz` says so.
+async fn recover(streams: &Streams, readiness: &Readiness) -> Result<(), Failure> {
+    if !streams.wanted() {
+        return Ok(());
+    }
+    let recovering = readiness.guard("streams");
+    recovering.not_ready("recovering");
+    let opening = streams.clone();
+    let opened = tokio::task::spawn_blocking(move || opening.open()).await;
+    opened.map_err(Failure::runtime)??;
+    recovering.ready();
+    Ok(())
+}
+
+/// What was taken is on disk before the process ends.
+async fn close(streams: &Streams) {
+    let closing = streams.clone();
+    if let Err(error) = tokio::task::spawn_blocking(move || closing.close()).await {
+        tracing::error!(%error, "streams were not closed in order");
+    }
 }
 
 fn share(imports: &[ImportPlan], server: &Server) -> Result<(), Failure> {

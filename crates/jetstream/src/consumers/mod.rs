@@ -246,6 +246,10 @@ fn largest(config: &StreamConfig) -> u64 {
 }
 
 impl Consumers for Roster {
+    fn infos(&self) -> Vec<crate::consumer::info::ConsumerInfo> {
+        self.public().iter().filter_map(|seat| seat.info()).collect()
+    }
+
     fn stored(&self, _: u64) {
         for seat in self.seats.read().values() {
             seat.stored();

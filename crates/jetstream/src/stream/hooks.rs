@@ -27,6 +27,9 @@ pub trait Consumers: Send + Sync {
     /// How many there are.
     fn count(&self) -> usize;
 
+    /// What the API tells of each.
+    fn infos(&self) -> Vec<crate::consumer::info::ConsumerInfo>;
+
     /// Whether the stream's configuration may become this one.
     ///
     /// # Errors

@@ -1,0 +1,110 @@
+//! Stored events on the bus: opening the store, JetStream over it, and what operators see of both.
+
+mod health;
+mod jsz;
+mod metrics;
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use broker::Server;
+use daemon::exit::Failure;
+use jetstream::JetStream;
+use store::{Cipher, Keys, SecretKey, Severity, Store, StoreOptions};
+
+use crate::natsconf;
+use crate::plan::{StoreKey, StreamsPlan};
+
+/// Streams as the rest of the process sees them: there once they are recovered, if they are wanted at all.
+#[derive(Clone)]
+pub(crate) struct Streams {
+    server: Server,
+    plan: Option<Arc<StreamsPlan>>,
+    running: Arc<OnceLock<JetStream>>,
+}
+
+impl Streams {
+    /// Nothing is opened yet.
+    pub(crate) fn new(server: &Server, plan: Option<StreamsPlan>) -> Self {
+        Self { server: server.clone(), plan: plan.map(Arc::new), running: Arc::default() }
+    }
+
+    /// Whether there are to be any.
+    pub(crate) fn wanted(&self) -> bool {
+        self.plan.is_some()
+    }
+
+    pub(crate) fn running(&self) -> Option<&JetStream> {
+        self.running.get()
+    }
+
+    /// The folder they are kept in.
+    pub(crate) fn folder(&self) -> Option<&PathBuf> {
+        self.plan.as_ref().map(|plan| &plan.store_dir)
+    }
+
+    /// Opens the store, recovers what is in it, and answers the API. Takes as long as recovery does; has to be called
+    /// in the runtime, on a thread that may wait.
+    ///
+    /// # Errors
+    /// The store can't be opened.
+    pub(crate) fn open(&self) -> Result<(), Failure> {
+        let Some(plan) = &self.plan else { return Ok(()) };
+        tracing::info!("Starting JetStream");
+        let begun = std::time::Instant::now();
+        let store = open_store(plan)?;
+        for problem in store.problems() {
+            match problem.severity {
+                Severity::Notice => tracing::warn!("{problem}"),
+                Severity::Damage => tracing::error!("{problem}"),
+            }
+        }
+        let jetstream = JetStream::start(self.server.clone(), store, plan.settings.clone());
+        let jetstream = jetstream.map_err(Failure::runtime)?;
+        for account in &plan.accounts {
+            jetstream.open_account(account);
+        }
+        let figures = jetstream.figures();
+        tracing::info!(
+            streams = figures.streams,
+            messages = figures.messages,
+            "Took {:?} to start JetStream in {}",
+            begun.elapsed(),
+            plan.store_dir.display()
+        );
+        self.server.announce_streams(plan.settings.domain.as_deref());
+        // It is set once, here.
+        drop(self.running.set(jetstream));
+        Ok(())
+    }
+
+    /// Commits what waits and gives the store back.
+    pub(crate) fn close(&self) {
+        if let Some(jetstream) = self.running() {
+            jetstream.close();
+        }
+    }
+}
+
+/// Opens the store of a plan.
+///
+/// # Errors
+/// It is in use, can't be read or written, or the keys are no keys.
+pub(crate) fn open_store(plan: &StreamsPlan) -> Result<Store, Failure> {
+    let options = StoreOptions { keys: keys(&plan.keys)?, ..StoreOptions::default() };
+    Store::open(&plan.store_dir, options).map_err(|error| Failure::runtime(format!("streams: {error}")))
+}
+
+fn keys(given: &[StoreKey]) -> Result<Option<Keys>, Failure> {
+    let key = |key: &StoreKey| {
+        let bytes = key.secret.expose().as_bytes().to_vec();
+        SecretKey::new(bytes).map_err(|error| Failure::usage(format!("streams: encryption key: {error}")))
+    };
+    let Some((current, previous)) = given.split_first() else { return Ok(None) };
+    let cipher = match current.cipher {
+        natsconf::Cipher::Aes => Cipher::Aes256Gcm,
+        natsconf::Cipher::ChaCha => Cipher::ChaCha20Poly1305,
+    };
+    let previous = previous.iter().map(key).collect::<Result<Vec<_>, _>>()?;
+    Ok(Some(Keys { cipher, current: key(current)?, previous }))
+}
