@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use serde::Deserialize;
 
+use crate::config::nullable;
+
 use super::config::{Nanos, PriorityPolicy};
 
 /// The part of a pull request that is about its priority group.
@@ -40,18 +42,29 @@ pub(super) struct Request {
     pub(super) group: Group,
 }
 
+/// Clients write `null` for what they leave out.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Wire {
+    #[serde(deserialize_with = "nullable")]
     expires: Nanos,
+    #[serde(deserialize_with = "nullable")]
     batch: i64,
+    #[serde(deserialize_with = "nullable")]
     max_bytes: i64,
+    #[serde(deserialize_with = "nullable")]
     no_wait: bool,
+    #[serde(deserialize_with = "nullable")]
     idle_heartbeat: Nanos,
+    #[serde(deserialize_with = "nullable")]
     group: String,
+    #[serde(deserialize_with = "nullable")]
     min_pending: i64,
+    #[serde(deserialize_with = "nullable")]
     min_ack_pending: i64,
+    #[serde(deserialize_with = "nullable")]
     id: String,
+    #[serde(deserialize_with = "nullable")]
     priority: i64,
 }
 
