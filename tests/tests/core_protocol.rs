@@ -213,7 +213,7 @@ async fn requests_without_responders_get_a_503(kind: Kind) -> Result<()> {
     raw.send("SUB in.* 9\r\nPUB nobody in.1 1\r\nx\r\n").await?;
     let message = raw.message().await?;
     ensure!(message.subject == "in.1" && message.sid == "9" && message.payload.is_empty(), "{message:?}");
-    ensure!(message.headers.starts_with("NATS/1.0 503\r\n"), "{message:?}");
+    ensure!(message.headers == "NATS/1.0 503\r\nNats-Subject: nobody\r\n\r\n", "{message:?}");
     raw.fence().await?;
     // Nobody asked for it on a connection that did not opt in.
     let mut old = Raw::logged_in(server.addresses.clients, QUIET).await?;

@@ -10,9 +10,6 @@ pub const PONG: &[u8] = b"PONG\r\n";
 /// `+OK` frame.
 pub const OK: &[u8] = b"+OK\r\n";
 
-/// Header block of the answer to a request nobody listens to.
-pub const NO_RESPONDERS_HEADERS: &[u8] = b"NATS/1.0 503\r\n\r\n";
-
 /// `MSG subject sid `, to be followed by a tail: [`message_tail`], or a publisher's bytes from
 /// [`crate::client::Publish::tail_at`] on.
 #[inline]
@@ -161,10 +158,12 @@ pub fn error_line(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(b"'\r\n");
 }
 
-/// The answer to a request nobody listens to: an empty `HMSG` with status 503 on its reply subject.
-pub fn no_responders(out: &mut Vec<u8>, reply_subject: &[u8], sid: &[u8]) {
+/// The answer to a request on `subject` that nobody listens to: an empty `HMSG` with status 503 on its reply subject.
+/// nats-server names the subject in it since 2.12.
+pub fn no_responders(out: &mut Vec<u8>, reply_subject: &[u8], sid: &[u8], subject: &[u8]) {
     header_message_prefix(out, reply_subject, sid);
-    message_tail(out, b"", Some(NO_RESPONDERS_HEADERS.len()), NO_RESPONDERS_HEADERS);
+    let headers = [b"NATS/1.0 503\r\nNats-Subject: ", subject, b"\r\n\r\n"].concat();
+    message_tail(out, b"", Some(headers.len()), &headers);
 }
 
 /// A number in decimal digits, without allocating.

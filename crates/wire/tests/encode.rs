@@ -22,8 +22,8 @@ fn frames() {
     assert_eq!(written(|o| encode::leaf_unsubscribe(o, b"a", None)), "LS- a\r\n");
     assert_eq!(written(|o| encode::leaf_unsubscribe(o, b"a", Some(b"q"))), "LS- a q\r\n");
     assert_eq!(
-        written(|o| encode::no_responders(o, b"_INBOX.x", b"3")),
-        "HMSG _INBOX.x 3 16 16\r\nNATS/1.0 503\r\n\r\n\r\n"
+        written(|o| encode::no_responders(o, b"_INBOX.x", b"3", b"ask")),
+        "HMSG _INBOX.x 3 35 35\r\nNATS/1.0 503\r\nNats-Subject: ask\r\n\r\n\r\n"
     );
 }
 

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 /// Fields that say when something happened, who answers, or what only a cluster has: they differ between any two
 /// servers. Everything else has to be the same.
-const OTHERWISE: [&str; 13] = [
+const OTHERWISE: [&str; 14] = [
     // When.
     "created",
     "ts",
@@ -21,6 +21,8 @@ const OTHERWISE: [&str; 13] = [
     "reserved_memory",
     "reserved_storage",
     "last_delivered",
+    // Ours says how a stream is synced.
+    "gatehouse.sync",
     // Bytes on disk and in memory: each store has its own format.
     "raw_bytes",
 ];

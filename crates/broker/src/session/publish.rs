@@ -196,7 +196,7 @@ impl ClientSession {
     pub(super) fn answer_refused(&self, publish: &Publish<'_>, work: &mut Work) -> bool {
         self.conn.features.no_responders
             && !publish.reply.is_empty()
-            && self.no_responders(publish.reply, work).is_some()
+            && self.no_responders(publish.subject, publish.reply, work).is_some()
     }
 
     fn route(&mut self) -> (&Route, &Arc<Conn>, &[u8]) {
@@ -278,7 +278,7 @@ impl ClientSession {
             for item in &list {
                 let reply = items.reply(item);
                 if !reply.is_empty() {
-                    let _ = self.no_responders(reply, work);
+                    let _ = self.no_responders(&self.run.written, reply, work);
                 }
             }
         }
@@ -290,7 +290,7 @@ impl ClientSession {
     }
 
     /// Tells the requester that nobody is there (status 503), on his own subscription to the reply.
-    fn no_responders(&self, reply: &[u8], work: &mut Work) -> Option<()> {
+    fn no_responders(&self, subject: &[u8], reply: &[u8], work: &mut Work) -> Option<()> {
         let isolated = self.conn.inbox.as_ref().and_then(|space| space.isolate(reply));
         let inside = match (&self.conn.inbox, &isolated) {
             (Some(space), Some(_)) if reply.starts_with(space.own()) => reply,
@@ -307,7 +307,7 @@ impl ClientSession {
         let restored = self.conn.inbox.as_ref().and_then(|space| space.restore(inside));
         let shown = restored.map_or_else(|| inside.to_vec(), |rest| [crate::inbox::STOCK, rest].concat());
         let appended = self.conn.append(Load { messages: 1, payload: 0 }, |out| {
-            wire::encode::no_responders(out, &shown, sub.tag())
+            wire::encode::no_responders(out, &shown, sub.tag(), subject)
         });
         work.dirty.note(&self.conn, appended);
         Some(())

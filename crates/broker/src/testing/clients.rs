@@ -134,7 +134,7 @@ fn nobody_there_is_told_on_the_isolated_inbox() {
     let rig = Rig::new();
     let mut client = rig.enter(Who::isolated());
     client.say("SUB _INBOX.x.* 5\r\nPUB nobody _INBOX.x.1 1\r\nx\r\n");
-    assert_eq!(client.heard(), "HMSG _INBOX.x.1 5 16 16\r\nNATS/1.0 503\r\n\r\n\r\n");
+    assert_eq!(client.heard(), "HMSG _INBOX.x.1 5 38 38\r\nNATS/1.0 503\r\nNats-Subject: nobody\r\n\r\n\r\n");
 }
 
 #[tokio::test]

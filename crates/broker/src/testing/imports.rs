@@ -17,7 +17,7 @@ fn a_stream_arrives_under_its_name_here_and_only_while_wanted() {
     let (mut a, mut b, mut other) = (member(&rig, "A"), member(&rig, "B"), member(&rig, "C"));
     other.say("SUB > 1\r\n");
     a.say("SUB _INBOX.> 9\r\nPUB orders.1 _INBOX.1 1\r\nx\r\n");
-    assert_eq!(a.heard(), "HMSG _INBOX.1 9 16 16\r\nNATS/1.0 503\r\n\r\n\r\n");
+    assert_eq!(a.heard(), "HMSG _INBOX.1 9 40 40\r\nNATS/1.0 503\r\nNats-Subject: orders.1\r\n\r\n\r\n");
     b.say("SUB from.> 1\r\nSUB orders.* 2\r\n");
     for _ in 0..3 {
         a.say("PUB orders.1 1\r\nx\r\nPUB orders.1.2 1\r\nx\r\n");

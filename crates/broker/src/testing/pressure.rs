@@ -47,7 +47,7 @@ fn a_publisher_held_too_long_is_refused_in_words_and_nothing_is_queued() {
     requester.say("SUB _INBOX.a 7\r\n");
     let progress = requester.say_patiently("PUB a _INBOX.a 1\r\n3\r\n", OVER);
     assert!(matches!(progress.pause, Pause::NeedMore(_)));
-    assert!(requester.heard().starts_with("HMSG _INBOX.a 7 16 16\r\nNATS/1.0 503"));
+    assert!(requester.heard().starts_with("HMSG _INBOX.a 7 33 33\r\nNATS/1.0 503"));
     reader.takes(usize::MAX / 2);
     assert_eq!(reader.heard_times("MSG a"), 2);
 }
