@@ -25,6 +25,7 @@ use tokio::task::JoinSet;
 
 use crate::authenticator::{GatewayAuthenticator, Records, Rules, SourcesError, TokenSources};
 use crate::config::{CLIENTS_TLS, Config};
+use crate::edge::{Edge, EdgeError};
 use crate::health::{self, CredentialError, CredentialFile, HealthCredential};
 use crate::opaque;
 use crate::probe::{Probe, ProbeState};
@@ -48,6 +49,9 @@ pub enum GatewayError {
     /// The link can't be set up.
     #[error(transparent)]
     Link(#[from] LinkError),
+    /// The buffer for a link that is down can't be used.
+    #[error(transparent)]
+    Edge(#[from] EdgeError),
     /// The port for clients can't be opened.
     #[error("client port {address}: {source}")]
     Listen {
@@ -125,9 +129,14 @@ impl Gateway {
             0 | 1 => server.link_group(identity::DEFAULT_ACCOUNT, Some(&crossing)),
             _ => server.standby_group(identity::DEFAULT_ACCOUNT, Some(&crossing)),
         };
+        let edge = config.edge().map(|settings| Edge::open(&settings, &server, &group, &around.metrics));
+        let edge = edge.transpose()?;
         let probe = Probe::new(&group, &around.readiness, &around.metrics);
         let state = probe.state();
         let mut tasks = JoinSet::new();
+        if let Some(edge) = edge {
+            tasks.spawn(edge.run());
+        }
         answer_health_checks(&server, &state, &mut tasks);
         tasks.spawn(reload::follow_revocations(Arc::clone(&authenticator)));
         let leafnodes = open_link(config, &server, &around.reloads, crossing, &group)?;

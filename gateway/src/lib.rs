@@ -8,6 +8,7 @@ pub mod check_config;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod edge;
 pub mod explain;
 pub mod gateway;
 pub mod health;

@@ -162,6 +162,8 @@ impl Gateway {
     pub async fn from_toml(pki: &Pki, toml: &str) -> Result<Self> {
         let file = pki.path("gateway.toml");
         fs::write(&file, toml)?;
+        // One that was killed before left its own.
+        drop(fs::remove_file(pki.path("gateway.ports")));
         let builder = ProcessBuilder::new(binary("event-gateway")?, pki.path("gateway.log"));
         let mut process = builder.arg("--config").arg(&file).current_dir(pki.dir()).spawn()?;
         let addresses = listening(&mut process, pki, "gateway").await?;

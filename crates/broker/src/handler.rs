@@ -185,6 +185,15 @@ impl<'a> Origin<'a> {
         self.0.about.address
     }
 
+    /// Header lines that say who it verifiably is, for messages that are sent on later (see [`crate::provenance`]);
+    /// empty when nobody vouches for it.
+    #[must_use]
+    pub fn provenance(&self) -> Vec<u8> {
+        let mut lines = Vec::new();
+        crate::provenance::lines(self.0, &mut lines);
+        lines
+    }
+
     /// Its last measured round trip, in microseconds; 0 when none was measured.
     #[must_use]
     pub fn rtt_micros(&self) -> u32 {

@@ -180,6 +180,9 @@ pub struct Route {
     /// Whether what crosses inward carries who it comes from.
     #[serde(default = "stamped")]
     pub stamp: bool,
+    /// Whether what crosses inward is kept in the edge buffer while the link is down.
+    #[serde(default)]
+    pub store_and_forward: bool,
 }
 
 fn stamped() -> bool {

@@ -23,6 +23,7 @@ pub(super) fn check(config: &Config, problems: &mut Problems<'_>) {
     issuers(config, problems);
     policy(config, problems);
     routes(config, problems);
+    super::edge::check(config, problems);
     link(config, problems);
     node::admin::check(&config.admin, problems);
     if config.revocation.max_entries == 0 {

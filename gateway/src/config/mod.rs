@@ -4,6 +4,7 @@
 //! to the folder of the configuration file.
 
 mod check;
+mod edge;
 mod fetch;
 mod files;
 mod handshake;
@@ -28,6 +29,7 @@ use node::revocation::RevocationConfig;
 use node::sections::{Admin, Limits, Link, Route};
 use serde::{Deserialize, Serialize};
 
+pub use self::edge::EdgeConfig;
 pub use self::fetch::Fetch;
 pub(crate) use self::fetch::followed;
 pub use self::handshake::HandshakeFirst;
@@ -100,6 +102,9 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// The link to the bus.
     pub link: Link,
+    /// Where messages wait for it.
+    #[serde(default)]
+    pub edge: EdgeConfig,
     /// What has been taken back.
     #[serde(default)]
     pub revocation: RevocationConfig,
@@ -422,6 +427,7 @@ impl Config {
         ];
         optional.into_iter().flatten().for_each(at);
         service.pid_file.as_mut().into_iter().for_each(at);
+        self.edge.dir.as_mut().into_iter().for_each(at);
         for tls in &mut self.frontend_tls {
             at(&mut tls.cert_path);
             at(&mut tls.key_path);
