@@ -30,7 +30,9 @@ struct Edge {
 impl Edge {
     async fn start(edge: &str) -> Result<Option<Self>> {
         let pki = Pki::new()?;
-        let Some(bus) = ConfServer::named(Kind::Stock, pki.dir(), "stock", CONF).await? else { return Ok(None) };
+        let Some(bus) = ConfServer::named(Kind::Stock, pki.dir(), "stock", CONF).await? else {
+            return Ok(None);
+        };
         let inner = jetstream::new(async_nats::connect(bus.url()).await?);
         let stream = jetstream::stream::Config {
             name: "EVENTS".into(),
@@ -87,7 +89,8 @@ impl Edge {
 
     async fn metric(&self, name: &str) -> Result<f64> {
         let page = http_get(self.gateway.admin()?, "/metrics").await?.body;
-        let line = page.lines().find(|line| line.starts_with(&format!("{name} "))).context("no such metric")?;
+        let line =
+            page.lines().find(|line| line.starts_with(&format!("{name} "))).context("no such metric")?;
         Ok(line.rsplit(' ').next().context("no value")?.parse()?)
     }
 }
@@ -117,8 +120,10 @@ async fn what_is_published_while_the_link_is_down_arrives_in_order_and_once() ->
     // Fire and forget is kept too.
     client.client().publish("events.made", "41".into()).await?;
     client.client().flush().await?;
-    eventually("a full count", || async { (edge.metric("gatehouse_edge_messages").await.ok()? >= 41.0).then_some(()) })
-        .await?;
+    eventually("a full count", || async {
+        (edge.metric("gatehouse_edge_messages").await.ok()? >= 41.0).then_some(())
+    })
+    .await?;
     edge.wire.restore();
     let expected: Vec<String> = (0..=41).map(|i| i.to_string()).collect();
     let stored = edge.stored(42).await?;

@@ -56,7 +56,8 @@ mod tests {
         assert_eq!(read(b"", b"+OK"), Answer::Stored);
         assert_eq!(read(b"", b""), Answer::Stored);
         assert!(matches!(read(b"NATS/1.0 503\r\n\r\n", b""), Answer::NotNow(_)));
-        let full = br#"{"error":{"code":503,"err_code":10077,"description":"maximum messages exceeded"},"seq":0}"#;
+        let full =
+            br#"{"error":{"code":503,"err_code":10077,"description":"maximum messages exceeded"},"seq":0}"#;
         assert!(matches!(read(b"", full), Answer::NotNow(_)));
         let large = br#"{"error":{"code":400,"err_code":10054,"description":"message size exceeds maximum allowed"}}"#;
         assert_eq!(read(b"", large), Answer::Never("message size exceeds maximum allowed (code 400)".into()));

@@ -114,11 +114,22 @@ impl Buffer {
             Some(stream) => stream,
             None => store.create("refused", StreamOptions::file(), b"")?,
         };
-        let limits = store::Limits { max_bytes: Some((bounds.bytes / 8).max(1024 * 1024)), ..store::Limits::default() };
+        let limits = store::Limits {
+            max_bytes: Some((bounds.bytes / 8).max(1024 * 1024)),
+            ..store::Limits::default()
+        };
         refused.set_limits(limits)?;
         let origin = String::from_utf8_lossy(&stream.metadata()).into_owned();
-        let mut buffer =
-            Self { _store: store, stream, refused, origin, ids: Ids::default(), owed: VecDeque::new(), aside: Vec::new(), bounds };
+        let mut buffer = Self {
+            _store: store,
+            stream,
+            refused,
+            origin,
+            ids: Ids::default(),
+            owed: VecDeque::new(),
+            aside: Vec::new(),
+            bounds,
+        };
         buffer.learn_ids();
         Ok(buffer)
     }

@@ -109,7 +109,8 @@ impl Forward {
 
     /// Starts over when an answer is overdue; says whether it did.
     pub(super) fn expire(&mut self, now: Instant) -> bool {
-        let overdue = self.waiting.values().next().is_some_and(|sent| now.duration_since(*sent) >= self.timeout);
+        let overdue =
+            self.waiting.values().next().is_some_and(|sent| now.duration_since(*sent) >= self.timeout);
         if overdue {
             self.start_over(now);
         }

@@ -1,8 +1,8 @@
 //! The buffer's place in the broker: takes what is published, and the answers to what it has sent on.
 
 use std::borrow::Cow;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use broker::{Call, Handler, Letter, Message, Reception};
@@ -112,7 +112,9 @@ impl EdgeHandler {
             told.extend(failed.into_iter().map(|owed| (owed.reply, answer::refusal(&text))));
         }
         let due = state.buffer.due();
-        told.extend(due.into_iter().map(|owed| (owed.reply, answer::acknowledgement(owed.seq, owed.duplicate))));
+        told.extend(
+            due.into_iter().map(|owed| (owed.reply, answer::acknowledgement(owed.seq, owed.duplicate))),
+        );
         told
     }
 
@@ -167,7 +169,12 @@ impl EdgeHandler {
         };
         let Some((epoch, seq)) = parse() else { return };
         let mut state = self.state.lock();
-        match state.forward.answered(seq, epoch, answer::read(message.headers, message.payload), Instant::now()) {
+        match state.forward.answered(
+            seq,
+            epoch,
+            answer::read(message.headers, message.payload),
+            Instant::now(),
+        ) {
             Outcome::Done => {
                 state.done.push(seq);
                 self.forwarded.fetch_add(1, Ordering::Relaxed);
@@ -206,7 +213,8 @@ impl EdgeHandler {
 
 impl Handler for EdgeHandler {
     fn call(&self, call: &mut Call<'_>) -> Reception {
-        if let Some(token) = self.inbox.get().and_then(|inbox| call.subject().strip_prefix(inbox.as_slice())) {
+        if let Some(token) = self.inbox.get().and_then(|inbox| call.subject().strip_prefix(inbox.as_slice()))
+        {
             call.messages().for_each(|message| self.answered(token, &message));
             return Reception::Taken;
         }
@@ -251,9 +259,8 @@ fn with_lines<'a>(block: &'a [u8], lines: &[u8]) -> Cow<'a, [u8]> {
 impl EdgeHandler {
     /// Who vouches for the publisher now does not when the message is sent on: it is written down with it.
     fn stamp(&self, call: &Call<'_>) -> Vec<u8> {
-        let stamped = |served: &Served| {
-            served.stamp && subject::matches(served.pattern.as_bytes(), call.subject())
-        };
+        let stamped =
+            |served: &Served| served.stamp && subject::matches(served.pattern.as_bytes(), call.subject());
         if self.served.iter().any(stamped) { call.origin().provenance() } else { Vec::new() }
     }
 

@@ -90,9 +90,14 @@ impl Edge {
         let buffer = Buffer::open(&settings.dir, &origin(), bounds)?;
         let held = buffer.held();
         if held.0 > 0 {
-            tracing::info!(messages = held.0, bytes = held.1, "the edge buffer holds messages of an earlier run");
+            tracing::info!(
+                messages = held.0,
+                bytes = held.1,
+                "the edge buffer holds messages of an earlier run"
+            );
         }
-        let handler = EdgeHandler::new(buffer, settings.served.clone(), settings.window, settings.ack_timeout);
+        let handler =
+            EdgeHandler::new(buffer, settings.served.clone(), settings.window, settings.ack_timeout);
         let weak = Arc::downgrade(&handler);
         let port = server.handler(identity::DEFAULT_ACCOUNT, "edge-buffer", weak);
         let inbox = port.inbox();
@@ -115,7 +120,8 @@ impl Edge {
             if up {
                 self.send_on(&mut outlet);
             }
-            let patience = self.handler.wake_at().map_or(TICK, |at| at.saturating_duration_since(Instant::now()));
+            let patience =
+                self.handler.wake_at().map_or(TICK, |at| at.saturating_duration_since(Instant::now()));
             tokio::select! {
                 changed = self.links.changed() => {
                     if changed.is_err() {
@@ -163,14 +169,22 @@ fn register(metrics: &Metrics, handler: &Arc<EdgeHandler>) {
     const FIGURES: [Figure; 6] = [
         ("edge_messages", "Messages in the edge buffer.", SampleKind::Gauge, |edge| edge.held().0),
         ("edge_bytes", "Bytes in the edge buffer.", SampleKind::Gauge, |edge| edge.held().1),
-        ("edge_put_aside", "Messages the other side refused for good, kept aside.", SampleKind::Gauge, |edge| {
-            edge.put_aside()
-        }),
+        (
+            "edge_put_aside",
+            "Messages the other side refused for good, kept aside.",
+            SampleKind::Gauge,
+            |edge| edge.put_aside(),
+        ),
         ("edge_stored", "Messages taken into the edge buffer.", SampleKind::Counter, |edge| edge.stored()),
-        ("edge_forwarded", "Messages of the edge buffer the other side has acknowledged.", SampleKind::Counter, |edge| {
-            edge.forwarded()
+        (
+            "edge_forwarded",
+            "Messages of the edge buffer the other side has acknowledged.",
+            SampleKind::Counter,
+            |edge| edge.forwarded(),
+        ),
+        ("edge_refused", "Messages the edge buffer did not take.", SampleKind::Counter, |edge| {
+            edge.refused()
         }),
-        ("edge_refused", "Messages the edge buffer did not take.", SampleKind::Counter, |edge| edge.refused()),
     ];
     for (name, help, kind, figure) in FIGURES {
         let handler = Arc::clone(handler);
