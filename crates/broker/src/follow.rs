@@ -20,6 +20,12 @@ pub trait Follower: Send + Sync + 'static {
     /// The session has ended.
     fn closed(&self);
 
+    /// The rights have ended. `true` when the session goes on for a while all the same, with rights that have been
+    /// replaced before this returns.
+    fn expired(&self) -> bool {
+        false
+    }
+
     /// The client shows a fresh token. On success the rights have been replaced when the future ends.
     fn renew(self: Arc<Self>, token: Box<str>) -> Renewal;
 }

@@ -262,6 +262,10 @@ impl Judge for GatewayAuthenticator {
         Self::judge(self, facts, (self.now)())
     }
 
+    fn grace(&self, facts: &VerifiedFacts) -> Option<Duration> {
+        self.tokens().issuers.grace(facts.claims.as_ref()?.iss()?)
+    }
+
     fn verify<'a>(&'a self, token: &'a str, known: &'a VerifiedFacts) -> Verification<'a> {
         Box::pin(async move {
             // The connection's certificate was verified when it was made.

@@ -103,6 +103,7 @@ fn remote_issuers(issuers: &[Issuer], reloads: &Reloads) -> Result<Vec<RemoteIss
         let server = |tls| RemoteIssuer {
             name: issuer.issuer.clone(),
             limits: fetch.refresh(),
+            grace: fetch.outage_grace.into(),
             server: KeyServer {
                 location,
                 client: HttpClient::new(fetch.http(), tls),

@@ -36,6 +36,8 @@ pub struct Fetch {
     pub lifetime: Period,
     /// How long they are used beyond that while the issuer can't be reached.
     pub max_stale: Period,
+    /// How long a session whose token ends while the issuer can't be reached goes on.
+    pub outage_grace: Period,
     /// Shortest time between two fetches.
     pub min_interval: Period,
     /// First and longest pause after a failed fetch.
@@ -60,6 +62,7 @@ impl Default for Fetch {
             max_bytes: Size::bytes(512 << 10),
             lifetime: limits.lifetime.into(),
             max_stale: limits.max_stale.into(),
+            outage_grace: Period::secs(0),
             min_interval: limits.min_interval.into(),
             backoff_min: limits.backoff.0.into(),
             backoff_max: limits.backoff.1.into(),

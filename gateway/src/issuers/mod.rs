@@ -40,12 +40,15 @@ pub struct RemoteIssuer {
     pub server: KeyServer,
     /// When they are fetched.
     pub limits: RefreshLimits,
+    /// How long sessions go on whose tokens end while it can't be reached.
+    pub grace: Duration,
 }
 
 struct Remote {
     name: String,
     server: KeyServer,
     state: Mutex<KeyRefresh>,
+    grace: Duration,
     /// Tells the task that a fetch may be due sooner.
     wake: Notify,
     /// Counts fetches that have ended, for those who wait.
@@ -72,11 +75,12 @@ impl Issuers {
     pub fn start(remotes: Vec<RemoteIssuer>, verifier: &Arc<TokenVerifier>) -> Self {
         let mut tasks = JoinSet::new();
         let mut known = HashMap::new();
-        for RemoteIssuer { name, server, limits } in remotes {
+        for RemoteIssuer { name, server, limits, grace } in remotes {
             let remote = Arc::new(Remote {
                 name: name.clone(),
                 server,
                 state: Mutex::new(KeyRefresh::new(limits)),
+                grace,
                 wake: Notify::new(),
                 ended: watch::Sender::new(0),
                 fetched: AtomicU64::new(0),
@@ -108,6 +112,14 @@ impl Issuers {
             Ok(Ok(())) => Lookup::Again,
             _ => Lookup::Unavailable,
         }
+    }
+
+    /// How long a session may go on whose token of this issuer has ended; `None` unless the last fetch of its keys
+    /// has failed.
+    #[must_use]
+    pub fn grace(&self, issuer: &str) -> Option<Duration> {
+        let remote = self.remotes.get(issuer)?;
+        (!remote.grace.is_zero() && remote.state().failures() > 0).then_some(remote.grace)
     }
 
     /// Registers how the fetching goes; `current` gives what is in force.

@@ -102,7 +102,7 @@ impl World {
             backoff: (Duration::from_millis(20), Duration::from_millis(40)),
             ..RefreshLimits::default()
         };
-        let remote = RemoteIssuer { name: self.issuer.clone(), server: self.key_server(self.url()), limits };
+        let remote = RemoteIssuer { name: self.issuer.clone(), server: self.key_server(self.url()), limits, grace: Duration::from_secs(60) };
         Issuers::start(vec![remote], &self.verifier)
     }
 
@@ -189,6 +189,7 @@ async fn an_issuer_that_is_down_refuses_nobody_and_its_keys_stay() {
     let issuers = world.start();
     world.first_keys().await;
     let token = world.token(&world.keys);
+    assert_eq!(issuers.grace(&world.issuer), None);
     let unknown =
         KeyWanted { issuer: world.issuer.clone(), kid: Some("new".into()), algorithm: Algorithm::ES256 };
     for (status, body) in [(500, "{}"), (200, "nonsense"), (200, "{\"keys\":[]}"), (404, "")] {
@@ -196,6 +197,7 @@ async fn an_issuer_that_is_down_refuses_nobody_and_its_keys_stay() {
             async { tokio::join!(issuers.look_for(&unknown, soon()), world.server.answer(status, body)) };
         assert_eq!(looked.await.0, Lookup::Again, "{status} {body}");
         assert!(world.verifier.verify(&token, NOW).is_ok(), "{status} {body}");
+        assert_eq!(issuers.grace(&world.issuer), Some(Duration::from_secs(60)), "{status} {body}");
     }
     // Nobody answers: the login is told in its time, and told that nobody knows.
     let until = Instant::now() + Duration::from_millis(100);

@@ -30,6 +30,12 @@ pub trait Judge: Send + Sync + 'static {
     /// They are worth nothing any more. The reason `revoked` is told to the client as such.
     fn judge(&self, facts: &VerifiedFacts) -> Result<Grant, Denied>;
 
+    /// How long a session whose token has ended may go on, because nobody can give its client a fresh one now.
+    fn grace(&self, facts: &VerifiedFacts) -> Option<Duration> {
+        let _ = facts;
+        None
+    }
+
     /// Verifies a fresh token shown on a session that was let in on `known`; the answer holds all facts the session
     /// has from then on.
     fn verify<'a>(&'a self, token: &'a str, known: &'a VerifiedFacts) -> Verification<'a>;

@@ -1,6 +1,8 @@
 //! One live session: its facts, and the handle by which its rights are replaced.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use broker::{CloseReason, Denied, Follower, NotRenewed, Renewal, SessionHandle};
 use daemon::audit::{Event, Kind};
@@ -17,11 +19,13 @@ pub(super) struct Session {
     handle: OnceLock<SessionHandle>,
     /// Held while they are judged and the rights replaced: one decision at a time, the last one stands.
     facts: Mutex<VerifiedFacts>,
+    /// Until when it goes on although its token has ended, in seconds since the Unix epoch; 0 when it does not.
+    grace_until: AtomicU64,
 }
 
 impl Session {
     pub(super) fn new(sessions: Arc<Sessions>, ticket: Ticket, facts: VerifiedFacts) -> Self {
-        Self { sessions, ticket, handle: OnceLock::new(), facts: Mutex::new(facts) }
+        Self { sessions, ticket, handle: OnceLock::new(), facts: Mutex::new(facts), grace_until: AtomicU64::new(0) }
     }
 
     fn facts(&self) -> MutexGuard<'_, VerifiedFacts> {
@@ -45,6 +49,7 @@ impl Session {
         match judge.judge(&facts) {
             Ok(mut grant) => {
                 keep_auth_time(&mut grant, &old);
+                self.extend(&mut grant);
                 sweep.kept += 1;
                 let changed = !same_rights(&grant, &old);
                 let ended = handle.set_grant(Arc::new(grant));
@@ -71,6 +76,32 @@ impl Session {
         self.sessions.note(more(event.with_some("address", address)));
     }
 
+    /// Lets rights last as long as the session was given beyond the end of its token.
+    fn extend(&self, grant: &mut Grant) {
+        let until = self.grace_until.load(Ordering::Acquire);
+        grant.expires_at = grant.expires_at.map(|end| end.max(until));
+    }
+
+    /// Begins the time a session is given beyond the end of its token, if it is; once.
+    fn begin_grace(&self) -> Option<()> {
+        let (judge, handle) = (self.sessions.judge()?, self.handle.get()?);
+        let facts = self.facts();
+        let grace = judge.grace(&facts).filter(|_| self.grace_until.load(Ordering::Acquire) == 0)?;
+        let mut grant = Grant::clone(&*handle.grant()?);
+        let until = grant.expires_at?.saturating_add(grace.as_secs());
+        let certificate = facts.certificate.as_ref().and_then(|certificate| certificate.not_after);
+        let until = certificate.map_or(until, |end| end.min(until));
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        if until <= now {
+            return None;
+        }
+        self.grace_until.store(until, Ordering::Release);
+        self.extend(&mut grant);
+        tracing::warn!(target: "audit", conn = handle.id(), identity = %grant.identity, until, "session goes on beyond its token: its issuer can't be reached");
+        handle.set_grant(Arc::new(grant));
+        Some(())
+    }
+
     /// Goes on with a fresh token, of the same subject as the one before.
     async fn renewed(&self, token: &str) -> Result<(), NotRenewed> {
         let refused = |reason, detail: &str| Err(NotRenewed { reason, detail: detail.to_owned() });
@@ -89,6 +120,7 @@ impl Session {
         let grant = judge.judge(&fresh).map_err(not_renewed)?;
         let (identity, expires_at) = (Arc::clone(&grant.identity), grant.expires_at);
         *facts = fresh;
+        self.grace_until.store(0, Ordering::Release);
         let ended = handle.set_grant(Arc::new(grant));
         tracing::info!(target: "audit", conn = handle.id(), %identity, expires_at, ended_subscriptions = ended, "session renewed");
         self.note(Kind::Renewal, handle, &identity, |event| {
@@ -114,6 +146,10 @@ impl Follower for Session {
         if let Some(handle) = self.handle.get() {
             self.sessions.table().remove(&handle.id());
         }
+    }
+
+    fn expired(&self) -> bool {
+        self.begin_grace().is_some()
     }
 
     fn renew(self: Arc<Self>, token: Box<str>) -> Renewal {

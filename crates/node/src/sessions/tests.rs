@@ -12,7 +12,11 @@ use tokio::net::TcpStream;
 
 use super::*;
 
-/// "Tokens" are `sub/tenant`; the policy gives everybody `<tenant>.>`.
+fn now() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+}
+
+/// "Tokens" are `sub/tenant` or `sub/tenant/seconds`; the policy gives everybody `<tenant>.>`.
 struct Doorkeeper {
     sessions: Arc<Sessions>,
     policy: Policy,
@@ -22,9 +26,13 @@ struct Doorkeeper {
 }
 
 fn facts(token: &str) -> VerifiedFacts {
-    let (sub, tenant) = token.split_once('/').unwrap_or((token, "none"));
+    let mut parts = token.split('/');
+    let (sub, tenant) = (parts.next().unwrap_or_default(), parts.next().unwrap_or("none"));
     let claims = json!({ "iss": "https://i", "sub": sub, "tenant": tenant });
-    let serde_json::Value::Object(map) = claims else { return VerifiedFacts::default() };
+    let serde_json::Value::Object(mut map) = claims else { return VerifiedFacts::default() };
+    if let Some(left) = parts.next() {
+        map.insert("exp".into(), json!(now() + left.parse::<u64>().unwrap()));
+    }
     VerifiedFacts { claims: Some(Claims::from_map(map)), ..VerifiedFacts::default() }
 }
 
@@ -35,6 +43,11 @@ impl Judge for Doorkeeper {
             return Err(Denied::new("revoked", "on the list"));
         }
         self.policy.grant(&facts.as_facts(), 1).map_err(|denied| Denied::new(denied.reason(), denied.detail))
+    }
+
+    fn grace(&self, facts: &VerifiedFacts) -> Option<Duration> {
+        let sub = facts.claims.as_ref().and_then(Claims::sub);
+        (sub == Some("cut-off")).then_some(Duration::from_secs(2))
     }
 
     fn verify<'a>(&'a self, token: &'a str, _: &'a VerifiedFacts) -> Verification<'a> {
@@ -230,4 +243,20 @@ async fn two_thousand_sessions_are_judged_within_a_second() {
     }
     println!("1,999 sessions revoked, and told, in {:?}", start.elapsed());
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn who_can_get_no_fresh_token_goes_on_for_the_time_given_and_no_longer() {
+    let world = world();
+    let mut other = Client::login(&world, "other/a/1").await;
+    let mut client = Client::login(&world, "cut-off/a/1").await;
+    assert_eq!((other.line().await, client.line().await), ("PONG".into(), "PONG".into()));
+    let expired = "-ERR 'User Authentication Expired'";
+    assert_eq!(other.line().await, expired);
+    let start = Instant::now();
+    // Judged again meanwhile, it keeps the time it was given.
+    assert!(client.until_pong().await.is_empty());
+    assert_eq!(world.keeper.sessions.reconsider().closed, 0);
+    assert_eq!(client.line().await, expired);
+    assert!(start.elapsed() > Duration::from_secs(1) && start.elapsed() < Duration::from_secs(4));
 }

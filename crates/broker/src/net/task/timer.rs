@@ -55,7 +55,9 @@ impl Task {
         if let Some(expires_at) = self.conn().grant().expires_at {
             let left = Duration::from_secs(expires_at).saturating_sub(since_epoch());
             if left.is_zero() {
-                return Err(CloseReason::AuthenticationExpired);
+                let goes_on = self.conn().follower.get().is_some_and(|follower| follower.expired());
+                let next = now + Duration::from_millis(1);
+                return if goes_on { Ok(next) } else { Err(CloseReason::AuthenticationExpired) };
             }
             let quiet = self.give_notice(expires_at, left);
             // Sleeping clocks and wall clocks drift: look again at least once an hour.
