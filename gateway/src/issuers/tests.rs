@@ -102,7 +102,12 @@ impl World {
             backoff: (Duration::from_millis(20), Duration::from_millis(40)),
             ..RefreshLimits::default()
         };
-        let remote = RemoteIssuer { name: self.issuer.clone(), server: self.key_server(self.url()), limits, grace: Duration::from_secs(60) };
+        let remote = RemoteIssuer {
+            name: self.issuer.clone(),
+            server: self.key_server(self.url()),
+            limits,
+            grace: Duration::from_secs(60),
+        };
         Issuers::start(vec![remote], &self.verifier)
     }
 

@@ -25,7 +25,13 @@ pub(super) struct Session {
 
 impl Session {
     pub(super) fn new(sessions: Arc<Sessions>, ticket: Ticket, facts: VerifiedFacts) -> Self {
-        Self { sessions, ticket, handle: OnceLock::new(), facts: Mutex::new(facts), grace_until: AtomicU64::new(0) }
+        Self {
+            sessions,
+            ticket,
+            handle: OnceLock::new(),
+            facts: Mutex::new(facts),
+            grace_until: AtomicU64::new(0),
+        }
     }
 
     fn facts(&self) -> MutexGuard<'_, VerifiedFacts> {
