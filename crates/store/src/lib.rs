@@ -33,6 +33,7 @@ mod recover;
 mod removal;
 mod scan;
 mod segment;
+mod snapshot;
 mod store;
 mod stream;
 

@@ -11,13 +11,21 @@ pub struct StoreOptions {
     pub max_pending_bytes: usize,
     /// How long after an I/O error or a full disk a stream looks whether it can go on. Default 1 s.
     pub retry_after: Duration,
+    /// After this many bytes of log, or four times the length of the last one, a snapshot of a stream's index is
+    /// written; a start after a crash replays what came since. Default 32 MiB.
+    pub snapshot_every: u64,
     /// Encrypts everything on disk, if given. Default none.
     pub keys: Option<Keys>,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { max_pending_bytes: 64 * 1024 * 1024, retry_after: Duration::from_secs(1), keys: None }
+        Self {
+            max_pending_bytes: 64 * 1024 * 1024,
+            retry_after: Duration::from_secs(1),
+            snapshot_every: 32 * 1024 * 1024,
+            keys: None,
+        }
     }
 }
 

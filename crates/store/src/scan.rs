@@ -38,11 +38,6 @@ impl<'a> Records<'a> {
         Self { file, tag, seed, at: from, end, window: Vec::new(), window_at: from, last_seq: 0 }
     }
 
-    /// Where the next step begins.
-    pub(crate) fn offset(&self) -> u64 {
-        self.at
-    }
-
     /// Reads on.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ mod bits;
 mod limits;
 mod query;
 mod segment;
+mod snapshot;
 mod subjects;
 
 use std::cmp::Reverse;
@@ -16,6 +17,7 @@ use crate::removal::Removals;
 pub(crate) use limits::{Ahead, Newcomer};
 pub(crate) use query::Matcher;
 pub(crate) use segment::{Added, SegmentIndex};
+pub(crate) use snapshot::{Reader, Writer};
 pub(crate) use subjects::{SubjectId, Subjects};
 
 /// A segment as the index knows it; `T` is what holds its bytes.

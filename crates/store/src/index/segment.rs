@@ -22,23 +22,23 @@ pub(crate) enum Ids {
 /// Messages of one segment.
 #[derive(Clone, Debug)]
 pub(crate) struct SegmentIndex {
-    ids: Ids,
+    pub(super) ids: Ids,
     /// Subjects by the segment's own numbers; empty with `Ids::U32`.
     pub(crate) dictionary: Vec<SubjectId>,
     /// Whose own number is which; only while messages are added.
-    local: hashbrown::HashMap<SubjectId, u16, foldhash::fast::RandomState>,
-    lengths: Vec<u16>,
+    pub(super) local: hashbrown::HashMap<SubjectId, u16, foldhash::fast::RandomState>,
+    pub(super) lengths: Vec<u16>,
     /// (position, length), for those that are `LONG`.
-    long: Vec<(u32, u32)>,
+    pub(super) long: Vec<(u32, u32)>,
     /// (position, offset) wherever the offset does not follow from what is before.
-    offsets: Vec<(u32, u32)>,
+    pub(super) offsets: Vec<(u32, u32)>,
     /// (sequence, position) wherever the sequence is not one more than the one before.
-    runs: Vec<(u64, u32)>,
-    with_headers: Bits,
-    with_expiry: Bits,
-    dead: Bits,
+    pub(super) runs: Vec<(u64, u32)>,
+    pub(super) with_headers: Bits,
+    pub(super) with_expiry: Bits,
+    pub(super) dead: Bits,
     /// Where the next message would follow without a gap.
-    end: u32,
+    pub(super) end: u32,
     /// Bytes of the records of messages that are not dead.
     pub(crate) live_bytes: u64,
     /// Times of the first and the last message, ns since 1970.
@@ -246,10 +246,6 @@ impl SegmentIndex {
         self.dead.has(position)
     }
 
-    pub(crate) fn dead(&self) -> &Bits {
-        &self.dead
-    }
-
     /// Marks the message as gone; false when it was.
     pub(crate) fn kill(&mut self, position: usize) -> bool {
         if position >= self.len() || !self.dead.insert(position) {
@@ -269,11 +265,6 @@ impl SegmentIndex {
     pub(crate) fn live_from(&self, position: usize) -> usize {
         let below = position.min(self.len());
         self.live() - (below - self.dead.count_below(below))
-    }
-
-    /// The first sequence.
-    pub(crate) fn first_seq(&self) -> Option<u64> {
-        self.runs.first().map(|(seq, _)| *seq)
     }
 
     /// The last sequence.

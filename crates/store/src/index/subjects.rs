@@ -28,9 +28,9 @@ pub(crate) struct Entry {
     pub(crate) last: u64,
     /// Its messages.
     pub(crate) count: u32,
-    chunk: u32,
-    at: u16,
-    length: u16,
+    pub(super) chunk: u32,
+    pub(super) at: u16,
+    pub(super) length: u16,
     /// Whether `first` went and nobody has looked for the next one yet.
     pub(crate) first_is_stale: bool,
 }
@@ -121,11 +121,7 @@ impl Subjects {
             }
             None => self.allocate(entry),
         };
-        let (entries, text, hasher) = (&self.entries, &self.text, &self.hasher);
-        let rehash = |id: &SubjectId| hasher.hash_one(text_in(entries, text, *id));
-        if let Some(table) = self.shards.get_mut(shard) {
-            table.insert_unique(hash, id, rehash);
-        }
+        self.put(subject, id);
         id
     }
 
@@ -153,6 +149,33 @@ impl Subjects {
         self.text_used += subject.len();
         self.live_text += subject.len();
         ((self.text.len() - 1) as u32, at)
+    }
+
+    /// Numbers given so far, free ones included.
+    pub(super) fn slots(&self) -> usize {
+        self.allocated
+    }
+
+    /// Gives the next number to a subject that is known to be new, as it was.
+    pub(super) fn restore(&mut self, subject: &[u8], entry: Entry) {
+        let (chunk, at) = self.store_text(subject);
+        let id = self.allocate(Entry { chunk, at: at as u16, length: subject.len() as u16, ..entry });
+        self.put(subject, id);
+    }
+
+    /// Leaves the next number free.
+    pub(super) fn restore_free(&mut self) {
+        let id = self.allocate(Entry::default());
+        self.free.push(id);
+    }
+
+    fn put(&mut self, subject: &[u8], id: SubjectId) {
+        let hash = self.hasher.hash_one(subject);
+        let (entries, text, hasher) = (&self.entries, &self.text, &self.hasher);
+        let rehash = |id: &SubjectId| hasher.hash_one(text_in(entries, text, *id));
+        if let Some(table) = self.shards.get_mut(shard_of(hash)) {
+            table.insert_unique(hash, id, rehash);
+        }
     }
 
     /// Gives up a subject without messages.

@@ -18,6 +18,7 @@ use crate::index::Segment;
 use crate::options::Sync;
 use crate::record::{HEADER, Head, erased};
 use crate::segment::SegmentFile;
+use crate::snapshot;
 
 /// Bytes to be written to one file.
 struct Job {
@@ -34,6 +35,8 @@ struct Round {
     erasures: Vec<Erasure>,
     /// Files of saved states that another has replaced.
     old_states: Vec<(PathBuf, u64)>,
+    /// The index as it is when this is written, if a snapshot is due.
+    snapshot: Option<Vec<u8>>,
     /// The last of the segments at the front in which nothing is alive.
     dead: Option<u64>,
 }
@@ -41,7 +44,7 @@ struct Round {
 impl Stream {
     /// Commits what is waiting; whether there is more to sync later.
     pub(crate) fn commit(&self) -> bool {
-        let Some(round) = self.gather(false) else { return false };
+        let Some(mut round) = self.gather(false) else { return false };
         if let Err((error, file)) = self.write_all(&round) {
             self.0.log.write().states.old.extend(round.old_states);
             self.fail(error, file);
@@ -50,13 +53,21 @@ impl Stream {
         let dead = self.landed(&round);
         self.0.tell(|listener| listener.committed(round.upto));
         let unsynced = !round.sync;
-        if !dead.is_empty() || !round.old_states.is_empty() || !round.erasures.is_empty() {
+        let snapshot = round.snapshot.take();
+        if !dead.is_empty()
+            || snapshot.is_some()
+            || !round.old_states.is_empty()
+            || !round.erasures.is_empty()
+        {
             if unsynced && self.sync().is_err() {
                 return false;
             }
             dead.iter().for_each(|file| self.discard(&file.path));
             round.old_states.iter().for_each(|(path, _)| self.discard(path));
             self.erase(&round.erasures);
+        }
+        if let Some(bytes) = snapshot {
+            self.write_snapshot(bytes);
         }
         unsynced && matches!(self.options().sync, Sync::Interval(_))
     }
@@ -111,7 +122,10 @@ impl Stream {
         let others = log.index.segments.len().saturating_sub(1);
         let dead = log.index.segments.iter().take(others).take_while(|segment| segment.index.live() == 0);
         let dead = dead.last().map(|segment| segment.id);
-        Some(Round { jobs, upto, sync, erasures, old_states, dead })
+        log.since_snapshot += jobs.iter().map(|job| job.bytes.len() as u64).sum::<u64>();
+        let every = self.0.store.snapshot_every.max(4 * log.snapshot_bytes);
+        let snapshot = if erasures.is_empty() { log.snapshot(every) } else { None };
+        Some(Round { jobs, upto, sync, erasures, old_states, snapshot, dead })
     }
 
     fn write(&self, job: &Job, sync: bool) -> Result<(), (io::Error, PathBuf)> {
@@ -175,8 +189,36 @@ impl Stream {
     /// Makes everything durable and takes no more writes. The commit thread has ended.
     pub(crate) fn shut_down(&self) {
         self.commit();
-        let _failed = self.sync();
+        let synced = self.sync().is_ok();
+        self.finish_snapshot();
+        if let Some(home) = self.0.home.as_ref().filter(|_| synced) {
+            let bytes = {
+                let mut log = self.0.log.write();
+                if log.stopped.is_none() { log.snapshot(0) } else { None }
+            };
+            // Without it the next start reads the log.
+            bytes.into_iter().for_each(|bytes| drop(snapshot::write(home, bytes)));
+        }
         self.close();
+    }
+
+    /// Writes a snapshot of the index in a thread of its own: it may be long, and commits don't wait for it.
+    fn write_snapshot(&self, bytes: Vec<u8>) {
+        self.finish_snapshot();
+        let stream = self.clone();
+        let write = move || {
+            if let Some(home) = &stream.0.home {
+                // Without it the next start reads more of the log.
+                drop(snapshot::write(home, bytes));
+            }
+        };
+        let thread = std::thread::Builder::new().name("store-snapshot".into()).spawn(write);
+        *self.0.snapshot.lock() = thread.ok();
+    }
+
+    fn finish_snapshot(&self) {
+        let thread = self.0.snapshot.lock().take();
+        thread.into_iter().for_each(|thread| drop(thread.join()));
     }
 
     /// Removes a file nobody needs any more. Should it stay, the next start removes it.

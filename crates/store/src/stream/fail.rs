@@ -148,7 +148,8 @@ impl super::Log {
         let files = files.chain(self.states.data.as_ref().filter(|data| data.written > 0));
         let mut ends: Ends = files.map(|data| (data.file.path.clone(), data.written)).collect();
         // A file of states that was to replace others may not be there: then they hold.
-        if !self.states.data.as_ref().is_some_and(|data| data.written > 0) {
+        let states_written = self.states.data.as_ref().is_some_and(|data| data.written > 0);
+        if !states_written {
             ends.extend(self.states.old.iter().cloned());
         }
         ends

@@ -14,6 +14,7 @@ use crate::ranges;
 use crate::record::{Draft, Head, Kind, SYNCED};
 use crate::removal::Removals;
 use crate::segment::{Content, Header, SegmentFile};
+use crate::snapshot;
 
 /// A message that is to be overwritten once its deletion is committed.
 #[derive(Debug)]
@@ -81,6 +82,9 @@ pub(crate) struct Log {
     /// Whether the next record goes to a new segment.
     pub(crate) roll: bool,
     pub(crate) erasures: Vec<Erasure>,
+    /// Bytes written since the last snapshot of the index, and how long that was.
+    pub(crate) since_snapshot: u64,
+    pub(crate) snapshot_bytes: u64,
     /// What went during recovery and is not written down yet.
     pub(crate) owed: Removals,
 }
@@ -103,6 +107,8 @@ impl Log {
             next_number: 1,
             roll: false,
             erasures: Vec::new(),
+            since_snapshot: 0,
+            snapshot_bytes: 0,
             owed: Removals::default(),
         }
     }
@@ -232,6 +238,21 @@ impl Log {
             dead.extend(self.index.segments.pop_front().and_then(|segment| segment.data.file().cloned()));
         }
         dead
+    }
+}
+
+impl Log {
+    /// The index as bytes, when this much was written since the last time. What it describes is written but for what
+    /// the caller is about to write.
+    pub(crate) fn snapshot(&mut self, every: u64) -> Option<Vec<u8>> {
+        let due = self.since_snapshot > 0 && self.since_snapshot >= every;
+        if !due || !self.erasures.is_empty() {
+            return None;
+        }
+        let bytes = snapshot::encode(&self.index)?;
+        self.since_snapshot = 0;
+        self.snapshot_bytes = bytes.len() as u64;
+        Some(bytes)
     }
 }
 

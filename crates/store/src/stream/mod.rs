@@ -12,6 +12,7 @@ mod states;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use parking_lot::{Condvar, Mutex, RwLock};
 
@@ -70,6 +71,8 @@ pub(crate) struct Inner {
     pub(crate) home: Option<Home>,
     /// Files written without a sync so far.
     pub(crate) unsynced: Mutex<Vec<Arc<SegmentFile>>>,
+    /// The thread that writes a snapshot of the index, if one does.
+    pub(crate) snapshot: Mutex<Option<JoinHandle<()>>>,
     /// For those who wait, see [`Stream::wait`].
     pub(crate) done: Mutex<Done>,
     pub(crate) waiters: Condvar,
@@ -103,6 +106,7 @@ impl Stream {
             listener: RwLock::new(None),
             home,
             unsynced: Mutex::new(Vec::new()),
+            snapshot: Mutex::new(None),
             done: Mutex::new(done),
             waiters: Condvar::new(),
         }));

@@ -146,7 +146,9 @@ impl Stream {
         let fetched = match piece {
             Some(Piece::Here(bytes)) => Ok(bytes),
             Some(Piece::There { from, to }) => fetch(span.file.as_deref(), from, to),
-            None => Err(std::io::ErrorKind::NotFound.into()),
+            None => {
+                Err(std::io::Error::other(format!("bytes {} to {} are not in memory", span.from, span.to)))
+            }
         };
         let bytes = fetched.map_err(|error| {
             let file = span.file.as_ref().map(|file| file.path.clone()).unwrap_or_default();

@@ -1,0 +1,189 @@
+//! What damage means, and where the damaged bytes are kept.
+
+use std::io;
+use std::sync::Arc;
+
+use super::{QUARANTINE, Recovery, io_error};
+use crate::data::Data;
+use crate::disk::{DiskFile, read_all};
+use crate::error::StoreError;
+use crate::index::Segment;
+use crate::problem::Severity;
+use crate::record::{self, Head, Kind, SYNCED};
+use crate::scan::{Records, Step};
+use crate::segment::{Header, SEGMENT_HEADER, SegmentFile};
+use crate::stream::Erasure;
+
+/// A damaged range, and the last sequence before it.
+#[derive(Clone, Copy)]
+pub(super) struct Damage {
+    pub(super) from: u64,
+    pub(super) to: u64,
+    pub(super) after: u64,
+}
+
+/// Damage that is reported unless it turns out to be an erasure that was cut short.
+pub(super) struct Finding {
+    pub(super) file: Arc<SegmentFile>,
+    pub(super) damage: Damage,
+    pub(super) torn: bool,
+}
+
+impl Recovery<'_> {
+    /// Notes the damage, and decides where the segment ends.
+    pub(super) fn settle(
+        &mut self,
+        file: &Arc<SegmentFile>,
+        damages: &[Damage],
+        synced: u64,
+        intact_to: u64,
+        end: u64,
+        is_last: bool,
+    ) {
+        for damage in damages {
+            let torn = is_last && damage.from >= synced;
+            self.findings.push(Finding { file: Arc::clone(file), damage: *damage, torn });
+        }
+        if !is_last {
+            return;
+        }
+        if let Some(Segment { data: Data::File(data), .. }) = self.log.index.segments.back_mut() {
+            data.written = intact_to;
+        }
+        let torn_tail = damages.last().filter(|damage| damage.to == end);
+        if let Some(tail) = torn_tail {
+            self.skip_torn(file, tail);
+        }
+        self.log.roll = torn_tail.is_some() || !self.open.is_empty() || !file.header.sealing.is_current(None);
+    }
+
+    /// Reports the damage that was found, and keeps it aside.
+    pub(super) fn tell_findings(&mut self) {
+        for Finding { file, damage, torn } in std::mem::take(&mut self.findings) {
+            let is_erasure = |(_, erasure): &(u64, Erasure)| {
+                Arc::ptr_eq(&erasure.file, &file)
+                    && erasure.offset <= damage.from
+                    && damage.to <= erasure.offset + u64::from(erasure.length)
+            };
+            if let Some(at) = self.erased.iter().position(is_erasure) {
+                self.log.erasures.push(self.erased.swap_remove(at).1);
+                continue;
+            }
+            let kept = self.keep_aside(&file, &damage);
+            let next = self.log.index.next_seq_after(damage.after);
+            let (severity, what) = if torn {
+                (
+                    Severity::Notice,
+                    "the end of what was being written when the machine stopped; it was not committed",
+                )
+            } else {
+                (Severity::Damage, "these bytes are damaged; the messages around them are served")
+            };
+            let seqs = (damage.after + 1, next.map_or(u64::MAX, |next| next - 1));
+            let seqs = (!torn && seqs.0 <= seqs.1 && seqs.1 < u64::MAX).then_some(seqs);
+            let what = format!("{} bytes: {what}{kept}", damage.to - damage.from);
+            self.report(severity, &file.path, Some(damage.from), seqs, what);
+        }
+    }
+
+    /// A file whose header can't be read was being created when the machine stopped, unless something was written to
+    /// it after a sync. Then it gets the header it was to have.
+    pub(super) fn settle_bad_header(
+        &mut self,
+        file: &SegmentFile,
+        end: u64,
+        is_last: bool,
+    ) -> Result<(), StoreError> {
+        if !self.bad_headers.contains(&file.path) {
+            return Ok(());
+        }
+        let begin = SEGMENT_HEADER as u64;
+        let Some(open) = file.file() else { return Ok(()) };
+        let synced = last_synced(&**open, file.seed, begin, end).map_err(io_error(&file.path))?;
+        let torn = is_last && synced <= begin;
+        let mut what = "its header is damaged; what is intact behind it is served".to_owned();
+        if torn {
+            what.push_str(&self.keep_aside(file, &Damage { from: 0, to: begin, after: 0 }));
+            let mut segments = self.log.index.segments.iter().rev();
+            let base = segments.next().map_or(0, |own| own.base);
+            let (previous, previous_end) = segments.next().map_or((0, 0), |s| (s.id, s.data.end()));
+            let header = Header { base, previous, previous_end, ..file.header };
+            let written = open.write_at(&header.encode(), 0).and_then(|()| open.sync());
+            written.map_err(io_error(&file.path))?;
+        }
+        let severity = if torn { Severity::Notice } else { Severity::Damage };
+        self.report(severity, &file.path, Some(0), None, what);
+        Ok(())
+    }
+
+    /// Reports segments that should be there and are not.
+    pub(super) fn missing_before(&self, file: &SegmentFile) {
+        let before = self.log.index.segments.back().and_then(|segment| segment.data.file());
+        let Some(before) = before.filter(|before| before.header.through < file.header.previous) else {
+            return;
+        };
+        let what = format!(
+            "segments {} to {} before it are missing",
+            before.header.through + 1,
+            file.header.previous
+        );
+        let seqs = (self.log.index.last_seq + 1, file.header.base.saturating_sub(1));
+        self.report(Severity::Damage, &file.path, None, (seqs.0 <= seqs.1).then_some(seqs), what);
+    }
+
+    /// A record that is complete but not intact at the end may have been committed and damaged since: its sequence is
+    /// not used again.
+    pub(super) fn skip_torn(&mut self, file: &SegmentFile, tail: &Damage) {
+        let mut bytes = vec![0; record::HEADER];
+        let read = file.file().map(|open| open.read_at(&mut bytes, tail.from));
+        let Some(Ok(_)) = read else { return };
+        let Some(head) = Head::read(&bytes, file.cipher.tag()) else { return };
+        let last = self.log.index.last_seq;
+        if head.kind == Kind::Message as u8
+            && head.seq == last + 1
+            && tail.from + head.length as u64 <= tail.to
+        {
+            self.log.index.skip_to(head.seq);
+        }
+    }
+
+    /// Copies damaged bytes into the quarantine; says where they are.
+    pub(super) fn keep_aside(&self, file: &SegmentFile, damage: &Damage) -> String {
+        let dir = self.home.dir.join(QUARANTINE);
+        let name = format!("{}.{}", file.header.name(), damage.from);
+        let path = dir.join(&name);
+        let disk = &self.home.disk;
+        let copy = || -> io::Result<()> {
+            let open = file.file().ok_or(io::ErrorKind::NotFound)?;
+            let mut bytes = vec![0; usize::try_from(damage.to - damage.from).map_err(io::Error::other)?];
+            let read = open.read_at(&mut bytes, damage.from)?;
+            bytes.truncate(read);
+            disk.create_dir(&dir)?;
+            if disk.open(&path).is_ok() && read_all(&**disk, &path)? == bytes {
+                return Ok(());
+            }
+            crate::disk::replace(&**disk, &path, &bytes)
+        };
+        match copy() {
+            Ok(()) => format!("; they are kept in {QUARANTINE}/{name}"),
+            Err(error) => {
+                format!("; they could not be copied to {QUARANTINE}/ ({error}) and stay where they are")
+            }
+        }
+    }
+}
+
+/// Where the last record behind an offset stands that was written after a sync; 0 if there is none.
+pub(super) fn last_synced(file: &dyn DiskFile, seed: u32, from: u64, end: u64) -> io::Result<u64> {
+    // The lengths of parts are of no interest here, so neither is the length of tags.
+    let mut records = Records::new(file, 0, seed, from, end);
+    let mut synced = 0;
+    loop {
+        match records.next()? {
+            Step::End => return Ok(synced),
+            Step::Damage { .. } => {}
+            Step::Record { offset, head, .. } if head.flags & SYNCED != 0 => synced = offset,
+            Step::Record { .. } => {}
+        }
+    }
+}
