@@ -196,6 +196,13 @@ impl Core {
         Outbox::new(bounds, self.budget.clone())
     }
 
+    /// Counts what a handler holds. It has room for as much as many readers together: what waits for a disk is written
+    /// at once, the more the better.
+    pub(crate) fn handler_outbox(&self) -> Outbox {
+        let stall_at = self.limits.stall_at.saturating_mul(32);
+        Outbox::new(Bounds { max_pending: usize::MAX, stall_at }, self.budget.clone())
+    }
+
     pub(crate) fn register(&self, conn: &Arc<Conn>) {
         self.conns.lock().insert(conn.id, conn.clone());
     }

@@ -247,7 +247,7 @@ impl HandlerPort {
         let conn = Arc::new(Conn::new(ConnParts {
             id: core.next_id(),
             kind: Kind::Handler(Box::new(seat)),
-            outbox: core.outbox(false),
+            outbox: core.handler_outbox(),
             pipe: Arc::new(Nowhere),
             account: core.account(account),
             grant: Arc::new(grant),
@@ -316,8 +316,8 @@ impl HandlerPort {
         self.conn.account.unsubscribe(sub.as_slice());
     }
 
-    /// Declares that so many bytes were taken and wait to be worked off: above [`crate::Limits::stall_at`] publishers
-    /// are held.
+    /// Declares that so many bytes were taken and wait to be worked off: above 32 times [`crate::Limits::stall_at`]
+    /// publishers are held.
     pub fn hold(&self, bytes: usize) {
         self.conn.outbox.hold(bytes);
     }

@@ -44,11 +44,8 @@ pub struct Settings {
     pub max_request_batch: u64,
     /// The greatest `max_ack_pending` of a consumer; 0, the default, is none.
     pub max_ack_pending: u64,
-    /// The greatest high availability assets are nats-server's; here the bound is on API requests that wait. Default
-    /// 10,000.
+    /// API requests that wait for their answer. Default 10,000.
     pub max_api_requests: usize,
-    /// Bytes of one message, headers included, that can be stored; what the broker takes when 0. Default 0.
-    pub max_message: u64,
     /// Atomic batches that are open at once, of one stream and of all. Default 50 and 1,000.
     pub max_batches: (usize, usize),
     /// Messages of one atomic batch. Default 1,000.
@@ -73,7 +70,6 @@ impl Default for Settings {
             max_request_batch: 0,
             max_ack_pending: 0,
             max_api_requests: 10_000,
-            max_message: 0,
             max_batches: (50, 1000),
             max_batch_size: 1000,
             batch_timeout: 10_000_000_000,

@@ -13,7 +13,8 @@ use super::group::{LinkGroup, LinkUp, NodeClaim};
 use crate::conn::{CloseReason, Conn};
 use crate::core::Core;
 use crate::link::interest::is_isolated;
-use crate::route::{Item, Items, Query, RouteCache, deliver};
+use crate::outbox::Load;
+use crate::route::{Dirty, Item, Items, Query, RouteCache, deliver};
 use crate::session::{Patience, Pause, Pings, Progress, Work};
 use crate::subscription::{Sub, Subscription};
 
@@ -364,7 +365,10 @@ impl LinkSession {
                 &key
             };
             let route = self.cache.route(key, &query, self.generation);
-            deliver(route, &items, &self.conn, &mut work.block, &mut work.dirty);
+            let copies = deliver(route, &items, &self.conn, &mut work.block, &mut work.dirty);
+            if copies == 0 && route.is_handled() {
+                self.nobody_there(&items, &mut work.dirty);
+            }
         }
         self.conn.count_in(list.len() as u64, std::mem::take(&mut self.run.bytes));
         for sub in work.dirty.spent.drain(..) {
@@ -375,6 +379,20 @@ impl LinkSession {
         work.items = list;
         work.side = side;
         work.side.clear();
+    }
+}
+
+impl LinkSession {
+    /// A handler has said that nobody is there. The other end has seen its interest and can't know: requesters are told.
+    fn nobody_there(&self, items: &Items<'_>, dirty: &mut Dirty) {
+        for reply in items.list.iter().map(|item| items.reply(item)).filter(|reply| !reply.is_empty()) {
+            let appended = self.conn.append(Load::default(), |out| {
+                let headers = wire::encode::NO_RESPONDERS_HEADERS;
+                wire::encode::leaf_header_prefix(out, reply);
+                wire::encode::message_tail(out, b"", Some(headers.len()), headers);
+            });
+            dirty.note(&self.conn, appended);
+        }
     }
 }
 

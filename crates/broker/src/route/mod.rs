@@ -118,6 +118,11 @@ impl Route {
             && self.interceptor.is_none()
     }
 
+    /// Whether code in this process is asked.
+    pub(crate) fn is_handled(&self) -> bool {
+        self.plain.iter().any(|target| target.how == How::Handler)
+    }
+
     /// Whether messages go over this link under the name they have here.
     pub(crate) fn reaches(&self, link: &Arc<Conn>, subject: &[u8]) -> bool {
         self.links.iter().any(|target| {

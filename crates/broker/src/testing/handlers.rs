@@ -132,6 +132,17 @@ fn the_shown_subject_crosses_links() {
 }
 
 #[test]
+fn over_a_link_too_a_requester_is_told_that_nobody_is_there() {
+    let rig = Rig::new();
+    let (notes, _port) = open(&rig, &["orders.>"]);
+    let mut link = rig.link("leaf", Role::Hub, None);
+    link.heard();
+    notes.absent.store(true, Ordering::SeqCst);
+    link.say("LMSG orders.1 in.1 2\r\nhi\r\nLMSG orders.2 2\r\nhi\r\n");
+    assert_eq!(link.heard(), "HMSG in.1 16 16\r\nNATS/1.0 503\r\n\r\n\r\n");
+}
+
+#[test]
 fn interest_is_told_when_it_changes() {
     let rig = Rig::new();
     let (_notes, port) = open(&rig, &["in.>"]);
@@ -156,11 +167,11 @@ fn what_a_handler_holds_holds_its_publishers() {
     let rig = Rig::with(Limits { stall_at: 100, ..Limits::default() });
     let (_notes, port) = open(&rig, &["orders"]);
     let mut client = rig.client();
-    port.hold(101);
+    port.hold(3201);
     client.say("PUB orders 1\r\nx\r\n");
     let full = &client.work.dirty.full;
     assert_eq!(full.len(), 1);
     assert!(!full[0].outbox.has_room_or_wait(std::task::Waker::noop()));
-    port.release(101);
+    port.release(3201);
     assert!(full[0].outbox.has_room_or_wait(std::task::Waker::noop()));
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Compression, Discard, MILLISECOND, PersistMode, Retention, SECOND, Source, Storage, StreamConfig,
+    Discard, MILLISECOND, PersistMode, Retention, SECOND, Source, Storage, StreamConfig,
     SubjectMapping, Transform,
 };
 use crate::errors::{self as e, ApiError, STREAM_INVALID_CONFIG};
@@ -122,6 +122,9 @@ fn ages(config: &StreamConfig, around: &Surroundings<'_>) -> Result<(), ApiError
 }
 
 fn features(config: &StreamConfig) -> Result<(), ApiError> {
+    if config.allow_batched {
+        return invalid("batch publishing (allow_batched) is not supported: use atomic batches (allow_atomic)");
+    }
     if config.deny_purge && config.allow_rollup_hdrs {
         return invalid("roll-ups require the purge permission");
     }
@@ -146,10 +149,6 @@ fn features(config: &StreamConfig) -> Result<(), ApiError> {
         if config.allow_atomic {
             return invalid("async persist mode is not supported with atomic batch publish");
         }
-    }
-    if config.compression != Compression::None && config.storage == Storage::Memory {
-        // Of no effect, as on disk; nats-server takes it too.
-        return Ok(());
     }
     Ok(())
 }

@@ -5,4 +5,5 @@ mod api;
 mod copies;
 mod direct;
 mod publish;
+mod restart;
 mod rig;
