@@ -162,8 +162,14 @@ pub fn error_line(out: &mut Vec<u8>, text: &str) {
 /// nats-server names the subject in it since 2.12.
 pub fn no_responders(out: &mut Vec<u8>, reply_subject: &[u8], sid: &[u8], subject: &[u8]) {
     header_message_prefix(out, reply_subject, sid);
-    let headers = [b"NATS/1.0 503\r\nNats-Subject: ", subject, b"\r\n\r\n"].concat();
+    let headers = no_responders_headers(subject);
     message_tail(out, b"", Some(headers.len()), &headers);
+}
+
+/// Header block of the answer to a request on `subject` that nobody listens to.
+#[must_use]
+pub fn no_responders_headers(subject: &[u8]) -> Vec<u8> {
+    [b"NATS/1.0 503\r\nNats-Subject: ", subject, b"\r\n\r\n"].concat()
 }
 
 /// A number in decimal digits, without allocating.

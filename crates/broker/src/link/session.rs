@@ -367,7 +367,7 @@ impl LinkSession {
             let route = self.cache.route(key, &query, self.generation);
             let copies = deliver(route, &items, &self.conn, &mut work.block, &mut work.dirty);
             if copies == 0 && route.is_handled() {
-                self.nobody_there(&items, &mut work.dirty);
+                self.nobody_there(name, &items, &mut work.dirty);
             }
         }
         self.conn.count_in(list.len() as u64, std::mem::take(&mut self.run.bytes));
@@ -384,12 +384,12 @@ impl LinkSession {
 
 impl LinkSession {
     /// A handler has said that nobody is there. The other end has seen its interest and can't know: requesters are told.
-    fn nobody_there(&self, items: &Items<'_>, dirty: &mut Dirty) {
+    fn nobody_there(&self, subject: &[u8], items: &Items<'_>, dirty: &mut Dirty) {
         for reply in items.list.iter().map(|item| items.reply(item)).filter(|reply| !reply.is_empty()) {
+            let headers = wire::encode::no_responders_headers(subject);
             let appended = self.conn.append(Load::default(), |out| {
-                let headers = wire::encode::NO_RESPONDERS_HEADERS;
                 wire::encode::leaf_header_prefix(out, reply);
-                wire::encode::message_tail(out, b"", Some(headers.len()), headers);
+                wire::encode::message_tail(out, b"", Some(headers.len()), &headers);
             });
             dirty.note(&self.conn, appended);
         }

@@ -139,7 +139,7 @@ fn over_a_link_too_a_requester_is_told_that_nobody_is_there() {
     link.heard();
     notes.absent.store(true, Ordering::SeqCst);
     link.say("LMSG orders.1 in.1 2\r\nhi\r\nLMSG orders.2 2\r\nhi\r\n");
-    assert_eq!(link.heard(), "HMSG in.1 16 16\r\nNATS/1.0 503\r\n\r\n\r\n");
+    assert_eq!(link.heard(), "HMSG in.1 40 40\r\nNATS/1.0 503\r\nNats-Subject: orders.1\r\n\r\n\r\n");
 }
 
 #[test]

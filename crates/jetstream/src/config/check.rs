@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Discard, MILLISECOND, PersistMode, Retention, SECOND, Source, Storage, StreamConfig,
-    SubjectMapping, Transform,
+    Discard, MILLISECOND, PersistMode, Retention, SECOND, Source, Storage, StreamConfig, SubjectMapping,
+    Transform,
 };
 use crate::errors::{self as e, ApiError, STREAM_INVALID_CONFIG};
 
@@ -123,7 +123,9 @@ fn ages(config: &StreamConfig, around: &Surroundings<'_>) -> Result<(), ApiError
 
 fn features(config: &StreamConfig) -> Result<(), ApiError> {
     if config.allow_batched {
-        return invalid("batch publishing (allow_batched) is not supported: use atomic batches (allow_atomic)");
+        return invalid(
+            "batch publishing (allow_batched) is not supported: use atomic batches (allow_atomic)",
+        );
     }
     if config.deny_purge && config.allow_rollup_hdrs {
         return invalid("roll-ups require the purge permission");

@@ -126,7 +126,9 @@ fn compile(src: &str, dest: &str) -> Result<Vec<Part>, String> {
             Part::Literal(_) | Part::Tail => Vec::new(),
         };
         if let Some(number) = used.iter().find(|number| !(1..=captures).contains(*number)) {
-            return Err(format!("invalid mapping destination: wildcard index out of range in {token}: [{number}]"));
+            return Err(format!(
+                "invalid mapping destination: wildcard index out of range in {token}: [{number}]"
+            ));
         }
         parts.push(part);
     }
@@ -208,7 +210,9 @@ impl Function {
         match self {
             Self::SplitFromLeft(size) if within(*size) => joined([token.split_at(*size)], out),
             Self::SplitFromRight(size) if within(*size) => joined([token.split_at(whole - size)], out),
-            Self::SliceFromLeft(size) if within(*size) => out.extend(token.chunks(*size).collect::<Vec<_>>().join(&b'.')),
+            Self::SliceFromLeft(size) if within(*size) => {
+                out.extend(token.chunks(*size).collect::<Vec<_>>().join(&b'.'))
+            }
             Self::SliceFromRight(size) if within(*size) => {
                 let mut parts: Vec<&[u8]> = token.rchunks(*size).collect();
                 parts.reverse();
@@ -282,7 +286,14 @@ mod tests {
 
     #[test]
     fn what_can_not_be_is_named() {
-        for dest in ["{{wildcard(2)}}", "{{left(1)}}", "{{left(1,2,3)}}", "{{nothing(1,2)}}", "{{left(a,b)}}", "{{left 1"] {
+        for dest in [
+            "{{wildcard(2)}}",
+            "{{left(1)}}",
+            "{{left(1,2,3)}}",
+            "{{nothing(1,2)}}",
+            "{{left(a,b)}}",
+            "{{left 1",
+        ] {
             assert!(SubjectMapping::new("*", dest).is_err(), "{dest}");
         }
     }

@@ -13,7 +13,8 @@ fn open(dir: &std::path::Path) -> Rig {
 async fn everything_acknowledged_is_there_and_known_to_be() {
     let dir = tempfile::tempdir().unwrap();
     let mut rig = open(dir.path());
-    let config = json!({ "storage": "file", "metadata": { "gatehouse.sync": "interval:50" }, "allow_direct": true });
+    let config =
+        json!({ "storage": "file", "metadata": { "gatehouse.sync": "interval:50" }, "allow_direct": true });
     rig.stream("S", &["s.*"], config).await;
     rig.stream("COMMIT", &["c"], json!({ "storage": "file", "allow_msg_schedules": true })).await;
     let acks = [
