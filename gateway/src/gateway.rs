@@ -99,6 +99,8 @@ pub struct Gateway {
     pub clients: SocketAddr,
     /// Where the bus connects, where it is the one to dial.
     pub leafnodes: Option<SocketAddr>,
+    /// Where other clusters connect, where the link is a gateway.
+    pub gateways: Option<SocketAddr>,
     /// What the probe has found out.
     pub probe: Arc<ProbeState>,
     authenticator: Arc<GatewayAuthenticator>,
@@ -139,7 +141,7 @@ impl Gateway {
         }
         answer_health_checks(&server, &state, &mut tasks);
         tasks.spawn(reload::follow_revocations(Arc::clone(&authenticator)));
-        let leafnodes = open_link(config, &server, &around.reloads, crossing, &group)?;
+        let opened = open_link(config, &server, &around.reloads, crossing, &group)?;
         let local = server.local_client("probe", Arc::new(Grant::unrestricted("probe")));
         tasks.spawn(probe.run(local));
         if let Some(tokens) = authenticator.tokens().opaque.clone() {
@@ -148,7 +150,15 @@ impl Gateway {
         let clients = open_door(config, &server, &around.reloads, Arc::clone(&authenticator) as _)?;
         credentials_file(config, &credential, clients)
             .write(&config.service.health_check_credentials_file)?;
-        Ok(Self { server, clients, leafnodes, probe: state, authenticator, _tasks: tasks })
+        Ok(Self {
+            server,
+            clients,
+            leafnodes: opened.leafnodes,
+            gateways: opened.gateways,
+            probe: state,
+            authenticator,
+            _tasks: tasks,
+        })
     }
 
     /// What the admin port answers about opaque tokens, where there are any.
@@ -214,23 +224,37 @@ fn answer_health_checks(server: &Server, state: &Arc<ProbeState>, tasks: &mut Jo
     });
 }
 
-/// Dials the bus, or waits for it to dial; in this case the answer is the address it dials.
+/// Where the other end of the link connects, where it does.
+#[derive(Debug, Default)]
+struct Opened {
+    leafnodes: Option<SocketAddr>,
+    gateways: Option<SocketAddr>,
+}
+
+/// Dials the bus, waits for it to dial, or both.
 fn open_link(
     config: &Config,
     server: &Server,
     reloads: &Reloads,
     crossing: Arc<Crossing>,
     group: &Arc<LinkGroup>,
-) -> Result<Option<SocketAddr>, GatewayError> {
+) -> Result<Opened, GatewayError> {
     let link = &config.link;
+    if let Some(section) = config.gateway_section() {
+        let mut plan = section.plan(link.tls.as_ref());
+        plan.hold = link.hold();
+        let local = node::gateways::join(server, reloads, plan, Some(crossing), Arc::clone(group))?;
+        tracing::info!("Listening for gateways connections on {local}");
+        return Ok(Opened { leafnodes: None, gateways: Some(local) });
+    }
     let Some(section) = &link.listen else {
         node::leafnodes::dial(server, reloads, link, gateway_role(), Some(crossing), Arc::clone(group))?;
-        return Ok(None);
+        return Ok(Opened::default());
     };
     let purpose = LeafPurpose { role: gateway_role(), crossing: Some(crossing), group: Arc::clone(group) };
     let local = node::leafnodes::listen(server, reloads, section, link.tls.as_ref(), purpose, link.hold())?;
     tracing::info!("Listening for leafnode connections on {local}");
-    Ok(Some(local))
+    Ok(Opened { leafnodes: Some(local), gateways: None })
 }
 
 fn open_door(

@@ -152,6 +152,7 @@ fn write_ports(
     let ports = Ports {
         nats: vec![format!("{scheme}://{}", gateway.clients)],
         leafnodes: gateway.leafnodes.iter().map(|address| format!("nats-leaf://{address}")).collect(),
+        gateways: gateway.gateways.iter().map(|address| format!("nats://{address}")).collect(),
         monitoring: admin
             .iter()
             .map(|admin| format!("{}://{}", web(config.admin.tls.is_some()), admin.local_addr()))

@@ -7,6 +7,7 @@ use daemon::config::{Period, Size};
 use daemon::telemetry::LogConfig;
 use identity::peer::IdentitySource;
 use identity::policy::{BindingConfig, RoleConfig};
+use node::gateways::Gateway;
 use node::sections::{Admin, Leafnodes, Limits};
 use serde::Deserialize;
 
@@ -22,6 +23,8 @@ pub struct Config {
     pub leafnodes: Option<Leafnodes>,
     /// `[streams]`; without it there are none.
     pub streams: Option<Streams>,
+    /// `[gateway]`
+    pub gateway: Option<Gateway>,
     /// `[admin]`
     pub admin: Admin,
     /// `[limits]`
@@ -48,6 +51,8 @@ pub struct Service {
     pub event_limit: usize,
     /// Client connections at once.
     pub listener_limit: usize,
+    /// Port for gateways: short for a `[gateway]` of the name `event-service`.
+    pub gateway_port: Option<u16>,
     /// No TLS. Loopback only, unless `allow_remote_plaintext`.
     pub plaintext: bool,
     /// Lets other machines connect without TLS.
@@ -66,6 +71,7 @@ impl Default for Service {
             name: "internal-bus".into(),
             event_limit: 100_000,
             listener_limit: 10_000,
+            gateway_port: None,
             plaintext: false,
             allow_remote_plaintext: false,
             ports_file: None,

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use identity::Grant;
 use tokio_rustls::rustls::pki_types::CertificateDer;
-use wire::info::{ConnectOptions, LeafConnect};
+use wire::info::{ConnectOptions, GatewayConnect, LeafConnect};
 
 use crate::conn::CloseReason;
 use crate::follow::Follower;
@@ -36,6 +36,8 @@ pub enum Credentials<'a> {
     Client(&'a ConnectOptions),
     /// A leafnode's CONNECT.
     Leafnode(&'a LeafConnect),
+    /// A gateway's CONNECT.
+    Gateway(&'a GatewayConnect),
 }
 
 /// A login refused: little to tell the peer, all to log.

@@ -7,15 +7,21 @@ use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::{Instant, SystemTime};
 
+use identity::Grant;
 use parking_lot::{Mutex, RwLock};
 
 use crate::account::Account;
 use crate::budget::Budget;
-use crate::conn::{CloseReason, Conn, Kind};
+use crate::conn::{About, CloseReason, Conn, ConnParts, Features, Kind};
 use crate::limits::Limits;
+use crate::link::gateway::Gateways;
+use crate::link::gateway::outbound::{accept_mapped_replies, account_of};
+use crate::link::{Link, Via};
 use crate::net::door::Door;
 use crate::net::door::network::Network;
 use crate::outbox::{Bounds, Outbox};
+use crate::server::Nowhere;
+use crate::subscription::Sub;
 
 /// Events counted for metrics; read with [`Counter::get`].
 #[derive(Debug, Default)]
@@ -129,6 +135,8 @@ pub(crate) struct Core {
     /// Links that have not logged in yet.
     pub(crate) links_entering: AtomicUsize,
     pub(crate) draining: AtomicBool,
+    /// How this server takes part in a super-cluster, where it does.
+    pub(crate) gateways: OnceLock<Arc<Gateways>>,
     /// Publishers held because a link is down.
     held: Mutex<HashMap<u64, Waker>>,
 }
@@ -163,6 +171,7 @@ impl Core {
             clients: AtomicUsize::new(0),
             links_entering: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
+            gateways: OnceLock::new(),
             held: Mutex::default(),
         }
     }
@@ -173,13 +182,52 @@ impl Core {
 
     /// The account of that name, made when it is the first time.
     pub(crate) fn account(&self, name: &str) -> Arc<Account> {
-        if let Some(account) = self.accounts.read().get(name) {
-            return account.clone();
+        if let Some(account) = self.known_account(name) {
+            return account;
         }
-        let mut accounts = self.accounts.write();
-        let account = accounts.entry(name.into()).or_insert_with(|| Arc::new(Account::new(name)));
-        account.belongs_to(&self.server_name, self.limits.max_payload);
-        account.clone()
+        let account = {
+            let mut accounts = self.accounts.write();
+            let account = accounts.entry(name.into()).or_insert_with(|| Arc::new(Account::new(name)));
+            account.belongs_to(&self.server_name, self.limits.max_payload);
+            account.clone()
+        };
+        self.tell_gateways(&account);
+        account
+    }
+
+    pub(crate) fn known_account(&self, name: &str) -> Option<Arc<Account>> {
+        self.accounts.read().get(name).cloned()
+    }
+
+    /// Other clusters are to hear of the interest in a new account, and get its answers.
+    fn tell_gateways(&self, account: &Account) {
+        if self.gateways.get().is_none() {
+            return;
+        }
+        for conn in self.conns() {
+            let Some(link) = conn.link().filter(|link| !link.is_filtered()) else { continue };
+            match &link.via {
+                Via::GatewayIn(_) => account.attach_link(&conn),
+                Via::GatewayOut(cluster) => accept_mapped_replies(&conn, cluster, account),
+                Via::Leafnode => {}
+            }
+        }
+    }
+
+    /// What routes know as the sender of one account's messages that came over a gateway.
+    pub(crate) fn stand_in(&self, link: &Arc<Link>, account: Arc<Account>) -> Arc<Conn> {
+        Arc::new(Conn::new(ConnParts {
+            id: self.next_id(),
+            kind: Kind::Link(link.clone()),
+            outbox: self.outbox(false),
+            pipe: Arc::new(Nowhere),
+            account,
+            grant: Arc::new(Grant::unrestricted(&link.name)),
+            features: Features::default(),
+            inbox: None,
+            about: About::of_this_process("gateway"),
+            max_pending_replies: 0,
+        }))
     }
 
     pub(crate) fn accounts(&self) -> Vec<Arc<Account>> {
@@ -217,11 +265,23 @@ impl Core {
 
     /// Takes a connection's interest away: nothing more is routed to it.
     pub(crate) fn withdraw(&self, conn: &Arc<Conn>) {
-        if matches!(conn.kind, Kind::Link(_)) {
+        let gateway = conn.link().is_some_and(|link| link.is_gateway());
+        if gateway {
+            self.accounts().iter().for_each(|account| account.detach_link(conn));
+        } else if matches!(conn.kind, Kind::Link(_)) {
             conn.account.detach_link(conn);
         }
         let subs = conn.subs.lock().take_all();
-        conn.account.unsubscribe(&subs);
+        if !gateway {
+            return conn.account.unsubscribe(&subs);
+        }
+        let mut by_account: HashMap<&[u8], Vec<Sub>> = HashMap::new();
+        subs.iter().for_each(|sub| by_account.entry(account_of(sub)).or_default().push(sub.clone()));
+        for (name, subs) in by_account {
+            if let Some(account) = std::str::from_utf8(name).ok().and_then(|name| self.known_account(name)) {
+                account.unsubscribe(&subs);
+            }
+        }
     }
 
     /// Takes a connection out of everything: interest, links, registry. What it had queued is given up.

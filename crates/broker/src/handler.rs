@@ -101,7 +101,7 @@ impl<'a> Call<'a> {
         let items = self.items;
         items.list.iter().map(move |item| {
             let (headers, payload) = items.payload(item).split_at(item.header_len as usize);
-            Message { reply: items.reply(item), headers, payload }
+            Message { reply: items.whole_reply(item), headers, payload }
         })
     }
 

@@ -13,6 +13,7 @@ mod budget;
 mod conn;
 mod core;
 mod follow;
+mod gateway;
 mod handler;
 mod import;
 mod inbox;
@@ -39,6 +40,7 @@ pub use auth::{Admission, Authenticator, Credentials, Decision, Denied, Login, O
 pub use conn::CloseReason;
 pub use core::{Counter, Counters};
 pub use follow::{Follower, NotRenewed, Renewal, SessionHandle};
+pub use gateway::{GatewayConfig, GatewayRemote};
 pub use handler::{Call, Handler, HandlerPort, Message, Origin, OriginKind, Reception};
 pub use import::{ImportError, ResponseKind, ServiceTerms};
 pub use limits::Limits;

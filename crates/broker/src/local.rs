@@ -146,6 +146,7 @@ impl LocalClient {
             reply_len: u16::try_from(reply.len()).unwrap_or(u16::MAX),
             has_headers: false,
             rewritten: false,
+            front: 0,
         };
         let mut route = Route::default();
         let query = Query {
@@ -165,7 +166,7 @@ impl LocalClient {
             Verdict::Deliver => {}
         }
         let mut work = Work::default();
-        let items = Items { list: &[item], read: &tail, side: &[] };
+        let items = Items { list: &[item], read: &tail, side: &[], singly: false };
         let copies = deliver(&route, &items, &self.conn, &mut work.block, &mut work.dirty);
         work.dirty.flush();
         self.conn.count_in(1, payload.len() as u64);

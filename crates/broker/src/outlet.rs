@@ -77,6 +77,7 @@ impl Batch {
             reply_len: u16::try_from(letter.reply.len()).unwrap_or(u16::MAX),
             has_headers: !letter.headers.is_empty(),
             rewritten: false,
+            front: 0,
         });
         self.payload += (letter.headers.len() + letter.payload.len()) as u64;
         true
@@ -89,7 +90,7 @@ impl Batch {
         }
         let query = query(&self.subject, conn, inboxes);
         let route = self.cache.route(&self.subject, &query, self.generation);
-        let items = Items { list: &self.items, read: &self.bytes, side: &[] };
+        let items = Items { list: &self.items, read: &self.bytes, side: &[], singly: false };
         deliver(route, &items, conn, &mut self.block, dirty);
         conn.count_in(self.items.len() as u64, std::mem::take(&mut self.payload));
         self.items.clear();

@@ -20,6 +20,8 @@ struct Owed {
     left: u32,
     /// The link the request came over: the answer goes back there whatever interest is known.
     origin: Weak<Conn>,
+    /// The subject to answer to over there, where it is not the one the requester was shown.
+    routed: Option<Box<[u8]>>,
 }
 
 /// A bounded table of replies; the oldest is forgotten first.
@@ -38,6 +40,8 @@ struct Table {
 pub(crate) struct Answer {
     /// The link to send it over, when the request came over one.
     pub(crate) origin: Option<Arc<Conn>>,
+    /// The subject to answer to over the link, where it is another one.
+    pub(crate) routed: Option<Box<[u8]>>,
     /// Whether the rights allow it by themselves (`allow_responses`).
     pub(crate) by_right: bool,
 }
@@ -52,6 +56,7 @@ impl Replies {
         &mut self,
         reply: &[u8],
         origin: Weak<Conn>,
+        routed: Option<&[u8]>,
         limit: Option<ResponseLimit>,
         now: Instant,
     ) {
@@ -62,7 +67,7 @@ impl Replies {
         let left = limit.map_or(u32::MAX, |limit| limit.max.unwrap_or(u32::MAX));
         let key: Box<[u8]> = reply.into();
         table.order.push_back(key.clone());
-        table.owed.insert(key, Owed { until: now + ttl, left, origin });
+        table.owed.insert(key, Owed { until: now + ttl, left, origin, routed: routed.map(Into::into) });
     }
 
     /// Whether an answer to `subject` is owed. It counts as given with [`Self::spend`].
@@ -73,7 +78,7 @@ impl Replies {
             table.owed.remove(subject);
             return None;
         }
-        Some(Answer { origin: owed.origin.upgrade(), by_right })
+        Some(Answer { origin: owed.origin.upgrade(), routed: owed.routed.clone(), by_right })
     }
 
     /// Uses up one answer to `subject`.
@@ -122,7 +127,7 @@ mod tests {
     fn answers_run_out() {
         let mut replies = Replies::new(10);
         let now = Instant::now();
-        replies.note(b"r.1", Weak::new(), limit(Some(2), None), now);
+        replies.note(b"r.1", Weak::new(), None, limit(Some(2), None), now);
         assert!(answer(&mut replies, b"r.2", now).is_none());
         assert!(answer(&mut replies, b"r.1", now).is_some());
         assert!(answer(&mut replies, b"r.1", now).is_some());
@@ -133,7 +138,7 @@ mod tests {
     fn answers_expire() {
         let mut replies = Replies::new(10);
         let now = Instant::now();
-        replies.note(b"r.1", Weak::new(), limit(None, Some(Duration::from_secs(1))), now);
+        replies.note(b"r.1", Weak::new(), None, limit(None, Some(Duration::from_secs(1))), now);
         assert!(answer(&mut replies, b"r.1", now + Duration::from_secs(2)).is_none());
     }
 
@@ -142,7 +147,7 @@ mod tests {
         let mut replies = Replies::new(3);
         let now = Instant::now();
         for i in 0..100 {
-            replies.note(format!("r.{i}").as_bytes(), Weak::new(), limit(Some(1), None), now);
+            replies.note(format!("r.{i}").as_bytes(), Weak::new(), None, limit(Some(1), None), now);
         }
         assert!(answer(&mut replies, b"r.0", now).is_none());
         assert!(answer(&mut replies, b"r.99", now).is_some());

@@ -151,6 +151,11 @@ impl Server {
         }
     }
 
+    /// Turns true when the server stops.
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stop_accepting.subscribe()
+    }
+
     /// A client in this process.
     #[must_use]
     pub fn local_client(&self, name: &str, grant: Arc<Grant>) -> LocalClient {

@@ -1,7 +1,9 @@
 //! One entry of the interest index: who wants which subject, and under which name he gets it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use std::time::Instant;
 
 use smallvec::SmallVec;
 
@@ -23,6 +25,8 @@ pub(crate) struct Subscription {
     pub(crate) rule: u16,
     /// How many members a queue entry of a link stands for.
     weight: u32,
+    /// When it was made, as [`now`] counts.
+    pub(crate) born: u32,
     /// Messages to deliver in all before it ends by itself; 0 is no end.
     max: AtomicU64,
     delivered: AtomicU64,
@@ -53,6 +57,7 @@ impl Subscription {
             queue_len: u16::try_from(queue.len()).unwrap_or(u16::MAX),
             rule,
             weight,
+            born: now(),
             max: AtomicU64::new(0),
             delivered: AtomicU64::new(0),
         }
@@ -124,6 +129,13 @@ impl Subscription {
         let max = self.max.load(Ordering::Relaxed);
         max != 0 && self.delivered() >= max
     }
+}
+
+/// Tenths of a second since the process first asked, and one more: 0 is never.
+pub(crate) fn now() -> u32 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    let tenths = START.get_or_init(Instant::now).elapsed().as_millis() / 100;
+    u32::try_from(tenths).unwrap_or(u32::MAX).saturating_add(1)
 }
 
 /// The answer to [`Subscription::claim`].

@@ -34,6 +34,14 @@ pub enum LinkError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The gateway port can't be opened.
+    #[error("gateway port {address}: {source}")]
+    Gateway {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// TLS is not configured, and its absence is not said in words either.
     #[error("leafnodes need tls, or `plaintext = true`")]
     NoTls,
@@ -55,7 +63,7 @@ impl PeerNames {
     }
 
     fn decide(&self, login: &Login<'_>) -> Result<Arc<Grant>, Denied> {
-        if matches!(login.credentials, Credentials::Client(_)) {
+        if !matches!(login.credentials, Credentials::Leafnode(_)) {
             return Err(Denied::new("wrong_port", "a client on the leafnode port"));
         }
         let grant = |identity: &str| {

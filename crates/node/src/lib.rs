@@ -5,6 +5,7 @@ pub mod admin;
 pub mod checks;
 pub mod credentials;
 pub mod fingerprint;
+pub mod gateways;
 pub mod leafnodes;
 
 pub mod metrics;

@@ -14,6 +14,9 @@ pub struct Ports {
     /// For links.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub leafnodes: Vec<String>,
+    /// For gateways.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gateways: Vec<String>,
     /// For monitoring.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub monitoring: Vec<String>,

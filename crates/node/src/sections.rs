@@ -223,6 +223,8 @@ pub enum LinkProtocol {
     /// One connection, dialled by either end.
     #[default]
     Leafnode,
+    /// As a cluster of a super-cluster: see `[gateway]`.
+    Gateway,
 }
 
 /// `[link]` (of the gateway) and `[[leafnodes.remotes]]` (of the bus): a link this process dials.
@@ -278,6 +280,29 @@ pub struct Link {
     /// Instead of dialling: wait here for the other end to dial.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listen: Option<Leafnodes>,
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Self {
+            name: default_name(),
+            protocol: LinkProtocol::default(),
+            urls: Vec::new(),
+            discover: yes(),
+            connections: one(),
+            user: None,
+            password: None,
+            token: None,
+            nkey_path: None,
+            credentials_path: None,
+            jetstream_domain: None,
+            tls: None,
+            hold: None,
+            backoff_min: None,
+            backoff_max: None,
+            listen: None,
+        }
+    }
 }
 
 fn yes() -> bool {
@@ -392,6 +417,14 @@ pub struct UrlError(String);
 /// # Errors
 /// Anything but `scheme://[user[:password]@]host[:port]` with a known scheme. The error does not repeat credentials.
 pub fn parse_url(url: &str) -> Result<RemoteUrl, UrlError> {
+    parse_url_with(url, leafnode_port())
+}
+
+/// The same with another port where the URL names none.
+///
+/// # Errors
+/// As [`parse_url`].
+pub fn parse_url_with(url: &str, default_port: u16) -> Result<RemoteUrl, UrlError> {
     let error = || UrlError(url.rsplit_once('@').map_or(url, |(_, host)| host).to_owned());
     let (scheme, rest) = url.split_once("://").ok_or_else(error)?;
     let tls = match scheme {
@@ -402,7 +435,7 @@ pub fn parse_url(url: &str) -> Result<RemoteUrl, UrlError> {
     let rest = rest.strip_suffix('/').unwrap_or(rest);
     let (login, address) =
         rest.rsplit_once('@').map_or((None, rest), |(login, address)| (Some(login), address));
-    let (host, port) = split_port(address).ok_or_else(error)?;
+    let (host, port) = split_port(address, default_port).ok_or_else(error)?;
     let (user, password) =
         match login.map(|login| login.split_once(':').map_or((login, None), |(u, p)| (u, Some(p)))) {
             Some((user, password)) => (Some(user.to_owned()), password.map(str::to_owned)),
@@ -411,7 +444,7 @@ pub fn parse_url(url: &str) -> Result<RemoteUrl, UrlError> {
     Ok(RemoteUrl { host, port, tls, user, password, certificate_name: None })
 }
 
-fn split_port(address: &str) -> Option<(String, u16)> {
+fn split_port(address: &str, default_port: u16) -> Option<(String, u16)> {
     let (host, port) = match address.strip_prefix('[') {
         Some(rest) => {
             let (host, after) = rest.split_once(']')?;
@@ -422,7 +455,7 @@ fn split_port(address: &str) -> Option<(String, u16)> {
             None => (address, None),
         },
     };
-    let port = port.map_or(Some(leafnode_port()), |port| port.parse().ok())?;
+    let port = port.map_or(Some(default_port), |port| port.parse().ok())?;
     (!host.is_empty() && !host.contains(['/', ' ', ':']) || address.starts_with('['))
         .then(|| (host.to_owned(), port))
 }

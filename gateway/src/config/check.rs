@@ -8,6 +8,7 @@ use identity::opaque::OPAQUE_ISSUER;
 use identity::policy::{Policy, PolicyError};
 use identity::tls::HostPattern;
 use node::checks;
+use node::sections::LinkProtocol;
 
 use super::{CertificateMode, Config};
 use crate::remote::WEBHOOK_ISSUER;
@@ -167,8 +168,34 @@ fn routes(config: &Config, problems: &mut Problems<'_>) {
     }
 }
 
+/// The link as a gateway: one of the two ways to write it, and nothing of a leafnode beside it.
+fn gateway(config: &Config, problems: &mut Problems<'_>) {
+    let Some(section) = config.gateway_section() else {
+        problems.at("link.protocol", "expected a [gateway] or an [internal_event_service] with it");
+        return;
+    };
+    if config.gateway.is_some() && config.internal_event_service.is_some() {
+        problems.at("internal_event_service", "goes instead of a [gateway] section, not with it");
+    }
+    if !config.link.urls.is_empty() || config.link.listen.is_some() {
+        problems.at("link.urls", "the link is a gateway: expected neither `urls` nor `listen` in [link]");
+    }
+    let own = config.link.tls.is_some();
+    let at = if config.gateway.is_some() { "gateway" } else { "internal_event_service" };
+    section.check(own, config.service.allow_remote_plaintext, &KeyPath::from(at), problems);
+}
+
 fn link(config: &Config, problems: &mut Problems<'_>) {
     let link = &config.link;
+    if link.protocol == LinkProtocol::Gateway
+        || config.gateway.is_some()
+        || config.internal_event_service.is_some()
+    {
+        return gateway(config, problems);
+    }
+    if config.service.gateway_port.is_some() {
+        problems.at("service.gateway_port", "has an effect with [internal_event_service] only");
+    }
     match (&link.listen, link.urls.is_empty()) {
         (None, true) => {
             problems.at("link", "expected `urls` to dial, or `listen` to wait for the bus to dial")

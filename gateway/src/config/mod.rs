@@ -5,6 +5,7 @@
 
 mod check;
 mod edge;
+mod event_service;
 mod fetch;
 mod files;
 mod handshake;
@@ -30,6 +31,7 @@ use node::sections::{Admin, Limits, Link, Route};
 use serde::{Deserialize, Serialize};
 
 pub use self::edge::EdgeConfig;
+pub use self::event_service::InternalEventService;
 pub use self::fetch::Fetch;
 pub(crate) use self::fetch::followed;
 pub use self::handshake::HandshakeFirst;
@@ -101,6 +103,7 @@ pub struct Config {
     #[serde(default)]
     pub routes: Vec<Route>,
     /// The link to the bus.
+    #[serde(default)]
     pub link: Link,
     /// Where messages wait for it.
     #[serde(default)]
@@ -114,6 +117,12 @@ pub struct Config {
     /// Where decisions are written down.
     #[serde(default)]
     pub audit: AuditConfig,
+    /// The link as a gateway of a super-cluster, in place of a leafnode.
+    #[serde(default)]
+    pub gateway: Option<node::gateways::Gateway>,
+    /// Where the bus takes gateways: short for a `[gateway]` of the usual names.
+    #[serde(default)]
+    pub internal_event_service: Option<InternalEventService>,
     /// The port for probes, metrics and monitoring.
     #[serde(default)]
     pub admin: Admin,
@@ -135,6 +144,8 @@ pub struct Service {
     pub port: u16,
     /// The server's name; a generated one when empty.
     pub name: String,
+    /// Port for the gateway of the bus, with `[internal_event_service]`; 10147 unless configured.
+    pub gateway_port: Option<u16>,
     /// Clients connect without TLS: behind a proxy that ends it.
     pub disable_frontend_tls: bool,
     /// Allows `disable_frontend_tls` on an address other machines can reach.
@@ -172,6 +183,7 @@ impl Default for Service {
             host: IpAddr::from([0, 0, 0, 0]),
             port: DEFAULT_PORT,
             name: String::new(),
+            gateway_port: None,
             disable_frontend_tls: false,
             allow_remote_plaintext: false,
             handshake_first: HandshakeFirst::No,
@@ -375,6 +387,13 @@ impl Config {
         self.routes.iter().map(RouteRule::from).chain(self.link.jetstream_routes()).chain([probe]).collect()
     }
 
+    /// How to take part in a super-cluster, where the link is a gateway.
+    #[must_use]
+    pub fn gateway_section(&self) -> Option<node::gateways::Gateway> {
+        let short = || self.internal_event_service.as_ref().map(|bus| bus.gateway(self));
+        self.gateway.clone().or_else(short)
+    }
+
     /// Where clients connect.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
@@ -441,6 +460,12 @@ impl Config {
         self.auth.iter_mut().flat_map(AuthConfig::paths).for_each(at);
         let listen = self.link.listen.as_mut().and_then(|listen| listen.tls.as_mut());
         for tls in self.link.tls.iter_mut().chain(listen) {
+            at(&mut tls.cert_path);
+            at(&mut tls.key_path);
+            at(&mut tls.root_ca_path);
+            tls.crl_paths.iter_mut().for_each(at);
+        }
+        for tls in self.gateway.iter_mut().flat_map(node::gateways::Gateway::tls_sections) {
             at(&mut tls.cert_path);
             at(&mut tls.key_path);
             at(&mut tls.root_ca_path);

@@ -26,7 +26,7 @@ impl Certificates {
     }
 
     fn decide(&self, login: &Login<'_>) -> Result<Arc<Grant>, Denied> {
-        if matches!(login.credentials, Credentials::Leafnode(_)) {
+        if !matches!(login.credentials, Credentials::Client(_)) {
             return Err(Denied::new("wrong_port", "a leafnode on the client port"));
         }
         let Some(leaf) = login.certificates.first() else {

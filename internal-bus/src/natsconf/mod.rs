@@ -11,6 +11,7 @@
 mod auth;
 mod check;
 mod cursor;
+mod gateway;
 mod jetstream;
 mod leaf;
 pub mod limits;
@@ -35,6 +36,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use auth::{Account, AccountJetStream, Authorization};
+pub use gateway::Gateway;
 pub use jetstream::{Cipher, JetStream, JetStreamLimits, SyncPolicy};
 pub use leaf::{LeafAuthorization, LeafRemote, LeafUser, Leafnodes};
 pub use operator::OperatorMode;
@@ -129,6 +131,8 @@ pub struct NatsConf {
     pub tls: Option<Tls>,
     /// Clients may connect in clear although there is TLS. Default false.
     pub allow_non_tls: Option<bool>,
+    /// Part in a super-cluster.
+    pub gateway: Option<Gateway>,
     /// Links.
     pub leafnodes: Option<Leafnodes>,
     /// Streams.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::reader::Reader;
 use super::value::{Entry, Kind, Map, Value};
-use super::{Limit, NatsConf, auth, check, jetstream, leaf, operator, tls};
+use super::{Limit, NatsConf, auth, check, gateway, jetstream, leaf, operator, tls};
 
 /// nats-server keeps these sizes in 32 bits.
 const MOST_32: i64 = i32::MAX as i64;
@@ -20,7 +20,6 @@ const UNSUPPORTED: &[&str] = &[
     "cluster",
     "default_js_domain",
     "default_sentinel",
-    "gateway",
     "https",
     "https_port",
     "mappings",
@@ -217,6 +216,7 @@ fn block(reader: &mut Reader, conf: &mut NatsConf, key: &str, entry: &Entry) -> 
             }
         }
         "leafnodes" | "leaf" => conf.leafnodes = leaf::read(reader, entry),
+        "gateway" => conf.gateway = gateway::read(reader, entry),
         "jetstream" => conf.jetstream = jetstream::read(reader, entry),
         // Joined with the `jetstream` block when that is known.
         "store_dir" | "storedir" => {}

@@ -91,7 +91,11 @@ pub fn from_natsconf(conf: &NatsConf, remote_plaintext: bool) -> Result<Plan, Pl
         conf.leafnodes.iter().flat_map(|section| &section.remotes).filter(|remote| !remote.disabled);
     let remotes =
         remotes.map(|remote| self::remote(remote, conf.leafnodes.as_ref())).collect::<Result<Vec<_>, _>>()?;
+    let gateway = conf.gateway.as_ref();
+    let gateway =
+        gateway.map(|block| super::gateway::gateway(block, remote_plaintext, &mut notices)).transpose()?;
     Ok(Plan {
+        gateway,
         name: conf.server_name.clone().unwrap_or_default(),
         limits: limits(conf),
         clients: ListenerPlan { address, tls, authenticator, advertise: conf.client_advertise.clone() },
@@ -171,7 +175,7 @@ fn without_effect(conf: &NatsConf) -> impl Iterator<Item = &'static str> {
 }
 
 /// Where to listen. Without a host and without TLS it is loopback: nats-server would take every address.
-fn address(
+pub(super) fn address(
     host: Option<&str>,
     port: Option<Port>,
     default_port: u16,
@@ -207,7 +211,7 @@ fn resolve(host: &str, port: u16) -> Result<SocketAddr, PlanError> {
     found.ok_or_else(|| error(std::io::ErrorKind::NotFound.into()))
 }
 
-fn listener_tls(place: &'static str, tls: &Tls, optional: bool) -> Result<TlsPlan, PlanError> {
+pub(super) fn listener_tls(place: &'static str, tls: &Tls, optional: bool) -> Result<TlsPlan, PlanError> {
     let certificates: Vec<CertifiedFile> = tls
         .certificates
         .iter()
@@ -232,7 +236,7 @@ fn listener_tls(place: &'static str, tls: &Tls, optional: bool) -> Result<TlsPla
     Ok(TlsPlan { server, start, optional, verify })
 }
 
-fn version(tls: &Tls) -> identity::tls::TlsVersion {
+pub(super) fn version(tls: &Tls) -> identity::tls::TlsVersion {
     match tls.min_version {
         Some(TlsVersion::V1_3) => identity::tls::TlsVersion::Tls13,
         Some(TlsVersion::V1_2) | None => identity::tls::TlsVersion::Tls12,
@@ -257,6 +261,19 @@ fn leaf_listener(
     })
 }
 
+/// URLs as the broker takes them.
+pub(super) fn remote_urls(urls: &[crate::natsconf::RemoteUrl]) -> Vec<RemoteUrl> {
+    let url = |url: &crate::natsconf::RemoteUrl| RemoteUrl {
+        host: url.host.clone(),
+        port: url.port,
+        tls: url.tls,
+        user: url.user.as_ref().map(|user| user.expose().to_owned()),
+        password: url.password.as_ref().map(|password| password.expose().to_owned()),
+        certificate_name: None,
+    };
+    urls.iter().map(url).collect()
+}
+
 fn remote(remote: &LeafRemote, section: Option<&Leafnodes>) -> Result<RemotePlan, PlanError> {
     let tls = match &remote.tls {
         Some(tls) => {
@@ -272,19 +289,7 @@ fn remote(remote: &LeafRemote, section: Option<&Leafnodes>) -> Result<RemotePlan
         None => None,
     };
     let first = remote.tls.as_ref().is_some_and(|tls| tls.handshake_first == HandshakeFirst::Always);
-    let expose = |secret: &Secret| secret.expose().to_owned();
-    let urls: Vec<RemoteUrl> = remote
-        .urls
-        .iter()
-        .map(|url| RemoteUrl {
-            host: url.host.clone(),
-            port: url.port,
-            tls: url.tls,
-            user: url.user.as_ref().map(expose),
-            password: url.password.as_ref().map(expose),
-            certificate_name: None,
-        })
-        .collect();
+    let urls = remote_urls(&remote.urls);
     let every = section.and_then(|section| section.reconnect_interval).unwrap_or(Duration::from_secs(1));
     Ok(RemotePlan {
         name: urls.first().map(|url| format!("{}:{}", url.host, url.port)).unwrap_or_default(),
@@ -292,7 +297,7 @@ fn remote(remote: &LeafRemote, section: Option<&Leafnodes>) -> Result<RemotePlan
         discover: !remote.ignore_discovered_servers,
         connections: 1,
         login: LinkCredentials {
-            nkey_seed: remote.nkey.as_ref().map(expose),
+            nkey_seed: remote.nkey.as_ref().map(|seed| seed.expose().to_owned()),
             credentials_path: remote.credentials.clone(),
             ..LinkCredentials::default()
         },

@@ -11,6 +11,7 @@ use identity::peer::IdentitySource;
 use identity::policy::{Policy, PolicyConfig};
 use node::checks;
 use node::credentials::LinkCredentials;
+use node::gateways::{Gateway, GatewayPlan};
 use node::leafnodes::{PeerNames, beside};
 use node::process::Ending;
 use node::sections::{Leafnodes, Link, TlsFiles, parse_url, policy_key};
@@ -20,6 +21,8 @@ use super::{ListenerPlan, Plan, RemotePlan, TlsPlan};
 use crate::auth::Certificates;
 use crate::config::{Config, Tls};
 
+/// The name of our cluster where only `gateway_port` is given.
+const SHORT_NAME: &str = "event-service";
 /// The admin port where none is configured.
 const ADMIN_PORT: u16 = 8223;
 
@@ -92,6 +95,7 @@ fn make(path: &Path, config: &Config, problems: &mut Problems<'_>) -> Option<Pla
             advertise: None,
         },
         leafnodes,
+        gateway: gateway(path, config, tls.as_ref(), problems),
         imports: Vec::new(),
         streams: config.streams.as_ref().map(|section| streams::from_toml(path, section, problems)),
         conf: None,
@@ -179,6 +183,33 @@ fn leafnodes(
         authenticator: Arc::new(PeerNames::new(section.peers.clone(), section.plaintext)),
         advertise: None,
     })
+}
+
+/// `[gateway]`, or what `gateway_port` in `[service]` is short for.
+fn gateway(
+    path: &Path,
+    config: &Config,
+    own: Option<&TlsFiles>,
+    problems: &mut Problems<'_>,
+) -> Option<GatewayPlan> {
+    let service = &config.service;
+    let mut section = match (&config.gateway, service.gateway_port) {
+        (Some(_), Some(_)) => {
+            problems.at("service.gateway_port", "goes instead of a [gateway] section, not with it");
+            return None;
+        }
+        (Some(section), None) => section.clone(),
+        (None, Some(port)) => Gateway {
+            host: service.host,
+            peers: vec!["event-gateway".to_owned()],
+            plaintext: service.plaintext,
+            ..Gateway::named(SHORT_NAME, port)
+        },
+        (None, None) => return None,
+    };
+    section.tls_sections().for_each(|files| *files = settled(path, files));
+    section.check(own.is_some(), service.allow_remote_plaintext, &KeyPath::from("gateway"), problems);
+    Some(section.plan(own))
 }
 
 fn remotes(config: &Path, section: &Leafnodes, problems: &mut Problems<'_>) -> Vec<RemotePlan> {

@@ -3,6 +3,7 @@
 mod from_natsconf;
 mod from_toml;
 mod streams;
+mod gateway;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use daemon::telemetry::LogConfig;
 use identity::Rights;
 use identity::tls::{ClientTls, ServerTls};
 use node::credentials::LinkCredentials;
+use node::gateways::GatewayPlan;
 use node::process::Ending;
 
 use crate::auth::LiveUsers;
@@ -109,6 +111,8 @@ pub struct Plan {
     pub system_account: Option<String>,
     /// What accounts have from each other.
     pub imports: Vec<ImportPlan>,
+    /// How to take part in a super-cluster.
+    pub gateway: Option<GatewayPlan>,
     /// Links to dial.
     pub remotes: Vec<RemotePlan>,
     /// Stored events; `None`: there are none.

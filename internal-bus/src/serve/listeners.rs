@@ -26,6 +26,12 @@ pub(super) fn open(
         tracing::info!("Listening for leafnode connections on {local}");
         ports.leafnodes.push(format!("nats-leaf://{local}"));
     }
+    if let Some(gateway) = plan.gateway.take() {
+        let joined = node::gateways::join(server, reloads, gateway, None, group.clone());
+        let local = joined.map_err(|error| Failure::runtime(error.to_string()))?;
+        tracing::info!("Listening for gateways connections on {local}");
+        ports.gateways.push(format!("nats://{local}"));
+    }
     remotes(plan, server, reloads, &group)?;
     let clients = std::mem::replace(&mut plan.clients, nowhere());
     let scheme = if clients.tls.is_some() { "tls" } else { "nats" };

@@ -2,7 +2,7 @@
 
 pub(crate) mod watch;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::{RwLock, RwLockReadGuard};
@@ -16,6 +16,9 @@ use crate::outbox::{Appended, Load};
 use crate::subscription::Sub;
 use crate::usage::Usages;
 
+/// How long, in tenths of a second, other clusters may need to learn of a subscription.
+const LATELY: u32 = 20;
+
 /// Lock order: an account's index before a connection's subscription table before an outbox.
 pub(crate) struct Account {
     pub(crate) name: Arc<str>,
@@ -23,6 +26,8 @@ pub(crate) struct Account {
     /// Counts changes of interest and of rights: what was derived from an older one is derived anew.
     generation: AtomicU64,
     watches: Watches,
+    /// When somebody here last subscribed, as [`crate::subscription::now`] counts.
+    newest: AtomicU32,
     /// Counts changes of rights alone: they are followed within a read batch, too.
     rights: AtomicU64,
     /// The server's name and the largest message it takes, set when it makes the account.
@@ -55,6 +60,7 @@ impl Account {
             index: RwLock::new(Index { interest: Interest::new(), links: Vec::new() }),
             generation: AtomicU64::new(1),
             watches: Watches::default(),
+            newest: AtomicU32::new(0),
             rights: AtomicU64::new(0),
             server: OnceLock::new(),
             usages: Usages::default(),
@@ -114,9 +120,12 @@ impl Account {
 
     /// Adds a subscription and announces it on the links that carry it.
     pub(crate) fn subscribe(&self, sub: &Sub) {
+        if sub.conn.link().is_none() {
+            self.newest.store(sub.born, Ordering::Relaxed);
+        }
         self.change(|index, told| {
             index.interest.insert(sub.clone());
-            tell(&index.links, sub, true, told);
+            tell(&self.name, &index.links, sub, true, told);
         });
         self.watches.tell(&[sub]);
     }
@@ -129,7 +138,7 @@ impl Account {
         self.change(|index, told| {
             for sub in subs {
                 if index.interest.remove(sub) {
-                    tell(&index.links, sub, false, told);
+                    tell(&self.name, &index.links, sub, false, told);
                 }
             }
         });
@@ -140,9 +149,9 @@ impl Account {
     pub(crate) fn replace(&self, old: &Sub, new: &Sub) {
         self.change(|index, told| {
             index.interest.insert(new.clone());
-            tell(&index.links, new, true, told);
+            tell(&self.name, &index.links, new, true, told);
             if index.interest.remove(old) {
-                tell(&index.links, old, false, told);
+                tell(&self.name, &index.links, old, false, told);
             }
         });
         self.watches.tell(&[old, new]);
@@ -151,9 +160,34 @@ impl Account {
     /// Adds a link: it is told all present interest now and every change from now on.
     pub(crate) fn attach_link(&self, conn: &Arc<Conn>) {
         self.change(|index, told| {
+            if index.links.iter().any(|known| Arc::ptr_eq(known, conn)) {
+                return;
+            }
             index.links.push(conn.clone());
-            index.interest.for_each(|sub| tell(std::slice::from_ref(conn), sub, true, told));
+            let Some(link) = conn.link() else { return };
+            if conn.append(Load::default(), |out| link.interest_begins(&self.name, out)) == Appended::Flush {
+                told.push(conn.clone());
+            }
+            let this = std::slice::from_ref(conn);
+            index.interest.for_each(|sub| tell(&self.name, this, sub, true, told));
+            if conn.append(Load::default(), |out| link.interest_ends(&self.name, out)) == Appended::Flush {
+                told.push(conn.clone());
+            }
         });
+    }
+
+    /// Whether somebody here subscribed to `subject` so short a time ago that other clusters may not know of it.
+    pub(crate) fn was_wanted_lately(&self, subject: &[u8]) -> bool {
+        let lately = |at: u32| crate::subscription::now().saturating_sub(at) <= LATELY;
+        if !lately(self.newest.load(Ordering::Relaxed)) {
+            return false;
+        }
+        let fresh = |sub: &Sub| sub.conn.link().is_none() && lately(sub.born);
+        let mut found = false;
+        self.index().interest.matches(subject, |members| {
+            found = found || members.plain().iter().any(fresh);
+        });
+        found
     }
 
     pub(crate) fn detach_link(&self, conn: &Arc<Conn>) {
@@ -190,13 +224,14 @@ impl Account {
     }
 }
 
-fn tell(links: &[Arc<Conn>], sub: &Sub, added: bool, told: &mut Vec<Arc<Conn>>) {
+fn tell(account: &str, links: &[Arc<Conn>], sub: &Sub, added: bool, told: &mut Vec<Arc<Conn>>) {
     for conn in links {
         let Some(link) = conn.link() else { continue };
         if Arc::ptr_eq(conn, &sub.conn) || !link.wants(sub) {
             continue;
         }
-        if conn.append(Load::default(), |out| link.local_changed(sub, added, out)) == Appended::Flush {
+        if conn.append(Load::default(), |out| link.local_changed(account, sub, added, out)) == Appended::Flush
+        {
             told.push(conn.clone());
         }
     }

@@ -68,13 +68,14 @@ impl Requests {
             reply_len: u16::try_from(reply.len()).unwrap_or(u16::MAX),
             has_headers: header_len.is_some(),
             rewritten: true,
+            front: 0,
             shown_at: 0,
             shown_len: 0,
         });
     }
 
     pub(crate) fn items(&self) -> Items<'_> {
-        Items { list: &self.list, read: &[], side: &self.bytes }
+        Items { list: &self.list, read: &[], side: &self.bytes, singly: false }
     }
 
     /// Nobody got them: no answer will come.

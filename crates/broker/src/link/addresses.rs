@@ -13,6 +13,8 @@ const MOST_LEARNED: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Addresses {
     configured: Vec<RemoteUrl>,
+    /// What learned addresses have besides host and port.
+    model: RemoteUrl,
     /// Whether what the other end tells is used.
     discover: bool,
     state: Mutex<State>,
@@ -26,7 +28,14 @@ struct State {
 
 impl Addresses {
     pub(crate) fn new(configured: Vec<RemoteUrl>, discover: bool) -> Self {
-        Self { configured, discover, state: Mutex::default() }
+        let model = configured.first().cloned().unwrap_or_default();
+        Self { configured, model, discover, state: Mutex::default() }
+    }
+
+    /// Of a cluster that nobody configured: all that is known is what is learned.
+    pub(crate) fn unknown(tls: bool) -> Self {
+        let model = RemoteUrl { tls, ..RemoteUrl::default() };
+        Self { configured: Vec::new(), model, discover: true, state: Mutex::default() }
     }
 
     /// How many there are; a round over them is so long.
@@ -46,9 +55,17 @@ impl Addresses {
         }
     }
 
+    /// All of them as `host:port`.
+    pub(crate) fn told(&self) -> Vec<String> {
+        let state = self.state.lock();
+        self.configured.iter().chain(&state.learned).map(|url| url.address()).collect()
+    }
+
     /// The other end's cluster as of now: `host:port` each. Answers with how many of them are new.
     pub(crate) fn learn(&self, told: &[String]) -> usize {
-        let Some(model) = self.configured.first().filter(|_| self.discover) else { return 0 };
+        if !self.discover || told.is_empty() {
+            return 0;
+        }
         let mut learned: Vec<RemoteUrl> = Vec::new();
         for text in told.iter().take(MOST_LEARNED) {
             let Some((host, port)) = host_and_port(text) else { continue };
@@ -56,7 +73,7 @@ impl Addresses {
             if self.configured.iter().any(same) || learned.iter().any(same) {
                 continue;
             }
-            learned.push(model.with_address(host, port));
+            learned.push(self.model.with_address(host, port));
         }
         let mut state = self.state.lock();
         let new = learned.iter().filter(|url| !state.learned.contains(url)).count();
@@ -66,11 +83,16 @@ impl Addresses {
 }
 
 impl RemoteUrl {
+    fn address(&self) -> String {
+        let v6 = self.host.contains(':');
+        if v6 { format!("[{}]:{}", self.host, self.port) } else { format!("{}:{}", self.host, self.port) }
+    }
+
     /// Another address of the same cluster: the same login, and, where it is a bare IP, the same name to expect in
     /// its certificate.
     fn with_address(&self, host: &str, port: u16) -> Self {
         let known = self.certificate_name.clone().unwrap_or_else(|| self.host.clone());
-        let bare = host.parse::<IpAddr>().is_ok() && known.parse::<IpAddr>().is_err();
+        let bare = host.parse::<IpAddr>().is_ok() && known.parse::<IpAddr>().is_err() && !known.is_empty();
         Self { host: host.to_owned(), port, certificate_name: bare.then_some(known), ..self.clone() }
     }
 }

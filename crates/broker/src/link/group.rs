@@ -147,6 +147,6 @@ impl LinkGroup {
 fn activate(conn: &Arc<Conn>) {
     let Some(link) = conn.link() else { return };
     link.active.store(true, Ordering::Release);
-    conn.send_now(|out| link.announce_inboxes(out));
+    conn.send_now(|out| link.announce_inboxes(&conn.account.name, out));
     conn.account.attach_link(conn);
 }

@@ -42,13 +42,15 @@ impl Link {
     }
 
     /// Announces the inboxes of this server's isolated clients, which are wanted whatever the subscriptions.
-    pub(crate) fn announce_inboxes(&self, out: &mut Vec<u8>) {
+    pub(crate) fn announce_inboxes(&self, account: &str, out: &mut Vec<u8>) {
         if !self.is_filtered() {
             return;
         }
         let mut pattern = self.announced.lock().inboxes.to_vec();
         pattern.push(b'>');
-        if self.may_announce(&pattern) {
+        if self.is_gateway() {
+            wire::encode::remote_subscribe(out, account.as_bytes(), &pattern, None);
+        } else if self.may_announce(&pattern) {
             wire::encode::leaf_subscribe(out, &pattern, None);
         } else {
             tracing::error!(link = %self.name, "the other end does not let us subscribe to our clients' inboxes: requests will get no answers");
@@ -79,15 +81,13 @@ impl Link {
     }
 
     /// Takes one local subscription more (`added`) or less into account; the lines to send go to `out`.
-    pub(crate) fn local_changed(&self, sub: &Subscription, added: bool, out: &mut Vec<u8>) {
+    pub(crate) fn local_changed(&self, account: &str, sub: &Subscription, added: bool, out: &mut Vec<u8>) {
         let mut announced = self.announced.lock();
         match &self.crossing {
             None => self.change(
                 &mut announced.counts,
-                sub.subject(),
-                sub.queue(),
+                &Wanted { account, pattern: sub.subject(), queue: sub.queue(), weight: subject_weight(sub) },
                 added,
-                subject_weight(sub),
                 out,
             ),
             Some(crossing) => {
@@ -98,10 +98,13 @@ impl Link {
                     if let Some(pattern) = rule.source_interest(sub.subject()) {
                         self.change(
                             &mut announced.counts,
-                            &pattern,
-                            sub.queue(),
+                            &Wanted {
+                                account,
+                                pattern: &pattern,
+                                queue: sub.queue(),
+                                weight: subject_weight(sub),
+                            },
                             added,
-                            subject_weight(sub),
                             out,
                         );
                     }
@@ -110,31 +113,57 @@ impl Link {
         }
     }
 
-    fn change(
-        &self,
-        counts: &mut Counts,
-        pattern: &[u8],
-        queue: Option<&[u8]>,
-        added: bool,
-        weight: u32,
-        out: &mut Vec<u8>,
-    ) {
-        let key = key(pattern, queue);
+    fn change(&self, counts: &mut Counts, wanted: &Wanted<'_>, added: bool, out: &mut Vec<u8>) {
+        let key = if self.is_gateway() { wanted.key_in_account() } else { key(wanted.pattern, wanted.queue) };
         let before = counts.get(&key).copied().unwrap_or(0);
-        let after = if added { before.saturating_add(weight) } else { before.saturating_sub(weight) };
+        let after =
+            if added { before.saturating_add(wanted.weight) } else { before.saturating_sub(wanted.weight) };
         if after == 0 {
             counts.remove(&key);
         } else {
             counts.insert(key, after);
         }
-        if !self.may_announce(pattern) {
-            return;
+        if self.may_announce(wanted.pattern) {
+            if self.is_gateway() {
+                wanted.tell_gateway(before > 0, after > 0, out);
+            } else {
+                wanted.tell_leafnode(before > 0, after, out);
+            }
         }
-        match queue {
+    }
+}
+
+/// One interest of ours.
+struct Wanted<'a> {
+    account: &'a str,
+    pattern: &'a [u8],
+    queue: Option<&'a [u8]>,
+    weight: u32,
+}
+
+impl Wanted<'_> {
+    fn key_in_account(&self) -> Box<[u8]> {
+        let queue = self.queue.unwrap_or_default();
+        [self.account.as_bytes(), b" ", self.pattern, b" ", queue].concat().into_boxed_slice()
+    }
+
+    fn tell_leafnode(&self, before: bool, after: u32, out: &mut Vec<u8>) {
+        match self.queue {
             // The weight of a queue group is told anew each time.
-            Some(queue) if after > 0 => wire::encode::leaf_subscribe(out, pattern, Some((queue, after))),
-            None if before == 0 && after > 0 => wire::encode::leaf_subscribe(out, pattern, None),
-            _ if before > 0 && after == 0 => wire::encode::leaf_unsubscribe(out, pattern, queue),
+            Some(queue) if after > 0 => {
+                wire::encode::leaf_subscribe(out, self.pattern, Some((queue, after)));
+            }
+            None if !before && after > 0 => wire::encode::leaf_subscribe(out, self.pattern, None),
+            _ if before && after == 0 => wire::encode::leaf_unsubscribe(out, self.pattern, self.queue),
+            _ => {}
+        }
+    }
+
+    fn tell_gateway(&self, before: bool, after: bool, out: &mut Vec<u8>) {
+        let account = self.account.as_bytes();
+        match (before, after) {
+            (false, true) => wire::encode::remote_subscribe(out, account, self.pattern, self.queue),
+            (true, false) => wire::encode::remote_unsubscribe(out, account, self.pattern, self.queue),
             _ => {}
         }
     }

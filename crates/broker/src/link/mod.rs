@@ -1,24 +1,29 @@
-//! A leafnode link as the rest of the broker sees it: its role, what may cross it, what was announced on it.
+//! A link as the rest of the broker sees it: its role, what may cross it, what was announced on it.
 
 pub(crate) mod addresses;
+pub(crate) mod arrivals;
 pub(crate) mod crossing;
+pub(crate) mod gateway;
 pub(crate) mod group;
 pub(crate) mod interest;
 pub(crate) mod remote;
 pub(crate) mod session;
 
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use identity::Rights;
 use parking_lot::{Mutex, RwLock};
 
 pub use crossing::{Crossing, CrossingError, Direction, RouteRule};
 
+use crate::account::Account;
+use crate::conn::Conn;
 use crate::conn::Kind;
 use crate::subscription::Subscription;
 use addresses::Addresses;
+use gateway::Cluster;
 pub use group::LinkGroup;
 use interest::Announced;
 pub use remote::{LinkLogin, LinkProof, RemoteUrl};
@@ -33,9 +38,21 @@ pub enum Role {
     Spoke,
 }
 
+/// Which protocol a link speaks, and which way messages go on it.
+#[derive(Debug)]
+pub(crate) enum Via {
+    /// A leafnode connection: both ways, in one account.
+    Leafnode,
+    /// A gateway connection we dialled: messages leave on it, interest of the other cluster comes in.
+    GatewayOut(Arc<Cluster>),
+    /// A gateway connection that was accepted: messages come in, our interest leaves on it.
+    GatewayIn(Arc<Cluster>),
+}
+
 /// The state of one link that more than its own task needs.
 #[derive(Debug)]
 pub(crate) struct Link {
+    pub(crate) via: Via,
     pub(crate) role: Role,
     /// The other server's name and id.
     pub(crate) remote_name: String,
@@ -58,6 +75,8 @@ pub(crate) struct Link {
     pub(crate) active: AtomicBool,
     /// Of a link that was dialled: where else its cluster is to be found.
     pub(crate) addresses: Option<Arc<Addresses>>,
+    /// Of a gateway: the name of our own cluster.
+    pub(crate) own_cluster: Arc<str>,
     /// Our loop detection subject on this link's account.
     pub(crate) loop_subject: Arc<str>,
 }
@@ -71,19 +90,48 @@ impl Link {
         self.crossing.is_some()
     }
 
+    pub(crate) fn is_gateway(&self) -> bool {
+        !matches!(self.via, Via::Leafnode)
+    }
+
+    /// The cluster at the other end of a gateway connection.
+    pub(crate) fn cluster(&self) -> Option<&Arc<Cluster>> {
+        match &self.via {
+            Via::Leafnode => None,
+            Via::GatewayOut(cluster) | Via::GatewayIn(cluster) => Some(cluster),
+        }
+    }
+
+    /// Where answers to what came from `conn` over this link are to be sent.
+    pub(crate) fn way_back(&self, conn: &Arc<Conn>) -> Option<Weak<Conn>> {
+        match self.cluster() {
+            None => Some(Arc::downgrade(conn)),
+            Some(cluster) => cluster.outbound(),
+        }
+    }
+
     /// Whether what comes from link `from` may go on over this one.
     pub(crate) fn takes_from(&self, from: &Self) -> bool {
         let both_filtered = self.is_filtered() && from.is_filtered();
-        let both_hubs = self.role == Role::Spoke && from.role == Role::Spoke;
-        !both_filtered && !both_hubs
+        // Towards a hub, and between clusters, only what begins here is told.
+        let upward = |link: &Self| link.role == Role::Spoke || link.is_gateway();
+        !both_filtered && !(upward(self) && upward(from))
     }
 
     /// The reply of a message as the other end may be told it; empty when it is to be told of none.
     ///
     /// Who answers over there publishes to whatever he is given, with his own rights. So a filtered link passes
     /// on only what a route would bring back here, and the inboxes of our own clients, which nobody there listens to.
-    pub(crate) fn reply_across<'a>(&self, reply: &'a [u8]) -> Cow<'a, [u8]> {
-        let Some(crossing) = &self.crossing else { return Cow::Borrowed(reply) };
+    pub(crate) fn reply_across<'a>(&self, reply: &'a [u8], account: &Account) -> Cow<'a, [u8]> {
+        let Some(crossing) = &self.crossing else {
+            return match &self.via {
+                // The other cluster may not know of the interest in it yet.
+                Via::GatewayOut(cluster) if !reply.is_empty() && account.was_wanted_lately(reply) => {
+                    Cow::Owned([cluster.front(), reply].concat())
+                }
+                _ => Cow::Borrowed(reply),
+            };
+        };
         if reply.is_empty() || reply.starts_with(&self.inboxes) {
             return Cow::Borrowed(reply);
         }
@@ -92,6 +140,19 @@ impl Link {
             return Cow::Owned(there);
         }
         Cow::Borrowed(b"")
+    }
+
+    /// The other end's interest in `pattern` as interest in our own subjects, with the rule that makes it so.
+    pub(crate) fn local_patterns(&self, pattern: &[u8]) -> Vec<(u16, Vec<u8>)> {
+        match &self.crossing {
+            None => vec![(0, pattern.to_vec())],
+            Some(crossing) => crossing
+                .send
+                .iter()
+                .enumerate()
+                .filter_map(|(at, rule)| Some((u16::try_from(at).ok()?, rule.source_interest(pattern)?)))
+                .collect(),
+        }
     }
 
     /// Whether a local subscription concerns the other end at all.

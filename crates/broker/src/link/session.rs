@@ -9,12 +9,11 @@ use wire::Step;
 use wire::leaf::{Message, Op};
 
 use super::Link;
+use super::arrivals::{Arrivals, Arriving};
 use super::group::{LinkGroup, LinkUp, NodeClaim};
 use crate::conn::{CloseReason, Conn};
 use crate::core::Core;
-use crate::link::interest::is_isolated;
-use crate::outbox::Load;
-use crate::route::{Dirty, Item, Items, Query, RouteCache, deliver};
+use crate::route::RouteCache;
 use crate::session::{Patience, Pause, Pings, Progress, Work};
 use crate::subscription::{Sub, Subscription};
 
@@ -34,18 +33,7 @@ pub(crate) struct LinkSession {
     up: Option<LinkUp>,
     /// The node of a cluster this link goes to, held against further links there.
     _node: Option<NodeClaim>,
-    run: Run,
-}
-
-/// Messages of one subject that arrived together.
-#[derive(Debug, Default)]
-struct Run {
-    /// `subject` or `subject queues…` as read.
-    key: Vec<u8>,
-    subject_len: usize,
-    /// What the subject is called here: usually one name, none when no route names it.
-    names: Vec<Vec<u8>>,
-    bytes: u64,
+    arrivals: Arrivals,
 }
 
 impl LinkSession {
@@ -69,7 +57,7 @@ impl LinkSession {
             group,
             up: None,
             _node: node,
-            run: Run::default(),
+            arrivals: Arrivals::default(),
         }
     }
 
@@ -81,7 +69,7 @@ impl LinkSession {
         self.attached = true;
         self.conn.send_now(|out| self.link.announce_loop_mark(out));
         if self.link.is_active() {
-            self.conn.send_now(|out| self.link.announce_inboxes(out));
+            self.conn.send_now(|out| self.link.announce_inboxes(&self.conn.account.name, out));
             self.conn.account.attach_link(&self.conn);
         }
         self.pings.sent(now);
@@ -228,7 +216,7 @@ impl LinkSession {
         if !subject::valid_pattern(subject) || queue.is_some_and(|(name, _)| name.len() > u16::MAX as usize) {
             return Err(CloseReason::ProtocolViolation);
         }
-        for (rule, pattern) in self.local_patterns(subject) {
+        for (rule, pattern) in self.link.local_patterns(subject) {
             let tag = tag(subject, queue.map(|(name, _)| name), rule);
             let weight = queue.map_or(1, |(_, weight)| weight);
             let name = queue.map(|(name, _)| name);
@@ -256,143 +244,31 @@ impl LinkSession {
         self.generation = self.conn.account.generation();
     }
 
-    /// The other end's interest in `pattern` as interest in our own subjects, with the rule that makes it so.
-    fn local_patterns(&self, pattern: &[u8]) -> Vec<(u16, Vec<u8>)> {
-        match &self.link.crossing {
-            None => vec![(0, pattern.to_vec())],
-            Some(crossing) => crossing
-                .send
-                .iter()
-                .enumerate()
-                .filter_map(|(at, rule)| Some((u16::try_from(at).ok()?, rule.source_interest(pattern)?)))
-                .collect(),
-        }
-    }
-
     fn message(&mut self, message: &Message<'_>, bytes: &[u8], frame: Range<usize>, work: &mut Work) {
-        let same = self.run.subject_len == message.subject.len()
-            && self.run.key.starts_with(message.subject)
-            && self.run.key.get(message.subject.len() + 1..).unwrap_or_default() == message.queues;
-        if work.items.is_empty() || !same {
-            self.finish_run(bytes, work);
-            self.begin_run(message);
-        }
-        if self.run.names.is_empty() {
-            self.core.counters.link_filtered.add(1);
-            return;
-        }
-        self.run.bytes += message.payload.len() as u64;
-        let mut item = Item {
-            at: narrow(frame.start + message.tail_at),
-            len: narrow(frame.len() - message.tail_at),
-            header_len: narrow(message.header_len),
-            payload_len: narrow(message.payload.len()),
-            shown_at: 0,
-            shown_len: 0,
-            reply_len: u16::try_from(message.reply.len()).unwrap_or(u16::MAX),
-            has_headers: message.has_headers,
-            rewritten: false,
-        };
-        let shown = wire::leaf::split_shown(message.reply);
-        if message.tail_at == 0 || shown.is_some() {
-            let (reply, shown) = shown.unwrap_or((message.reply, b""));
-            item.shown_at = narrow(work.side.len());
-            item.shown_len = u16::try_from(shown.len()).unwrap_or(0);
-            work.side.extend_from_slice(shown);
-            item.reply_len = u16::try_from(reply.len()).unwrap_or(u16::MAX);
-            let start = work.side.len();
-            let header_len = message.has_headers.then_some(message.header_len);
-            wire::encode::message_tail(&mut work.side, reply, header_len, message.payload);
-            item.at = narrow(start);
-            item.len = narrow(work.side.len() - start);
-            item.rewritten = true;
-        }
-        work.items.push(item);
-    }
-
-    fn begin_run(&mut self, message: &Message<'_>) {
-        let run = &mut self.run;
-        run.key.clear();
-        run.key.extend_from_slice(message.subject);
-        run.subject_len = message.subject.len();
-        if !message.queues.is_empty() {
-            run.key.push(b' ');
-            run.key.extend_from_slice(message.queues);
-        }
-        run.names.clear();
-        match &self.link.crossing {
-            None => run.names.push(message.subject.to_vec()),
-            Some(_) if is_isolated(message.subject, &self.core.inboxes) => {
-                run.names.push(message.subject.to_vec())
-            }
-            Some(crossing) => {
-                for rule in &crossing.receive {
-                    let mut name = Vec::new();
-                    if rule.apply(message.subject, &mut name) && !run.names.contains(&name) {
-                        run.names.push(name);
-                    }
-                }
-            }
+        let (mut from, arrivals) = self.arriving();
+        let handed = arrivals.take(&mut from, message, bytes, frame, work);
+        if handed.messages > 0 {
+            self.conn.count_in(handed.messages, handed.bytes);
         }
     }
 
     fn finish_run(&mut self, bytes: &[u8], work: &mut Work) {
-        if work.items.is_empty() {
-            return;
+        let (mut from, arrivals) = self.arriving();
+        let handed = arrivals.finish(&mut from, bytes, work);
+        if handed.messages > 0 {
+            self.conn.count_in(handed.messages, handed.bytes);
         }
-        let mut list = std::mem::take(&mut work.items);
-        let side = std::mem::take(&mut work.side);
-        let items = Items { list: &list, read: bytes, side: &side };
-        let queues = self.run.key.get(self.run.subject_len + 1..).unwrap_or_default();
-        let mut key = Vec::new();
-        for name in &self.run.names {
-            let query = Query {
-                subject: name,
-                account: &self.conn.account,
-                depth: 0,
-                origin: &self.conn,
-                queues,
-                inboxes: &self.core.inboxes,
-                trusted: true,
-            };
-            let key: &[u8] = if queues.is_empty() {
-                name
-            } else {
-                key.clear();
-                key.extend_from_slice(name);
-                key.push(b' ');
-                key.extend_from_slice(queues);
-                &key
-            };
-            let route = self.cache.route(key, &query, self.generation);
-            let copies = deliver(route, &items, &self.conn, &mut work.block, &mut work.dirty);
-            if copies == 0 && route.is_handled() {
-                self.nobody_there(name, &items, &mut work.dirty);
-            }
-        }
-        self.conn.count_in(list.len() as u64, std::mem::take(&mut self.run.bytes));
-        for sub in work.dirty.spent.drain(..) {
-            sub.conn.subs.lock().remove_exactly(&sub);
-            sub.conn.account.unsubscribe(std::slice::from_ref(&sub));
-        }
-        list.clear();
-        work.items = list;
-        work.side = side;
-        work.side.clear();
     }
-}
 
-impl LinkSession {
-    /// A handler has said that nobody is there. The other end has seen its interest and can't know: requesters are told.
-    fn nobody_there(&self, subject: &[u8], items: &Items<'_>, dirty: &mut Dirty) {
-        for reply in items.list.iter().map(|item| items.reply(item)).filter(|reply| !reply.is_empty()) {
-            let headers = wire::encode::no_responders_headers(subject);
-            let appended = self.conn.append(Load::default(), |out| {
-                wire::encode::leaf_header_prefix(out, reply);
-                wire::encode::message_tail(out, b"", Some(headers.len()), &headers);
-            });
-            dirty.note(&self.conn, appended);
-        }
+    fn arriving(&mut self) -> (Arriving<'_>, &mut Arrivals) {
+        let from = Arriving {
+            core: &self.core,
+            link: &self.link,
+            origin: &self.conn,
+            cache: &mut self.cache,
+            generation: self.generation,
+        };
+        (from, &mut self.arrivals)
     }
 }
 
@@ -404,8 +280,4 @@ fn some(list: &[String]) -> Option<&[String]> {
 /// A link entry's tag: the pattern as the other side knows it, the queue, and the rule it crosses by.
 fn tag(pattern: &[u8], queue: Option<&[u8]>, rule: u16) -> Vec<u8> {
     [pattern, b" ", queue.unwrap_or_default(), b" ", rule.to_string().as_bytes()].concat()
-}
-
-fn narrow(length: usize) -> u32 {
-    u32::try_from(length).unwrap_or(u32::MAX)
 }

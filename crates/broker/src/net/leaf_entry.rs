@@ -24,7 +24,7 @@ use crate::link::addresses::Addresses;
 use crate::link::group::NodeClaim;
 use crate::link::interest::Announced;
 use crate::link::session::LinkSession;
-use crate::link::{Crossing, Link, LinkGroup, Role};
+use crate::link::{Crossing, Link, LinkGroup, Role, Via};
 use crate::session::Session;
 
 /// INFO lines a peer may send before its CONNECT.
@@ -299,6 +299,7 @@ pub(crate) fn establish(
     let account = core.account(&parts.grant.account);
     replace_older(core, &parts, &account.name);
     let link = Arc::new(Link {
+        via: Via::Leafnode,
         role: parts.role,
         remote_name: parts.remote_name.clone(),
         remote_id: parts.remote_id,
@@ -312,6 +313,7 @@ pub(crate) fn establish(
         told: RwLock::default(),
         active: AtomicBool::new(!parts.group.is_exclusive()),
         addresses: parts.addresses,
+        own_cluster: "".into(),
         loop_subject: account.loop_subject.clone(),
     });
     tracing::info!(conn = parts.id, address = %parts.address, link = %link.name, identity = %parts.grant.identity, "link established");

@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::rustls;
 
-use super::{entry, leaf_entry};
+use super::{entry, gateway_entry, leaf_entry};
 use crate::auth::Authenticator;
 use crate::core::Core;
 use crate::link::{Crossing, LinkGroup, Role};
@@ -48,6 +48,8 @@ pub enum Purpose {
     Clients,
     /// Leafnode links.
     Leafnodes(LeafPurpose),
+    /// Servers of other clusters; see [`crate::Server::join`].
+    Gateways,
 }
 
 /// What a leafnode listener does with a link that was let in.
@@ -119,6 +121,9 @@ fn admit(core: &Arc<Core>, listener: &Arc<Listener>, stream: TcpStream, address:
             let before = core.clients.fetch_add(1, Ordering::Relaxed);
             let over = before >= core.limits.max_connections;
             tokio::spawn(entry::enter(core.clone(), listener.clone(), stream, address, over));
+        }
+        Purpose::Gateways => {
+            tokio::spawn(gateway_entry::enter(core.clone(), listener.clone(), stream, address));
         }
         Purpose::Leafnodes(_) => {
             tokio::spawn(leaf_entry::enter(core.clone(), listener.clone(), stream, address));

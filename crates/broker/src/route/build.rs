@@ -1,6 +1,7 @@
 //! Deriving a route from the interest index and the rights of everybody concerned.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use smallvec::{SmallVec, smallvec};
 
@@ -163,11 +164,21 @@ impl Route {
             self.queues.push(first..self.members.len());
             return;
         }
+        // Leafnodes count as local; other clusters come last, the nearest first.
         let mut candidates: Vec<(usize, u32)> = Vec::new();
-        for sub in group.subs().filter(|sub| sub.conn.link().is_some()) {
-            if let Some(at) = self.link_target(query, sub) {
+        let mut nearest: Option<(u32, usize)> = None;
+        for sub in group.subs() {
+            let Some(link) = sub.conn.link() else { continue };
+            let Some(at) = self.link_target(query, sub) else { continue };
+            if link.is_gateway() {
+                let rtt = sub.conn.rtt_micros.load(Ordering::Relaxed);
+                nearest = nearest.into_iter().chain([(rtt, at)]).min();
+            } else {
                 candidates.push((at, sub.weight().max(1)));
             }
+        }
+        if let (Some((_, at)), true) = (nearest, candidates.is_empty()) {
+            candidates.push((at, 1));
         }
         match candidates.as_slice() {
             [] => {}
@@ -247,9 +258,12 @@ impl Route {
         {
             return Some(known);
         }
+        let account =
+            if link.is_gateway() { self.store(&[query.account.name.as_bytes(), b" "]) } else { 0..0 };
         let subject = self.store(&[subject]);
         let stamp = if stamped { self.store_stamp(query.origin) } else { 0..0 };
-        self.links.push(LinkTarget { conn: sub.conn.clone(), subject, plain: false, stamp, queues: 0..0 });
+        let conn = sub.conn.clone();
+        self.links.push(LinkTarget { conn, account, subject, plain: false, stamp, queues: 0..0 });
         Some(self.links.len() - 1)
     }
 

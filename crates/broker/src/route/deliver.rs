@@ -167,7 +167,7 @@ impl Delivery<'_> {
         let all = self.items.load();
         let mut copies = 0;
         for target in &self.route.plain {
-            copies += match target.how {
+            copies += match target.how.of(self.items) {
                 How::Singly => {
                     let given = self.items.list.iter().map(|item| self.one(target, item)).sum();
                     self.dirty.relieve(&target.sub.conn);
@@ -203,7 +203,7 @@ impl Delivery<'_> {
         let share = self.items.load_of(start, step);
         for attempt in 0..members.len() {
             let Some(target) = members.get((first + attempt) % members.len()) else { break };
-            if target.how == How::Singly {
+            if target.how.of(self.items) == How::Singly {
                 return self.deal_singly(members, first + attempt, start, step);
             }
             if target.how == How::Handler {
@@ -231,7 +231,7 @@ impl Delivery<'_> {
         for at in (start..count).step_by(step) {
             let Some(item) = self.items.list.get(at) else { break };
             for target in members.iter().cycle().skip(first % members.len()).take(members.len()) {
-                let given = if target.how == How::Singly {
+                let given = if target.how.of(self.items) == How::Singly {
                     self.one(target, item)
                 } else if target.how == How::Handler {
                     self.call(target, &Items { list: std::slice::from_ref(item), ..*self.items })
@@ -273,7 +273,8 @@ impl Delivery<'_> {
                 }
                 (true, false) => self.block.extend_from_slice(prefix),
             }
-            self.block.extend_from_slice(self.items.tail(item));
+            let tail = if framed { self.items.whole_tail(item) } else { self.items.tail(item) };
+            self.block.extend_from_slice(tail);
         }
         self.encoded = target.prefix.clone();
     }
@@ -310,13 +311,11 @@ impl Delivery<'_> {
             Claim::Spent => return 0,
         }
         let reply = self.items.reply(item);
-        if !reply.is_empty() && conn.tracks_replies(self.origin) {
-            let origin = if self.origin.link().is_some() {
-                Arc::downgrade(self.origin)
-            } else {
-                std::sync::Weak::new()
-            };
-            conn.replies.lock().note(reply, origin, conn.grant().rights.responses(), Instant::now());
+        let routed = (item.front > 0).then(|| self.items.whole_reply(item));
+        if !reply.is_empty() && (routed.is_some() || conn.tracks_replies(self.origin)) {
+            let way_back = self.origin.link().and_then(|link| link.way_back(self.origin));
+            let limit = conn.grant().rights.responses();
+            conn.replies.lock().note(reply, way_back.unwrap_or_default(), routed, limit, Instant::now());
         }
         let prefix = self.route.text(&target.prefix);
         let payload = self.items.payload(item);
@@ -365,7 +364,7 @@ impl Delivery<'_> {
                 let queues = self.route.text(&link.queues);
                 self.block.clear();
                 for item in self.items.list {
-                    frame::for_link(self.block, self.route, link, queues, self.items, item);
+                    frame::for_link(self.block, self.origin, self.route, link, queues, self.items, item);
                 }
                 if send_block(&link.conn, self.block, self.items.load(), self.dirty) {
                     copies += self.items.list.len();
@@ -397,7 +396,7 @@ impl Delivery<'_> {
                 continue;
             }
             self.block.clear();
-            frame::for_link(self.block, self.route, link, queues, self.items, item);
+            frame::for_link(self.block, self.origin, self.route, link, queues, self.items, item);
             let load = Load { messages: 1, payload: item.payload_len as usize };
             copies += usize::from(send_block(&link.conn, self.block, load, self.dirty));
         }

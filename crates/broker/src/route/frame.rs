@@ -6,9 +6,21 @@ use super::{Item, Items, LinkTarget, Route};
 use crate::conn::Conn;
 use crate::provenance;
 
+/// Where a message goes over a link.
+struct Way<'a> {
+    conn: &'a Conn,
+    /// For a gateway: `account `.
+    account: &'a [u8],
+    subject: &'a [u8],
+    queues: &'a [u8],
+    /// Header lines that say who published it.
+    stamp: &'a [u8],
+}
+
 /// Encodes one message for a link target.
 pub(super) fn for_link(
     out: &mut Vec<u8>,
+    origin: &Conn,
     route: &Route,
     link: &LinkTarget,
     queues: &[u8],
@@ -18,40 +30,54 @@ pub(super) fn for_link(
     let stamp = route.text(&link.stamp);
     // With more headers it could be larger than the other side takes, and it would end the link for that.
     let fits = || item.payload_len as usize + provenance::weight(stamp) <= link.conn.account.max_payload();
-    let stamp = if stamp.is_empty() || !fits() { b"" } else { stamp };
-    put(out, &link.conn, route.text(&link.subject), queues, items, item, stamp);
+    let way = Way {
+        conn: &link.conn,
+        account: route.text(&link.account),
+        subject: route.text(&link.subject),
+        queues,
+        stamp: if stamp.is_empty() || !fits() { b"" } else { stamp },
+    };
+    put(out, origin, &way, items, item);
 }
 
 /// Encodes an answer for the link its request came over.
-pub(crate) fn answer(out: &mut Vec<u8>, link: &Conn, subject: &[u8], items: &Items<'_>, item: &Item) {
-    put(out, link, subject, b"", items, item, b"");
-}
-
-fn put(
+pub(crate) fn answer(
     out: &mut Vec<u8>,
-    conn: &Conn,
+    origin: &Conn,
+    link: &Conn,
     subject: &[u8],
-    queues: &[u8],
     items: &Items<'_>,
     item: &Item,
-    stamp: &[u8],
 ) {
-    out.extend_from_slice(if item.has_headers || !stamp.is_empty() { b"HMSG " } else { b"LMSG " });
-    out.extend_from_slice(subject);
+    let gateway = link.link().is_some_and(|link| link.is_gateway());
+    let account = if gateway { [origin.account.name.as_bytes(), b" "].concat() } else { Vec::new() };
+    let way = Way { conn: link, account: &account, subject, queues: b"", stamp: b"" };
+    put(out, origin, &way, items, item);
+}
+
+fn put(out: &mut Vec<u8>, origin: &Conn, way: &Way<'_>, items: &Items<'_>, item: &Item) {
+    out.extend_from_slice(match (item.has_headers || !way.stamp.is_empty(), way.account.is_empty()) {
+        (true, _) => b"HMSG ",
+        (false, true) => b"LMSG ",
+        (false, false) => b"RMSG ",
+    });
+    out.extend_from_slice(way.account);
+    out.extend_from_slice(way.subject);
     out.push(b' ');
     let tail = items.tail(item);
     let (reply, rest) = tail.split_at(item.reply_len as usize);
-    let crossing = match conn.link() {
-        Some(link) => link.reply_across(reply),
-        None => Cow::Borrowed(reply),
+    let crossing = match way.conn.link() {
+        Some(link) if item.front == 0 => link.reply_across(reply, &origin.account),
+        Some(link) if link.is_filtered() => Cow::Borrowed(&b""[..]),
+        _ => Cow::Borrowed(items.whole_reply(item)),
     };
     let crossing = match items.shown(item) {
         // The other end takes it apart again: see `wire::leaf::split_shown`.
         Some(shown) if !crossing.is_empty() => Cow::Owned([&crossing, &b"@"[..], shown].concat()),
         _ => crossing,
     };
-    if queues.is_empty() {
-        if stamp.is_empty() && matches!(crossing, Cow::Borrowed(same) if same.len() == reply.len()) {
+    if way.queues.is_empty() {
+        if way.stamp.is_empty() && matches!(crossing, Cow::Borrowed(same) if same.len() == reply.len()) {
             out.extend_from_slice(tail);
             return;
         }
@@ -67,13 +93,13 @@ fn put(
             out.extend_from_slice(&crossing);
             out.push(b' ');
         }
-        out.extend_from_slice(queues);
+        out.extend_from_slice(way.queues);
         out.push(b' ');
     }
-    if stamp.is_empty() {
+    if way.stamp.is_empty() {
         out.extend_from_slice(rest.strip_prefix(b" ").unwrap_or(rest));
     } else {
         let header_len = item.has_headers.then_some(item.header_len as usize);
-        provenance::put_stamped(out, stamp, items.payload(item), header_len);
+        provenance::put_stamped(out, way.stamp, items.payload(item), header_len);
     }
 }

@@ -17,6 +17,8 @@ pub(crate) struct Item {
     pub(crate) reply_len: u16,
     pub(crate) has_headers: bool,
     pub(crate) rewritten: bool,
+    /// Bytes right before the tail that belong in front of the reply: the way back to another cluster.
+    pub(crate) front: u8,
 }
 
 /// Messages that share a route, in the order they were published.
@@ -25,6 +27,8 @@ pub(crate) struct Items<'a> {
     pub(crate) list: &'a [Item],
     pub(crate) read: &'a [u8],
     pub(crate) side: &'a [u8],
+    /// Each of them needs a look of its own when it is given to a client.
+    pub(crate) singly: bool,
 }
 
 impl<'a> Items<'a> {
@@ -36,6 +40,19 @@ impl<'a> Items<'a> {
 
     pub(crate) fn reply(&self, item: &Item) -> &'a [u8] {
         &self.tail(item)[..item.reply_len as usize]
+    }
+
+    /// The tail with what belongs in front of the reply.
+    pub(crate) fn whole_tail(&self, item: &Item) -> &'a [u8] {
+        let buffer = if item.rewritten { self.side } else { self.read };
+        let front = u32::from(item.front);
+        buffer.get((item.at - front) as usize..(item.at + item.len) as usize).unwrap_or_default()
+    }
+
+    /// The reply with the way back in front, where it came with one.
+    pub(crate) fn whole_reply(&self, item: &Item) -> &'a [u8] {
+        let end = item.front as usize + item.reply_len as usize;
+        self.whole_tail(item).get(..end).unwrap_or_default()
     }
 
     /// The subject to show, when it is not the routed one.

@@ -93,6 +93,8 @@ struct LinkTarget {
     conn: Arc<Conn>,
     /// The subject as the other side calls it, in the arena.
     subject: Range<usize>,
+    /// For a gateway: `account ` in the arena.
+    account: Range<usize>,
     plain: bool,
     /// Header lines that say who the messages come from, in the arena; empty where the route wants none.
     stamp: Range<usize>,
@@ -106,6 +108,13 @@ struct Choice {
     name: Range<usize>,
     /// Index into `links`, and weight.
     candidates: Vec<(usize, u32)>,
+}
+
+impl How {
+    /// How a message is to be handed over, given what else is to be seen to.
+    fn of(self, items: &Items<'_>) -> Self {
+        if self == Self::Block && items.singly { Self::Singly } else { self }
+    }
 }
 
 impl Route {

@@ -16,6 +16,8 @@ use std::time::Instant;
 pub(crate) use client::ClientSession;
 
 use crate::conn::{CloseReason, Conn};
+use crate::link::gateway::inbound::GatewayIn;
+use crate::link::gateway::outbound::GatewayOut;
 use crate::link::session::LinkSession;
 use crate::route::{Dirty, Item};
 
@@ -90,6 +92,8 @@ pub(crate) struct Patience {
 pub(crate) enum Session {
     Client(Box<ClientSession>),
     Link(Box<LinkSession>),
+    GatewayIn(Box<GatewayIn>),
+    GatewayOut(Box<GatewayOut>),
 }
 
 impl Session {
@@ -97,6 +101,8 @@ impl Session {
         match self {
             Self::Client(session) => &session.conn,
             Self::Link(session) => &session.conn,
+            Self::GatewayIn(session) => &session.conn,
+            Self::GatewayOut(session) => &session.conn,
         }
     }
 
@@ -111,6 +117,8 @@ impl Session {
         match self {
             Self::Client(session) => session.read(bytes, work, patience, now),
             Self::Link(session) => session.read(bytes, work, patience, now),
+            Self::GatewayIn(session) => session.read(bytes, work, patience, now),
+            Self::GatewayOut(session) => session.read(bytes, now),
         }
     }
 
@@ -119,13 +127,18 @@ impl Session {
         match self {
             Self::Client(session) => &mut session.pings,
             Self::Link(session) => &mut session.pings,
+            Self::GatewayIn(session) => &mut session.pings,
+            Self::GatewayOut(session) => &mut session.pings,
         }
     }
 
     /// The connection is about to end.
     pub(crate) fn going(&mut self) {
-        if let Self::Link(session) = self {
-            session.going();
+        match self {
+            Self::Client(_) => {}
+            Self::Link(session) => session.going(),
+            Self::GatewayIn(session) => session.going(),
+            Self::GatewayOut(session) => session.going(),
         }
     }
 
@@ -134,6 +147,8 @@ impl Session {
         match self {
             Self::Client(session) => session.cache.release(),
             Self::Link(session) => session.cache.release(),
+            Self::GatewayIn(session) => session.rest(),
+            Self::GatewayOut(_) => {}
         }
     }
 
@@ -141,6 +156,8 @@ impl Session {
         match self {
             Self::Client(session) => session.cache.is_empty(),
             Self::Link(session) => session.cache.is_empty(),
+            Self::GatewayIn(session) => session.is_rested(),
+            Self::GatewayOut(_) => true,
         }
     }
 }

@@ -22,6 +22,8 @@ pub(super) struct Run {
     subject: Vec<u8>,
     /// An answer to a request that came over this link.
     answer_over: Option<Weak<Conn>>,
+    /// Under which subject, where that is another one.
+    answer_to: Option<Box<[u8]>>,
     /// Rights were settled otherwise than by the static ones (an owed answer).
     trusted: bool,
     bytes: u64,
@@ -114,6 +116,7 @@ impl ClientSession {
         run.written.extend_from_slice(publish.subject);
         run.subject.clear();
         run.answer_over = None;
+        run.answer_to = None;
         run.trusted = false;
         let answer = self.conn.replies.lock().owed(
             publish.subject,
@@ -134,6 +137,7 @@ impl ClientSession {
             run.trusted = answer.by_right;
             self.cache.forget_last();
             run.answer_over = answer.origin.as_ref().map(Arc::downgrade);
+            run.answer_to = answer.routed;
         }
         if !publishable(publish.subject) {
             self.complain(wire::text::INVALID_PUBLISH_SUBJECT);
@@ -231,6 +235,7 @@ impl ClientSession {
             reply_len: 0,
             has_headers: publish.has_headers,
             rewritten: true,
+            front: 0,
         };
         if isolated.is_none() && publish.tail_at != 0 {
             item.at = narrow(frame.start + publish.tail_at);
@@ -264,14 +269,15 @@ impl ClientSession {
         }
         let mut list = std::mem::take(&mut work.items);
         let side = std::mem::take(&mut work.side);
-        let items = Items { list: &list, read: bytes, side: &side };
+        let items = Items { list: &list, read: bytes, side: &side, singly: false };
         let over = self.run.answer_over.take().and_then(|link| link.upgrade());
         let (route, origin, subject) = self.route();
         let mut copies = deliver(route, &items, origin, &mut work.block, &mut work.dirty);
         // A route may name the reply too: then the answer has just crossed.
         let over = over.map(|link| (route.reaches(&link, subject), link));
         if let Some((false, link)) = over {
-            copies += send_answer(&link, &self.run.subject, &items, work);
+            let subject = self.run.answer_to.as_deref().unwrap_or(&self.run.subject);
+            copies += send_answer(&self.conn, &link, subject, &items, work);
         }
         self.conn.count_in(list.len() as u64, std::mem::take(&mut self.run.bytes));
         if copies == 0 && self.conn.features.no_responders {
@@ -337,10 +343,10 @@ enum Begun {
 }
 
 /// Sends an answer back over the link its request came over, whatever interest is known there.
-fn send_answer(link: &Arc<Conn>, subject: &[u8], items: &Items<'_>, work: &mut Work) -> usize {
+fn send_answer(origin: &Conn, link: &Arc<Conn>, subject: &[u8], items: &Items<'_>, work: &mut Work) -> usize {
     work.block.clear();
     for item in items.list {
-        frame::answer(&mut work.block, link, subject, items, item);
+        frame::answer(&mut work.block, origin, link, subject, items, item);
     }
     let appended = link.append(items.load(), |out| out.extend_from_slice(&work.block));
     work.dirty.note(link, appended);

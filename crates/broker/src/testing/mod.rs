@@ -179,6 +179,7 @@ impl Rig {
     ) -> Peer {
         let core = &self.0.core;
         let link = Arc::new(Link {
+            via: crate::link::Via::Leafnode,
             role,
             remote_name: name.into(),
             remote_id: name.into(),
@@ -192,6 +193,7 @@ impl Rig {
             told: RwLock::default(),
             active: AtomicBool::new(!group.is_exclusive()),
             addresses: None,
+            own_cluster: "".into(),
             loop_subject: core.account("$G").loop_subject.clone(),
         });
         let (conn, pipe) =

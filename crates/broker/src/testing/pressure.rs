@@ -162,6 +162,7 @@ fn a_panic_in_one_session_takes_nothing_from_the_next() {
         shown_len: 0,
         reply_len: 0,
         has_headers: false,
+        front: 0,
         rewritten: false,
     });
     publisher.work.begin();

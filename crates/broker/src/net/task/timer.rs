@@ -93,7 +93,9 @@ impl Task {
         let (limits, unanswered) = (&self.core.limits, self.session.pings().unanswered);
         let (since, interval) = match &self.session {
             Session::Client(_) => (self.active.max(self.pinged), limits.ping_interval),
-            Session::Link(_) => (self.pinged, limits.ping_interval.min(LINK_PING)),
+            Session::Link(_) | Session::GatewayIn(_) | Session::GatewayOut(_) => {
+                (self.pinged, limits.ping_interval.min(LINK_PING))
+            }
         };
         if now < since + interval {
             return Ok(since + interval);
