@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use anyhow::{Context, Result};
 
 use crate::bus::{BusOptions, InternalBus};
+use crate::cluster::free_ports;
 use crate::gateway::{Gateway, GatewayOptions};
 use crate::natsconf::{ConfServer, Kind};
 use crate::pki::Pki;
@@ -212,6 +213,78 @@ impl Link {
         Ok(Self { outer, inner, proxy, behind: vec![Box::new(gateway), Box::new(bus), Box::new(pki)] })
     }
 
+    /// Our gateway and our bus as clusters of a super-cluster, each by the few keys that are usual for it.
+    ///
+    /// # Errors
+    /// When one does not come up.
+    pub async fn clusters_ours() -> Result<Self> {
+        let pki = Pki::new()?;
+        let [inside, outside] = two(free_ports(2)?)?;
+        let proxy = Proxy::to(([127, 0, 0, 1], inside).into()).await?;
+        let mut options = BusOptions { leafnodes: None, ..BusOptions::default() };
+        options.sections = format!(
+            "[gateway]\nname = \"event-service\"\nhost = \"127.0.0.1\"\nport = {inside}\nadvertise = \"{}\"\npeers = [\"event-gateway\"]\n",
+            proxy.address()
+        );
+        let bus = InternalBus::start(&pki, &options).await?;
+        let (gateway, outer) = Self::clustered(&pki, proxy.address(), outside).await?;
+        let inner = End::tls(bus.addresses.clients, pki.service("orders"), None);
+        Ok(Self { outer, inner, proxy, behind: vec![Box::new(gateway), Box::new(bus), Box::new(pki)] })
+    }
+
+    /// Our gateway and stock nats-server as clusters of a super-cluster. `None` where it is not installed.
+    ///
+    /// # Errors
+    /// When one does not come up.
+    pub async fn clusters_stock() -> Result<Option<Self>> {
+        let pki = Pki::new()?;
+        let [inside, outside] = two(free_ports(2)?)?;
+        let proxy = Proxy::to(([127, 0, 0, 1], inside).into()).await?;
+        let [cert, key, ca] =
+            ["internal-bus.crt", "internal-bus.key", "internal-ca.crt"].map(|file| pki.text(file));
+        let conf = format!(
+            r#"
+            server_name: inside
+            listen: "127.0.0.1:-1"
+            gateway {{
+              name: event-service
+              listen: "127.0.0.1:{inside}"
+              advertise: "{}"
+              tls {{ cert_file: "{cert}", key_file: "{key}", ca_file: "{ca}", verify: true }}
+              gateways: [ {{ name: event-gateway, url: "tls://localhost:{outside}" }} ]
+            }}
+            "#,
+            proxy.address()
+        );
+        let Some(server) = ConfServer::named(Kind::Stock, pki.dir(), "inside", &conf).await? else {
+            return Ok(None);
+        };
+        let (gateway, outer) = Self::clustered(&pki, proxy.address(), outside).await?;
+        let inner = End::plain(server.addresses.clients);
+        Ok(Some(Self {
+            outer,
+            inner,
+            proxy,
+            behind: vec![Box::new(gateway), Box::new(server), Box::new(pki)],
+        }))
+    }
+
+    async fn clustered(pki: &Pki, inside: SocketAddr, own: u16) -> Result<(Gateway, End)> {
+        let tokens = Tokens::new(pki.dir())?;
+        let mut options = GatewayOptions::dialling(pki, inside);
+        options.service = format!("gateway_port = {own}\n");
+        options.link = "protocol = \"gateway\"\n".to_owned();
+        options.sections = format!(
+            "[internal_event_service]\nhost = \"{}\"\ngateway_port = {}\n",
+            inside.ip(),
+            inside.port()
+        );
+        let mut gateway = Gateway::start(pki, &tokens, &options).await?;
+        gateway.ready().await?;
+        let outer = End::tls(gateway.addresses.clients, pki.outsider(), Some(tokens.good()?));
+        Ok((gateway, outer))
+    }
+
     async fn gateway(pki: &Pki, leafnodes: SocketAddr) -> Result<(Gateway, End)> {
         let tokens = Tokens::new(pki.dir())?;
         let mut gateway = Gateway::start(pki, &tokens, &GatewayOptions::dialling(pki, leafnodes)).await?;
@@ -226,4 +299,8 @@ impl Link {
         self.behind.push(Box::new(part));
         self
     }
+}
+
+fn two(ports: Vec<u16>) -> Result<[u16; 2]> {
+    ports.try_into().ok().context("not two ports")
 }

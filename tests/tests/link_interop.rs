@@ -189,6 +189,8 @@ on_links! {
     gateway_to_stock: Link::gateway_to_stock().await?;
     gateway_to_bus: Some(Link::gateway_to_bus().await?);
     bus_to_gateway: Some(Link::bus_to_gateway().await?);
+    gateway_and_bus_as_clusters: Some(Link::clusters_ours().await?);
+    gateway_and_stock_as_clusters: Link::clusters_stock().await?;
 }
 
 /// Starts our gateway with a certificate of another name, or from another CA, in front of our bus: the link must not

@@ -145,6 +145,7 @@ pub struct Service {
     /// The server's name; a generated one when empty.
     pub name: String,
     /// Port for the gateway of the bus, with `[internal_event_service]`; 10147 unless configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub gateway_port: Option<u16>,
     /// Clients connect without TLS: behind a proxy that ends it.
     pub disable_frontend_tls: bool,

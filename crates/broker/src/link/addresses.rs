@@ -32,9 +32,10 @@ impl Addresses {
         Self { configured, model, discover, state: Mutex::default() }
     }
 
-    /// Of a cluster that nobody configured: all that is known is what is learned.
-    pub(crate) fn unknown(tls: bool) -> Self {
-        let model = RemoteUrl { tls, ..RemoteUrl::default() };
+    /// Of a cluster that nobody configured: all that is known is what is learned. Its certificates bear its name where
+    /// the address is a bare IP.
+    pub(crate) fn unknown(name: &str, tls: bool) -> Self {
+        let model = RemoteUrl { tls, certificate_name: Some(name.to_owned()), ..RemoteUrl::default() };
         Self { configured: Vec::new(), model, discover: true, state: Mutex::default() }
     }
 
@@ -92,7 +93,7 @@ impl RemoteUrl {
     /// its certificate.
     fn with_address(&self, host: &str, port: u16) -> Self {
         let known = self.certificate_name.clone().unwrap_or_else(|| self.host.clone());
-        let bare = host.parse::<IpAddr>().is_ok() && known.parse::<IpAddr>().is_err() && !known.is_empty();
+        let bare = host.parse::<IpAddr>().is_ok() && known.parse::<IpAddr>().is_err();
         Self { host: host.to_owned(), port, certificate_name: bare.then_some(known), ..self.clone() }
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod buffers;
 pub(crate) mod dial;
 pub(crate) mod door;
 pub(crate) mod entry;
+pub(crate) mod gateway;
 pub(crate) mod gateway_dial;
 pub(crate) mod gateway_entry;
 pub(crate) mod greeting;

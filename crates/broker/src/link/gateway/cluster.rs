@@ -48,7 +48,7 @@ impl Cluster {
 
     /// One that has made itself known.
     pub(super) fn implicit(name: &str, tls: bool, front: Arc<[u8]>) -> Self {
-        Self::new(name, Addresses::unknown(tls), true, front)
+        Self::new(name, Addresses::unknown(name, tls), true, front)
     }
 
     fn new(name: &str, addresses: Addresses, implicit: bool, front: Arc<[u8]>) -> Self {
