@@ -13,11 +13,11 @@ fn unknown_and_unsupported_settings() {
     refused("nonsense: 1", &["1:1: unknown setting `nonsense`"]);
     refused("\n  cluster { port: 6222 }", &["2:3: `cluster` is not supported"]);
     refused(
-        "websocket { port: 1 }\nmqtt {}\ngateway {}\nresolver: URL(http://x)\nresolver_tls {}\nhttps: 1",
+        "websocket { port: 1 }\nmqtt {}\ncluster {}\nresolver: URL(http://x)\nresolver_tls {}\nhttps: 1",
         &[
             "1:1: `websocket` is not supported",
             "2:1: `mqtt` is not supported",
-            "3:1: `gateway` is not supported",
+            "3:1: `cluster` is not supported",
             "4:1: a `resolver` other than MEMORY is not supported",
             "5:1: `resolver_tls` is not supported",
             "6:1: `https` is not supported",
