@@ -2,8 +2,8 @@
 
 mod from_natsconf;
 mod from_toml;
-mod streams;
 mod gateway;
+mod streams;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
