@@ -244,6 +244,12 @@ impl Consumer {
         self.ledger.needs(sequence) && self.filter.matches(subject)
     }
 
+    /// Bytes that have to be written to its log, about; `None` when there is nothing.
+    #[must_use]
+    pub fn unwritten(&self) -> Option<usize> {
+        self.journal.as_ref().filter(|journal| !journal.is_empty()).map(Journal::len)
+    }
+
     /// Moves what has to be written to its log to `to`; a block as [`journal::replay`] reads it.
     pub fn take_journal(&mut self, to: &mut Vec<u8>) {
         if let Some(journal) = &mut self.journal {

@@ -86,11 +86,10 @@ impl Seat {
             if !work.durable {
                 return Ok(());
             }
-            let mut journal = Vec::new();
-            work.consumer.take_journal(&mut journal);
+            let mut written = Vec::new();
+            work.consumer.take_journal(&mut written);
             let snapshot = work.snapshot();
-            stream.log.put_state(&state_name(&self.name), &snapshot)?;
-            work.journal.clear();
+            work.saved = stream.log.put_state(&state_name(&self.name), &snapshot)?;
         }
         stream.log.wait().map(|_| ())
     }

@@ -308,7 +308,6 @@ impl Consumers for Roster {
             if removed {
                 seat.say_goodbye(&mut work, &stream);
             } else if work.durable {
-                work.collect_journal();
                 seat.save(&mut work, &stream);
             }
         }

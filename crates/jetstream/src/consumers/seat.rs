@@ -81,7 +81,11 @@ pub(super) struct Work {
     confirmations: Vec<(u64, Box<[u8]>)>,
     /// Confirmations whose journal is not written yet.
     pub(super) unsaved: Vec<Box<[u8]>>,
-    pub(super) journal: Vec<u8>,
+    /// Where the last write stands.
+    pub(super) saved: u64,
+    /// A write failed: what is on disk lacks steps, so the whole is written next.
+    torn: bool,
+    block: Vec<u8>,
     write_at: Option<i64>,
     retry_at: Option<i64>,
     removals: u64,
@@ -137,7 +141,9 @@ impl Seat {
                 durable,
                 confirmations: Vec::new(),
                 unsaved: Vec::new(),
-                journal: Vec::new(),
+                saved: 0,
+                torn: false,
+                block: Vec::new(),
                 write_at: None,
                 retry_at: None,
                 scratch: Inbox::default(),
@@ -312,18 +318,17 @@ impl Seat {
 
     /// Writes the journal when it is time, and sends confirmations of what is durable.
     fn write(&self, work: &mut Work, stream: &Stream, outlet: &mut BrokerOutlet, now: i64) {
-        work.collect_journal();
         if !work.durable {
-            work.journal.clear();
             let confirmed = std::mem::take(&mut work.unsaved);
             confirmed.iter().for_each(|reply| confirm(outlet, reply));
             return;
         }
         let due = work.write_at.is_some_and(|at| at <= now);
-        if !work.unsaved.is_empty() || work.journal.len() >= WRITE_AT || due {
-            self.save(work, stream);
-        } else if !work.journal.is_empty() && work.write_at.is_none() {
-            work.write_at = Some(now + WRITE_AFTER);
+        match work.consumer.unwritten() {
+            _ if !work.unsaved.is_empty() => self.save(work, stream),
+            Some(bytes) if due || bytes >= WRITE_AT => self.save(work, stream),
+            Some(_) if work.write_at.is_none() => work.write_at = Some(now + WRITE_AFTER),
+            _ => {}
         }
         let committed = stream.log.committed().position;
         work.confirmations.retain(|(position, reply)| {
@@ -339,22 +344,28 @@ impl Seat {
     pub(super) fn save(&self, work: &mut Work, stream: &Stream) {
         work.write_at = None;
         let state = state_name(&self.name);
+        let mut block = std::mem::take(&mut work.block);
+        work.consumer.take_journal(&mut block);
         let (snapshot, added) = stream.log.state_size(&state);
-        let written = if work.journal.is_empty() {
-            Ok(stream.log.committed().position)
-        } else if added > ADDED.max(4 * snapshot) {
+        let written = if work.torn || added > ADDED.max(4 * snapshot) {
             stream.log.put_state(&state, &work.snapshot())
+        } else if block.is_empty() {
+            Ok(work.saved)
         } else {
-            stream.log.add_state(&state, &work.journal)
+            stream.log.add_state(&state, &block)
         };
+        block.clear();
+        work.block = block;
         match written {
             Ok(position) => {
-                work.journal.clear();
+                work.torn = false;
+                work.saved = position;
                 work.confirmations.extend(work.unsaved.drain(..).map(|reply| (position, reply)));
             }
             Err(error) => {
                 let consumer = &self.name;
                 tracing::warn!(stream = %stream.name, %consumer, %error, "a consumer's state is not saved for now");
+                work.torn = true;
                 work.write_at = Some(stream.now().0 + 20 * WRITE_AFTER);
             }
         }
@@ -374,11 +385,6 @@ impl Work {
     /// The whole consumer, as it is saved.
     pub(super) fn snapshot(&self) -> Vec<u8> {
         saved::encode(self.consumer.created(), self.consumer.config(), self.consumer.ledger())
-    }
-
-    /// Takes over what the consumer wants written.
-    pub(super) fn collect_journal(&mut self) {
-        self.consumer.take_journal(&mut self.journal);
     }
 
     fn waits_for_disk(&self) -> bool {
