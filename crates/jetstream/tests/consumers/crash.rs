@@ -101,7 +101,8 @@ async fn consumers_are_there_again_with_what_they_were_told() {
     for subject in ["s.a", "s.b", "s.a", "s.c"] {
         rig.publish(subject, &[], subject).await;
     }
-    let last = json!({ "deliver_policy": "last_per_subject", "filter_subject": "s.*", "description": "kept" });
+    let last =
+        json!({ "deliver_policy": "last_per_subject", "filter_subject": "s.*", "description": "kept" });
     consumer(&mut rig, "S", "last", last).await;
     consumer(&mut rig, "S", "gone", json!({})).await;
     consumer(&mut rig, "S", "memory", json!({ "mem_storage": true })).await;

@@ -47,7 +47,10 @@ async fn instances_of_a_durable_share_its_messages() {
     }
     let told = info(&mut rig, "S", "group").await;
     assert_eq!((&told["num_pending"], &told["num_ack_pending"]), (&json!(0), &json!(0)));
-    assert_eq!(told["ack_floor"], json!({ "consumer_seq": 20, "stream_seq": 20, "last_active": told["ack_floor"]["last_active"] }));
+    assert_eq!(
+        told["ack_floor"],
+        json!({ "consumer_seq": 20, "stream_seq": 20, "last_active": told["ack_floor"]["last_active"] })
+    );
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 
 mod crash;
 mod group;
+mod retention;
 #[path = "../streams/rig.rs"]
 #[allow(dead_code)] // Shared with the streams' suite.
 mod rig;
-mod retention;
