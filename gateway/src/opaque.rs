@@ -86,7 +86,7 @@ pub(crate) fn mount(
     })
 }
 
-fn list(file: &PathBuf) -> Result<Value, ApiError> {
+fn list(file: &Path) -> Result<Value, ApiError> {
     let now = unix_now();
     let tokens = read(file).map_err(failed)?.unwrap_or_default();
     let tokens: Vec<Value> = tokens.iter().map(|token| described(token, now)).collect();

@@ -41,7 +41,7 @@ pub enum Reply {
     /// Another status, with header lines (each ended by CRLF) and no body.
     Status(u16, String),
     /// The same as the other one, later.
-    After(Duration, Box<Reply>),
+    After(Duration, Box<Self>),
     /// 200 with so many bytes of JSON that never end well.
     Flood(usize),
 }
