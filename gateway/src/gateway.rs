@@ -27,7 +27,7 @@ use crate::authenticator::{GatewayAuthenticator, Records, Rules, SourcesError, T
 use crate::config::{CLIENTS_TLS, Config};
 use crate::edge::{Edge, EdgeError};
 use crate::health::{self, CredentialError, CredentialFile, HealthCredential};
-use crate::opaque;
+use crate::opaque::{self, Followed};
 use crate::probe::{Probe, ProbeState};
 use crate::reload;
 
@@ -104,6 +104,7 @@ pub struct Gateway {
     /// What the probe has found out.
     pub probe: Arc<ProbeState>,
     authenticator: Arc<GatewayAuthenticator>,
+    opaque: Option<Arc<Followed>>,
     _tasks: JoinSet<()>,
 }
 
@@ -144,8 +145,11 @@ impl Gateway {
         let opened = open_link(config, &server, &around.reloads, crossing, &group)?;
         let local = server.local_client("probe", Arc::new(Grant::unrestricted("probe")));
         tasks.spawn(probe.run(local));
-        if let Some(tokens) = authenticator.tokens().opaque.clone() {
-            tasks.spawn(opaque::follow(tokens, Arc::clone(authenticator.sessions())));
+        let opaque = authenticator.tokens().opaque.clone();
+        let opaque = opaque.map(|tokens| Followed::new(tokens, authenticator.sessions(), &around.audit));
+        let opaque = opaque.map(Arc::new);
+        if let Some(opaque) = opaque.clone() {
+            tasks.spawn(opaque.follow());
         }
         let clients = open_door(config, &server, &around.reloads, Arc::clone(&authenticator) as _)?;
         credentials_file(config, &credential, clients)
@@ -157,6 +161,7 @@ impl Gateway {
             gateways: opened.gateways,
             probe: state,
             authenticator,
+            opaque,
             _tasks: tasks,
         })
     }
@@ -164,8 +169,8 @@ impl Gateway {
     /// What the admin port answers about opaque tokens, where there are any.
     #[must_use]
     pub fn token_api(&self, routes: AdminRoutes, config: &Config) -> AdminRoutes {
-        match (&self.authenticator.tokens().opaque, &config.opaque_tokens) {
-            (Some(tokens), Some(section)) => opaque::mount(routes, tokens, &section.file, self.sessions()),
+        match (&self.opaque, &config.opaque_tokens) {
+            (Some(followed), Some(section)) => opaque::mount(routes, followed, &section.file),
             _ => routes,
         }
     }
@@ -178,8 +183,8 @@ impl Gateway {
 
     /// Reads the file of opaque tokens again, where there is one.
     pub fn reload_opaque(&self) {
-        if let Some(tokens) = &self.authenticator.tokens().opaque {
-            opaque::look(tokens, self.sessions());
+        if let Some(opaque) = &self.opaque {
+            opaque.look();
         }
     }
 

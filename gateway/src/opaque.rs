@@ -1,11 +1,12 @@
 //! Opaque tokens of a running gateway: it follows their file, and the admin API changes it.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use daemon::admin::{AdminRoutes, ApiError, ApiRequest, Method};
-use identity::opaque::{FileError, NewToken, OpaqueFile, RecordError, edit, read};
+use daemon::audit::{Audit, Event, Kind};
+use identity::opaque::{FileError, NewToken, OpaqueFile, OpaqueTokens, RecordError, TokenRecord, edit, read};
 use identity::rotate::{Outcome, Rotating, WatchOptions, watch_files};
 use node::sessions::Sessions;
 use serde::Deserialize;
@@ -22,26 +23,61 @@ const DEFAULT_LIFETIME: u64 = 90 * 86_400;
 /// Most tokens in one file: what is over is taken out to make room, what is not is never.
 const MAX_TOKENS: usize = 50_000;
 
-/// Follows the file for ever. A token that is revoked ends its live sessions, so changes are looked for often.
-pub(crate) async fn follow(tokens: Arc<Rotating<OpaqueFile>>, sessions: Arc<Sessions>) {
-    let options = WatchOptions { interval: Duration::from_millis(250), settle: Duration::from_millis(50) };
-    let report = move |outcome| told(&outcome, &sessions);
-    watch_files(tokens, options, std::future::pending(), report).await;
+/// The file in use, and who has to hear of its changes.
+#[derive(Debug)]
+pub(crate) struct Followed {
+    tokens: Arc<Rotating<OpaqueFile>>,
+    sessions: Arc<Sessions>,
+    audit: Audit,
+    /// What was in use when its changes were last written down.
+    told: Mutex<Arc<OpaqueTokens>>,
 }
 
-/// Looks at the file now, as on SIGHUP. Reads it.
-pub(crate) fn look(tokens: &Rotating<OpaqueFile>, sessions: &Sessions) {
-    told(&tokens.check(), sessions);
-}
+impl Followed {
+    pub(crate) fn new(tokens: Arc<Rotating<OpaqueFile>>, sessions: &Arc<Sessions>, audit: &Audit) -> Self {
+        let told = Mutex::new(tokens.current());
+        Self { tokens, sessions: Arc::clone(sessions), audit: audit.clone(), told }
+    }
 
-fn told(outcome: &Outcome, sessions: &Sessions) {
-    match outcome {
-        Outcome::Reloaded => {
-            tracing::info!("opaque tokens reloaded");
-            sessions.reconsider();
+    /// Follows the file for ever. A token that is revoked ends its live sessions, so changes are looked for often.
+    pub(crate) async fn follow(self: Arc<Self>) {
+        let options =
+            WatchOptions { interval: Duration::from_millis(250), settle: Duration::from_millis(50) };
+        let tokens = Arc::clone(&self.tokens);
+        watch_files(tokens, options, std::future::pending(), move |outcome| self.tell(&outcome)).await;
+    }
+
+    /// Looks at the file now, as on SIGHUP. Reads it.
+    pub(crate) fn look(&self) {
+        self.tell(&self.tokens.check());
+    }
+
+    fn tell(&self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Reloaded => {
+                self.sessions.reconsider();
+                self.write_down();
+                tracing::info!("opaque tokens reloaded");
+            }
+            Outcome::Refused(error) => {
+                tracing::error!(%error, "opaque tokens refused, the old ones stay in use");
+            }
+            Outcome::Unchanged => {}
         }
-        Outcome::Refused(error) => tracing::error!(%error, "opaque tokens refused, the old ones stay in use"),
-        Outcome::Unchanged => {}
+    }
+
+    /// Whoever changed the file, the audit log has what became of each token.
+    fn write_down(&self) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = self.tokens.current();
+        let (made, revoked) = current.since(&told, unix_now());
+        let event = |kind, record: &TokenRecord| {
+            let event = Event::new(kind).identity(&record.owner).with("token_id", record.id.as_str());
+            event.with("roles", record.roles.clone()).with("expires_at", record.expires)
+        };
+        made.into_iter().for_each(|record| self.audit.note(event(Kind::TokenCreated, record)));
+        revoked.into_iter().for_each(|record| self.audit.note(event(Kind::TokenRevoked, record)));
+        *told = current;
     }
 }
 
@@ -60,28 +96,19 @@ struct Wanted {
 
 /// Mounts `GET` and `POST /api/v1/tokens`, and `DELETE /api/v1/tokens/ID`. What they change takes effect before they
 /// answer.
-pub(crate) fn mount(
-    routes: AdminRoutes,
-    tokens: &Arc<Rotating<OpaqueFile>>,
-    path: &Path,
-    sessions: &Arc<Sessions>,
-) -> AdminRoutes {
+pub(crate) fn mount(routes: AdminRoutes, followed: &Arc<Followed>, path: &Path) -> AdminRoutes {
     let file = path.to_owned();
     let routes = routes.api(Method::Get, PATH, move |_| list(&file));
-    let changed = {
-        let (tokens, sessions) = (Arc::clone(tokens), Arc::clone(sessions));
-        move || look(&tokens, &sessions)
-    };
-    let (file, after) = (path.to_owned(), changed.clone());
+    let (file, changed) = (path.to_owned(), Arc::clone(followed));
     let routes = routes.api(Method::Post, PATH, move |request| {
         let made = create(&file, request)?;
-        after();
+        changed.look();
         Ok(made)
     });
-    let file = path.to_owned();
+    let (file, changed) = (path.to_owned(), Arc::clone(followed));
     routes.api(Method::Delete, &format!("{PATH}/{{tail}}"), move |request| {
         let revoked = revoke(&file, request)?;
-        changed();
+        changed.look();
         Ok(revoked)
     })
 }

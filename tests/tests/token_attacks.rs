@@ -2,10 +2,12 @@
 //!
 //! Names are those of RFC 8725 (JWT Best Current Practices, by section), of jwt_tool's attacks, and of advisories.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use gatehouse_tests::{Lobby, Pki, Tokens};
+use gatehouse_tests::{Lobby, Pki, Tokens, eventually, run_binary};
 use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::{Value, json};
 
@@ -345,6 +347,19 @@ fn now() -> u64 {
     since.map_or(0, |since| since.as_secs())
 }
 
+/// The reasons of all refusals in the audit log, once there are `count` of them.
+async fn denials(file: &Path, count: usize) -> Result<Vec<String>> {
+    eventually(&format!("{count} refusals in the audit log"), || async {
+        let text = std::fs::read_to_string(file).ok()?;
+        let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let denied = lines.filter(|line| line["event"] == "denied");
+        let reasons: Vec<String> =
+            denied.filter_map(|line| Some(line["reason"].as_str()?.to_owned())).collect();
+        (reasons.len() >= count).then_some(reasons)
+    })
+    .await
+}
+
 #[tokio::test]
 async fn every_attack_is_refused_and_written_down() -> Result<()> {
     let pki = Pki::new()?;
@@ -353,8 +368,9 @@ async fn every_attack_is_refused_and_written_down() -> Result<()> {
     let other = Tokens::new(&folder)?;
     let section = format!(
         "[[issuers]]\nissuer = \"{OTHER}\"\naudience = [\"events\"]\nalgorithms = [\"ES256\"]\njwks_file = \"{}\"\n\
-         [limits]\nfailed_logins_free = 100000\n",
-        other.jwks_path().display()
+         [limits]\nfailed_logins_free = 100000\n[audit]\nfile = \"{}\"\ndenials_per_second = 0\n",
+        other.jwks_path().display(),
+        pki.text("audit.jsonl")
     );
     let lobby = Lobby::start(pki, |_, options| options.sections = section).await?;
     let mut forge = Forge { tokens: &lobby.tokens, other: &other, attacks: Vec::new() };
@@ -369,7 +385,7 @@ async fn every_attack_is_refused_and_written_down() -> Result<()> {
     for attack in &forge.attacks {
         answers.push(lobby.login(&attack.token).await?);
     }
-    let written = lobby.refusals(answers.len()).await?;
+    let written = denials(&lobby.pki.path("audit.jsonl"), answers.len()).await?;
     let mut wrong = Vec::new();
     for ((Attack { name, reason, .. }, said), written) in forge.attacks.iter().zip(answers).zip(written) {
         // Whoever holds a token that was good once is told to get a new one; nobody else learns anything.
@@ -380,9 +396,11 @@ async fn every_attack_is_refused_and_written_down() -> Result<()> {
         }
     }
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
-    let log = lobby.gateway.process.log();
+    let log = lobby.gateway.process.log() + &std::fs::read_to_string(lobby.pki.path("audit.jsonl"))?;
     let told = forge.attacks.iter().find(|attack| attack.token.len() > 20 && log.contains(&attack.token));
     ensure!(told.is_none(), "a token is in the log");
     ensure!(lobby.login(&lobby.tokens.good()?).await? == "PONG", "and it still is");
+    let file = lobby.pki.text("audit.jsonl");
+    run_binary("event-gateway", lobby.pki.dir(), ["audit", "verify", &file]).await?.output()?;
     Ok(())
 }

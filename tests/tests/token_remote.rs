@@ -23,7 +23,8 @@ async fn opaque_tokens_are_made_used_and_revoked() -> Result<()> {
     let pki = Pki::new()?;
     let file = pki.text("tokens.json");
     let role = "[[roles]]\nname = \"sensor\"\npublish = { allow = [\"telemetry.{{claims.site}}.>\"] }\n";
-    let sections = format!("[opaque_tokens]\nfile = \"{file}\"\n{role}");
+    let audit = pki.text("audit.jsonl");
+    let sections = format!("[opaque_tokens]\nfile = \"{file}\"\n[audit]\nfile = \"{audit}\"\n{role}");
     let lobby = Lobby::start(pki, |_, options| options.sections = sections).await?;
     let config = lobby.pki.text("gateway.toml");
     let token_cmd = |args: &[&str]| {
@@ -75,6 +76,17 @@ async fn opaque_tokens_are_made_used_and_revoked() -> Result<()> {
     let known =
         lobby.refusals_so_far().iter().all(|reason| reason == "opaque_unknown" || reason == "revoked");
     ensure!(known, "{:?}", lobby.refusals_so_far());
+    // What became of the token is written down, whoever changed the file.
+    let written = eventually("the end of the story", || async {
+        let text = std::fs::read_to_string(&audit).ok()?;
+        text.contains("\"token_revoked\"").then_some(text)
+    })
+    .await?;
+    for kind in ["token_created", "login", "session_closed", "token_revoked"] {
+        let line = written.lines().find(|line| line.contains(&format!("\"{kind}\"")));
+        ensure!(line.is_some_and(|line| line.contains("sensor-7")), "{kind}: {written}");
+    }
+    ensure!(!written.contains(&token[16..]), "the token is in the audit log");
     ensure!(!lobby.gateway.process.log().contains(&token[16..]), "the token is in the log");
     ensure!(token_cmd(&["revoke", "nobody", "--file", &file]).await?.code == Some(1));
     Ok(())

@@ -88,6 +88,17 @@ impl OpaqueTokens {
         self.records.get(id).ok_or(OpaqueError::Unknown)?.check(now)
     }
 
+    /// What has happened to tokens since `before`: those that were made, and those that were revoked or taken out before
+    /// their time at `now`.
+    #[must_use]
+    pub fn since<'a>(&'a self, before: &'a Self, now: u64) -> (Vec<&'a TokenRecord>, Vec<&'a TokenRecord>) {
+        let made = self.records.values().filter(|record| !before.records.contains_key(&record.id));
+        let good = before.records.values().filter(|record| record.check(now).is_ok());
+        let gone =
+            |record: &&TokenRecord| self.records.get(&record.id).is_none_or(|now| now.revoked.is_some());
+        (made.collect(), good.filter(gone).collect())
+    }
+
     /// How many there are, those that are over included.
     #[must_use]
     pub fn len(&self) -> usize {

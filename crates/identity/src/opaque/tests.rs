@@ -121,3 +121,19 @@ fn changes_made_at_the_same_time_are_all_there() {
     });
     assert_eq!(read(&path).unwrap().unwrap().len(), 8);
 }
+
+#[test]
+fn what_has_happened_to_tokens_is_told_by_comparing() {
+    let made: Vec<TokenRecord> = ["a", "b", "c", "d"].map(|owner| new(owner).make(NOW).unwrap().1).to_vec();
+    let before = OpaqueTokens::new(made[..3].to_vec());
+    let revoked = TokenRecord { revoked: Some(NOW), ..made[0].clone() };
+    let after = OpaqueTokens::new(vec![revoked, made[1].clone(), made[3].clone()]);
+    let owners = |records: Vec<&TokenRecord>| {
+        let mut owners: Vec<String> = records.into_iter().map(|record| record.owner.clone()).collect();
+        owners.sort();
+        owners
+    };
+    let (new, gone) = after.since(&before, NOW);
+    assert_eq!((owners(new), owners(gone)), (vec!["d".to_owned()], vec!["a".to_owned(), "c".to_owned()]));
+    assert!(after.since(&before, NOW + 60).1.is_empty(), "what has ended by itself is no news");
+}
