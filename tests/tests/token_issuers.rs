@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use gatehouse_tests::{
-    Behaviour, Claims, FakeIssuer, GatewayOptions, HttpsServer, Lobby, Pki, Reply, Tokens, answer,
-    client_config, eventually, long_run,
+    Behaviour, Claims, Client, FakeIssuer, GatewayOptions, HttpsServer, Lobby, Pki, Reply, ResultExt, Tokens,
+    answer, client_config, eventually, long_run, run_scenarios,
 };
 use serde_json::json;
 use tokio::task::JoinSet;
 
 /// What a client is told that nobody can decide about in time; stock clients come back after it.
-const LATER: &str = "Authentication Timeout";
+const LATER: &str = "Login Undecided, Try Again Later";
 /// What a client is told that is refused.
 const REFUSED: &str = "Authorization Violation";
 
@@ -251,4 +251,75 @@ async fn storm_connection(
             outcome => return outcome,
         }
     }
+}
+
+/// Stock clients come back by themselves after what they are told while nobody can decide about them.
+async fn comes_back(client: Client) -> Result<()> {
+    if !client.installed_or_skip() {
+        return Ok(());
+    }
+    let pki = Pki::new()?;
+    let issuer = FakeIssuer::start(&pki).await?;
+    let sections =
+        issuer.section(&pki, "") + "[limits]\nauth_timeout = \"1s\"\nfailed_logins_free = 100000\n";
+    // Nothing crosses: what the client publishes comes back to itself.
+    let lobby =
+        Lobby::start(pki, |_, options| (options.sections, options.routes) = (sections, String::new()))
+            .await?;
+    let file = lobby.pki.path("fresh.token");
+    let refresh = || {
+        let next = file.with_extension("next");
+        std::fs::write(&next, issuer.token(&claims(&lobby).expires_in(4))?)?;
+        anyhow::Ok(std::fs::rename(&next, &file)?)
+    };
+    refresh()?;
+    let mut options = lobby.pki.outsider().peer_options();
+    options["url"] = json!(format!("tls://{}", lobby.gateway.addresses.clients));
+    options["token_file"] = json!(file);
+    options["prefix"] = json!("peer.back");
+    // When its first token ends, the client comes with one of a key nobody knows, and the issuer is down.
+    let trouble = async {
+        eventually("the client in", || async {
+            lobby.gateway.process.log().contains("connection established").then_some(())
+        })
+        .await?;
+        issuer.server.set_down(true);
+        issuer.rotate("next", false)?;
+        refresh()?;
+        lobby.refusals(3).await?;
+        issuer.server.set_down(false);
+        loop {
+            refresh()?;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        #[allow(unreachable_code)]
+        anyhow::Ok(())
+    };
+    tokio::select! {
+        outcomes = run_scenarios(client, &options, &["expiry"], |_| {}) => outcomes?.all_pass()?,
+        failed = trouble => failed?,
+    }
+    let told = lobby.refusals_so_far();
+    ensure!(told.len() >= 3 && told.iter().all(|reason| reason == "issuer_unavailable"), "{told:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn python_comes_back() -> Result<()> {
+    comes_back(Client::Python).await
+}
+
+#[tokio::test]
+async fn node_comes_back() -> Result<()> {
+    comes_back(Client::Node).await
+}
+
+#[tokio::test]
+async fn legacy_node_comes_back() -> Result<()> {
+    comes_back(Client::NodeLegacy).await
+}
+
+#[tokio::test]
+async fn go_comes_back() -> Result<()> {
+    comes_back(Client::Go).await
 }

@@ -10,7 +10,7 @@ use gatehouse_tests::{
 };
 use serde_json::{Value, json};
 
-const LATER: &str = "Authentication Timeout";
+const LATER: &str = "Login Undecided, Try Again Later";
 const REFUSED: &str = "Authorization Violation";
 
 /// A role for everybody from one of these.

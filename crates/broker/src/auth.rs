@@ -61,13 +61,13 @@ impl Denied {
     /// No refusal: nobody can say in time who the peer is. It is told so in words after which stock clients come back.
     #[must_use]
     pub fn later(reason: &'static str, detail: impl Into<String>) -> Self {
-        Self { text: wire::text::AUTHENTICATION_TIMEOUT, ..Self::new(reason, detail) }
+        Self { text: wire::text::LOGIN_UNDECIDED, ..Self::new(reason, detail) }
     }
 
     /// Whether the peer was refused for what it presented; `false` after [`Denied::later`].
     #[must_use]
     pub fn is_refusal(&self) -> bool {
-        self.text != wire::text::AUTHENTICATION_TIMEOUT
+        self.text != wire::text::LOGIN_UNDECIDED
     }
 }
 

@@ -1,5 +1,6 @@
 //! The error texts of nats-server that stock clients react to, byte for byte (spelling and case as
-//! nats-server 2.14 sends them; clients compare without case, scripts and tests do not always).
+//! nats-server 2.14 sends them; clients compare without case, scripts and tests do not always), and
+//! one that nats-server does not have.
 
 /// Credentials refused. Clients give up after two of these in a row from the same server.
 pub const AUTHORIZATION_VIOLATION: &str = "Authorization Violation";
@@ -11,6 +12,9 @@ pub const ACCOUNT_AUTHENTICATION_EXPIRED: &str = "Account Authentication Expired
 pub const USER_AUTHENTICATION_REVOKED: &str = "User Authentication Revoked";
 /// No `CONNECT` in time.
 pub const AUTHENTICATION_TIMEOUT: &str = "Authentication Timeout";
+/// Nobody could decide about the login, for now. A text that no client knows, on purpose: all of them try again after it,
+/// while nats.js takes [`AUTHENTICATION_TIMEOUT`] for a refusal and gives up after the second one.
+pub const LOGIN_UNDECIDED: &str = "Login Undecided, Try Again Later";
 /// No answer to `PING`s.
 pub const STALE_CONNECTION: &str = "Stale Connection";
 /// The client does not read fast enough. (nats-server closes such connections silently; its

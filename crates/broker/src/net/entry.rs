@@ -258,8 +258,7 @@ async fn log_in(
         }
         Err(_) => {
             // The decision took too long; nobody was refused, so the text is the one clients come back from.
-            refuse(&peer, wire::text::AUTHENTICATION_TIMEOUT, Instant::now() + Duration::from_millis(100))
-                .await;
+            refuse(&peer, wire::text::LOGIN_UNDECIDED, Instant::now() + Duration::from_millis(100)).await;
             Err(Refused::new(
                 CloseReason::AuthenticationTimeout,
                 "the decision about the login took too long",
