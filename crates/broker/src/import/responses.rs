@@ -97,7 +97,7 @@ impl Responses {
     }
 
     /// How many of `answers`, of which `empty` says whether they are, may go back now. What they end is forgotten.
-    pub(crate) fn take(&self, name: &[u8], mut empty: impl Iterator<Item = bool>, now: Instant) -> usize {
+    pub(crate) fn take(&self, name: &[u8], empty: impl Iterator<Item = bool>, now: Instant) -> usize {
         let mut table = self.table.lock();
         let Some(table) = table.as_mut() else { return 0 };
         let Some(owed) = table.owed.get_mut(name) else { return 0 };
@@ -111,7 +111,7 @@ impl Responses {
             return 1;
         }
         let mut taken = 0;
-        while let Some(empty) = empty.next() {
+        for empty in empty {
             taken += 1;
             if empty {
                 table.owed.remove(name);

@@ -149,7 +149,10 @@ fn interest_is_told_when_it_changes() {
     assert!(!port.has_interest(b"in.1"));
     let changes = Arc::new(AtomicUsize::new(0));
     let counted = changes.clone();
-    let watch = port.watch(b"in.1", Arc::new(move || drop(counted.fetch_add(1, Ordering::SeqCst))));
+    let count = move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+    };
+    let watch = port.watch(b"in.1", Arc::new(count));
     let mut client = rig.client();
     client.say("SUB in.* q 1\r\nSUB out 2\r\n");
     assert!(port.has_interest(b"in.1"));

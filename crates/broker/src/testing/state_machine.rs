@@ -101,8 +101,7 @@ struct Member {
 
 impl Member {
     fn enter(rig: &Rig, allowed: Allowed) -> Self {
-        let mut who = Who::default();
-        who.grant = allowed.grant();
+        let who = Who { grant: allowed.grant(), ..Who::default() };
         Self { peer: rig.enter(who), allowed: Some(allowed), subs: BTreeMap::new(), next_sid: 0 }
     }
 

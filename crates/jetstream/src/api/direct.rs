@@ -1,7 +1,5 @@
 //! Direct gets: messages as they are, with headers that say where they stand. Answered in the publisher's task.
 
-use std::io::Write;
-
 use broker::{Call, Letter, Message as Asked, Reception};
 use store::{Filter, Message, Point};
 
@@ -77,15 +75,18 @@ fn request(asked: &Asked<'_>, key: Option<&[u8]>) -> Result<GetRequest, &'static
     if !(seq || last || next || multi || timed) {
         return Err("408 Empty Request");
     }
-    let contradicts = (seq && last)
-        || (seq && timed)
-        || (timed && last)
-        || (last && next)
-        || (last && wanted.batch > 0)
-        || (last && multi)
-        || (next && multi)
-        || (wanted.up_to_seq > 0 && wanted.up_to_time.is_some());
-    if contradicts { Err("408 Bad Request") } else { Ok(wanted) }
+    let batch = wanted.batch > 0;
+    let pairs = [
+        (seq, last),
+        (seq, timed),
+        (timed, last),
+        (last, next),
+        (last, batch),
+        (last, multi),
+        (next, multi),
+        (wanted.up_to_seq > 0, wanted.up_to_time.is_some()),
+    ];
+    if pairs.contains(&(true, true)) { Err("408 Bad Request") } else { Ok(wanted) }
 }
 
 /// The headers of an answer: those of the message, and where it stands. `place`: messages still to come, and the
@@ -116,10 +117,11 @@ fn headers_of(stream: &Stream, message: &Message, place: Option<(u64, u64)>) -> 
     out.extend_from_slice(b"\r\nNats-Subject: ");
     out.extend_from_slice(message.subject());
     let time = Stamp(message.time.cast_signed());
-    // Writing to memory does not fail.
-    let _ = write!(out, "\r\nNats-Sequence: {}\r\nNats-Time-Stamp: {time}\r\n", message.seq);
+    let place_of = format!("\r\nNats-Sequence: {}\r\nNats-Time-Stamp: {time}\r\n", message.seq);
+    out.extend_from_slice(place_of.as_bytes());
     if let Some((pending, before)) = place {
-        let _ = write!(out, "Nats-Num-Pending: {pending}\r\nNats-Last-Sequence: {before}\r\n");
+        let rest = format!("Nats-Num-Pending: {pending}\r\nNats-Last-Sequence: {before}\r\n");
+        out.extend_from_slice(rest.as_bytes());
     }
     out.extend_from_slice(b"\r\n");
     out

@@ -28,7 +28,7 @@ async fn work(weak: Weak<Stream>, wake: Arc<Notify>) {
         if more {
             tokio::task::yield_now().await;
         } else {
-            let _ = tokio::time::timeout(RETRY, wake.notified()).await;
+            drop(tokio::time::timeout(RETRY, wake.notified()).await);
         }
     }
 }

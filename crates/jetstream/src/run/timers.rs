@@ -42,6 +42,6 @@ pub(super) async fn work(weak: Weak<Hub>) {
         let timers = hub.timers.clone();
         drop(hub);
         tokio::time::sleep(SHORTEST).await;
-        let _ = tokio::time::timeout(wait.min(LONGEST), timers.notified()).await;
+        drop(tokio::time::timeout(wait.min(LONGEST), timers.notified()).await);
     }
 }

@@ -1,7 +1,6 @@
 //! Publishing once more what was stored.
 
 use std::collections::VecDeque;
-use std::io::Write;
 
 use broker::Letter;
 
@@ -72,14 +71,13 @@ impl Run<'_> {
         let mut headers = if block.is_empty() { b"NATS/1.0\r\n\r\n".to_vec() } else { block.to_vec() };
         headers.truncate(headers.len() - 2);
         let (stream, subject, time) = (&self.stream.name, String::from_utf8_lossy(self.subject), self.now);
-        // Writing to memory does not fail.
-        let _ = write!(
-            headers,
+        let added = format!(
             "Nats-Stream: {stream}\r\nNats-Subject: {subject}\r\nNats-Sequence: {sequence}\r\n\
              Nats-Time-Stamp: {time}\r\nNats-Last-Sequence: {before}\r\n"
         );
+        headers.extend_from_slice(added.as_bytes());
         if headers_only {
-            let _ = write!(headers, "Nats-Msg-Size: {}\r\n", payload.len());
+            headers.extend_from_slice(format!("Nats-Msg-Size: {}\r\n", payload.len()).as_bytes());
         }
         headers.extend_from_slice(b"\r\n");
         let payload = if headers_only { &[] } else { payload };
