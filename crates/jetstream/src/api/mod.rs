@@ -211,22 +211,9 @@ const CLUSTERING: ApiError = ApiError {
 };
 
 /// The stream's name in a request to create a consumer.
-#[derive(Default, serde::Deserialize)]
-#[serde(default)]
-struct OfStream {
-    stream_name: String,
-}
-
 fn consumer(account: &Account, request: &Request, verb: &str, name: &str, rest: &[&str]) -> Answer {
     let Some(stream) = account.stream(name) else {
-        let creates = verb.ends_with("CREATE");
-        let named: OfStream = serde_json::from_slice(&request.body).unwrap_or_default();
-        let error = if creates && named.stream_name != name {
-            crate::errors::STREAM_MISMATCH
-        } else {
-            crate::errors::STREAM_NOT_FOUND
-        };
-        return crate::consumers::refused(verb, error.err());
+        return crate::consumers::without_stream(account, verb, name, request);
     };
     match stream.consumers() {
         Some(consumers) => consumers.api(verb, &rest.join("."), request),

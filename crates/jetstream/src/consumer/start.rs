@@ -34,7 +34,8 @@ pub fn start(config: &ConsumerConfig, filter: &Filter, stream: &impl History) ->
     let mut listed = VecDeque::new();
     let next = match config.deliver_policy {
         DeliverPolicy::All => first,
-        DeliverPolicy::Last => stream.last_of(filter).unwrap_or(last + 1),
+        DeliverPolicy::Last if filter.is_all() => last,
+        DeliverPolicy::Last => stream.last_of(filter).unwrap_or(first),
         DeliverPolicy::New => last + 1,
         DeliverPolicy::ByStartSequence => config.opt_start_seq,
         DeliverPolicy::ByStartTime => {

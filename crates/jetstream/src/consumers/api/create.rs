@@ -53,8 +53,7 @@ pub(super) fn create(
     rest: &str,
     request: &Request,
 ) -> Result<ConsumerInfo, ApiError> {
-    let nothing = request.body.trim_ascii().is_empty();
-    let mut wish: Wish = if nothing { Wish::default() } else { api::read(&request.body, strict(stream))? };
+    let mut wish = read(request, strict(stream))?;
     names(&mut wish, verb, rest, &stream.name)?;
     if wish.config.num_replicas > 1 {
         return Err(STREAM_REPLICAS_NOT_SUPPORTED.err());
@@ -71,6 +70,17 @@ pub(super) fn create(
     store_metadata(&mut wish.config);
     let seat = make(roster, stream, &account, wish)?;
     info(&seat)
+}
+
+fn read(request: &Request, strict: bool) -> Result<Wish, ApiError> {
+    let nothing = request.body.trim_ascii().is_empty();
+    if nothing { Ok(Wish::default()) } else { api::read(&request.body, strict) }
+}
+
+/// Whether a request to create a consumer of a stream can be read and says the same as its subject.
+pub(super) fn readable(request: &Request, stream: &str, strict: bool) -> Result<(), ApiError> {
+    let wish = read(request, strict)?;
+    if wish.stream_name == stream { Ok(()) } else { Err(STREAM_MISMATCH.err()) }
 }
 
 /// Another server that copies a stream asks with the same name every time: each time another consumer, or where

@@ -11,9 +11,10 @@ use std::sync::Arc;
 use super::Roster;
 use super::calls::not_found;
 use super::seat::Seat;
+use crate::account::Account;
 use crate::api::{Answer, Request};
 use crate::consumer::info::ConsumerInfo;
-use crate::errors::{ApiError, NOT_EMPTY_REQUEST};
+use crate::errors::{ApiError, NOT_EMPTY_REQUEST, STREAM_NOT_FOUND};
 
 /// Answers a request. `rest`: what follows the stream's name.
 pub(super) fn answer(roster: &Roster, verb: &str, rest: &str, request: &Request) -> Answer {
@@ -49,8 +50,15 @@ pub(super) fn answer(roster: &Roster, verb: &str, rest: &str, request: &Request)
     }
 }
 
+/// The answer to a request for a stream that is not there: what is wrong with the request itself comes first.
+pub(crate) fn without_stream(account: &Account, verb: &str, stream: &str, request: &Request) -> Answer {
+    let strict = account.hub().is_none_or(|hub| hub.settings.strict);
+    let fine = if verb.ends_with("CREATE") { create::readable(request, stream, strict) } else { Ok(()) };
+    refused(verb, fine.err().unwrap_or_else(|| STREAM_NOT_FOUND.err()))
+}
+
 /// The answer to a request that is refused before the consumer is looked for.
-pub(crate) fn refused(verb: &str, error: ApiError) -> Answer {
+fn refused(verb: &str, error: ApiError) -> Answer {
     match verb {
         "NAMES" => Answer::full::<list::Paged<String>>("consumer_names_response", Err(error)),
         "LIST" => Answer::full::<list::Paged<ConsumerInfo>>("consumer_list_response", Err(error)),
