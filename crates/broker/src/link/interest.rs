@@ -92,6 +92,12 @@ impl Link {
             ),
             Some(crossing) => {
                 if sub.subject().starts_with(&announced.inboxes) {
+                    // Covered by one announcement; but nats-server's streams push only to a subject that is subscribed
+                    // to by its very name.
+                    let named = sub.queue().is_none() && subject::valid_subject(sub.subject());
+                    if named && sub.conn.is_client() {
+                        self.change(&mut announced.counts, sub.subject(), None, added, 1, out);
+                    }
                     return;
                 }
                 for rule in &crossing.receive {
