@@ -49,7 +49,10 @@ async fn nobody_hears_the_answers_of_others_whatever_he_subscribes_to() -> Resul
             break message.reply.context("no reply subject")?;
         }
     };
-    ensure!(reply.starts_with("_INBOX.") && reply.ends_with(".me.1") && reply.as_str() != "_INBOX.me.1", "{reply}");
+    ensure!(
+        reply.starts_with("_INBOX.") && reply.ends_with(".me.1") && reply.as_str() != "_INBOX.me.1",
+        "{reply}"
+    );
     service.publish(reply.clone(), "here".into()).await?;
     let answer = asker.message().await?;
     ensure!((answer.subject.as_str(), &*answer.payload) == ("_INBOX.me.1", &b"here"[..]), "{answer:?}");
@@ -77,7 +80,11 @@ async fn custom_inbox_prefixes_are_ordinary_subjects() -> Result<()> {
     let url = format!("tls://{}", scene.gateway.addresses.clients);
     let connect = async |prefix: &str| -> Result<async_nats::Client> {
         let options = scene.pki.outsider().async_nats().token(scene.tokens.good()?);
-        Ok(options.custom_inbox_prefix(prefix).request_timeout(Some(Duration::from_secs(1))).connect(&url).await?)
+        Ok(options
+            .custom_inbox_prefix(prefix)
+            .request_timeout(Some(Duration::from_secs(1)))
+            .connect(&url)
+            .await?)
     };
     // The role allows `peer.>`; a prefix it does not allow is refused like any subject.
     let allowed = connect("peer.inbox").await?;
@@ -101,7 +108,8 @@ async fn before_streams(pki: &Pki, tokens: &Tokens) -> Result<Option<(Gateway, C
     options.link = format!(
         "urls = [\"nats-leaf://{leafnodes}\"]\nuser = \"app\"\npassword = \"app\"\njetstream_domain = \"hub\"\n"
     );
-    options.rights = options.rights.replace("\"peer.>\", \"orders", "\"$JS.>\", \"events.>\", \"peer.>\", \"orders");
+    options.rights =
+        options.rights.replace("\"peer.>\", \"orders", "\"$JS.>\", \"events.>\", \"peer.>\", \"orders");
     options.routes.push_str("\n[[routes]]\nsubject = \"events.>\"\ndirection = \"inward\"\n");
     let mut gateway = Gateway::start_plain(pki, tokens, &options).await?;
     gateway.ready().await?;
@@ -115,18 +123,20 @@ async fn streams_push_to_the_clients_inbox_and_nowhere_it_could_not_listen() -> 
     let Some((gateway, server)) = before_streams(&pki, &tokens).await? else { return Ok(()) };
     let inner = async_nats::ConnectOptions::new().user_and_password("app".into(), "app".into());
     let inner = inner.connect(server.url()).await?;
-    let config =
-        jetstream::stream::Config { name: "EVENTS".into(), subjects: vec!["events.>".into()], ..Default::default() };
+    let config = jetstream::stream::Config {
+        name: "EVENTS".into(),
+        subjects: vec!["events.>".into()],
+        ..Default::default()
+    };
     let inside = jetstream::new(inner.clone());
     let stream = inside.create_stream(config).await?;
     for number in 0..3 {
         inside.publish("events.made", number.to_string().into()).await?.await?;
     }
     let client = gateway.client(&pki, &tokens.good()?).await?;
-    let outside = eventually("the stream", || async {
-        jetstream::new(client.clone()).get_stream("EVENTS").await.ok()
-    })
-    .await?;
+    let outside =
+        eventually("the stream", || async { jetstream::new(client.clone()).get_stream("EVENTS").await.ok() })
+            .await?;
     let push = |subject: String| consumer::push::Config {
         deliver_subject: subject,
         ack_policy: consumer::AckPolicy::None,

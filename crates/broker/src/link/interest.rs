@@ -96,7 +96,8 @@ impl Link {
                     // to by its very name.
                     let named = sub.queue().is_none() && subject::valid_subject(sub.subject());
                     if named && sub.conn.is_client() {
-                        self.change(&mut announced.counts, sub.subject(), None, added, 1, out);
+                        let wanted = Wanted { account, pattern: sub.subject(), queue: None, weight: 1 };
+                        self.change(&mut announced.counts, &wanted, added, out);
                     }
                     return;
                 }
