@@ -6,8 +6,10 @@ use clap::{Parser, Subcommand};
 use daemon::exit::Failure;
 use tokio::runtime::{Builder, Runtime};
 
+use crate::audit_cmd::{self, AuditCommand};
 use crate::check_config::{self, CheckConfig};
 use crate::client::{self, Publish, Request, Subscribe};
+use crate::diff::{self, Diff};
 use crate::explain::{self, Explain};
 use crate::health::{self, HealthCheck};
 use crate::token_cmd::{self, Token};
@@ -46,6 +48,10 @@ pub enum Command {
     Up(Up),
     /// Mint a token for development.
     Token(Token),
+    /// Look after an audit log.
+    Audit(AuditCommand),
+    /// Show whose rights change between two configurations.
+    Diff(Diff),
     /// Show what somebody may do under a configuration, and why.
     Explain(Explain),
     /// Check a configuration and the files it names.
@@ -75,6 +81,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
             token_cmd::TokenCommandError::Config(errors) => errors.into(),
             error => Failure::runtime(error),
         }),
+        Command::Audit(args) => audit_cmd::run(&args),
+        Command::Diff(args) => diff::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Pub(args) => runtime()?.block_on(client::publish(&args)).map_err(Failure::runtime),

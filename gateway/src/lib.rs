@@ -3,12 +3,14 @@
 //! [`Gateway`] is the running thing, made from a [`config::Config`]; [`cli`] is the program around it.
 
 pub mod admin_api;
+pub mod audit_cmd;
 pub mod authenticator;
 pub mod check_config;
 pub mod cli;
 pub mod client;
 pub mod config;
 pub mod edge;
+pub mod diff;
 pub mod explain;
 pub mod gateway;
 pub mod health;

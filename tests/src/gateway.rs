@@ -27,6 +27,8 @@ pub struct GatewayOptions {
     pub link: String,
     /// Name expected in the certificate at the other end of the link.
     pub link_server_name: String,
+    /// More lines of `[admin]`.
+    pub admin: String,
     /// More sections.
     pub sections: String,
 }
@@ -44,6 +46,7 @@ impl GatewayOptions {
             routes: default_routes(),
             link: format!("protocol = \"leafnode\"\nurls = [\"tls://{leafnodes}\"]\n"),
             link_server_name: "internal-bus".to_owned(),
+            admin: String::new(),
             sections: String::new(),
         }
     }
@@ -56,7 +59,7 @@ impl GatewayOptions {
 
     /// The configuration as text.
     pub fn to_toml(&self, pki: &Pki, tokens: &Tokens) -> String {
-        let Self { service, frontend, rights, routes, link, link_server_name, sections } = self;
+        let Self { service, frontend, rights, routes, link, link_server_name, admin, sections } = self;
         let [ports, health_check] = ["gateway.ports", "health-check.token"].map(|file| pki.text(file));
         let [cert, key, ca] =
             ["event-gateway.crt", "event-gateway.key", "internal-ca.crt"].map(|file| pki.text(file));
@@ -84,6 +87,7 @@ tls = {{ cert_path = "{cert}", key_path = "{key}", root_ca_path = "{ca}", server
 [admin]
 host = "127.0.0.1"
 port = 0
+{admin}
 
 [log]
 format = "text"

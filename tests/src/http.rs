@@ -30,6 +30,31 @@ impl HttpAnswer {
     }
 }
 
+/// Sends a request with a bearer token and a body in JSON, as the admin API takes it.
+///
+/// # Errors
+/// As [`http_get`].
+pub async fn http_api(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    token: &str,
+    body: &Value,
+) -> Result<HttpAnswer> {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let head = format!("Authorization: Bearer {token}\r\nContent-Type: application/json\r\n");
+    within(&format!("{method} {path}"), send(address, method, path, &head, &body)).await?
+}
+
+/// Posts a form.
+///
+/// # Errors
+/// As [`http_get`].
+pub async fn http_form(address: SocketAddr, path: &str, form: &str) -> Result<HttpAnswer> {
+    let head = "Content-Type: application/x-www-form-urlencoded\r\n";
+    within(&format!("POST {path}"), send(address, "POST", path, head, form)).await?
+}
+
 /// Sends `GET path` and reads the answer.
 ///
 /// # Errors
@@ -39,8 +64,15 @@ pub async fn http_get(address: SocketAddr, path: &str) -> Result<HttpAnswer> {
 }
 
 async fn exchange(address: SocketAddr, path: &str) -> Result<HttpAnswer> {
+    send(address, "GET", path, "", "").await
+}
+
+async fn send(address: SocketAddr, method: &str, path: &str, head: &str, body: &str) -> Result<HttpAnswer> {
     let mut stream = TcpStream::connect(address).await?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let length = body.len();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{head}Content-Length: {length}\r\n\r\n{body}"
+    );
     stream.write_all(request.as_bytes()).await?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).await?;

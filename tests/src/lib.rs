@@ -24,6 +24,7 @@ macro_rules! on_both {
 }
 
 mod address;
+mod audit;
 mod bus;
 mod cluster;
 mod command;
@@ -48,12 +49,13 @@ mod traffic;
 mod wait;
 
 pub use address::Addresses;
+pub use audit::AuditLog;
 pub use bus::{BusOptions, InternalBus};
 pub use cluster::{Cluster, ClusterOptions, Node, free_ports};
 pub use command::{Ran, run, run_binary};
 pub use door::Door;
 pub use gateway::{Gateway, GatewayOptions};
-pub use http::{HttpAnswer, http_get};
+pub use http::{HttpAnswer, http_api, http_form, http_get};
 pub use https::{HttpRequest, HttpsServer, Reply};
 pub use link::{End, Link};
 pub use lobby::{Lobby, answer};

@@ -21,6 +21,7 @@ use tokio_rustls::rustls::pki_types::UnixTime;
 use crate::config::{Config, Depth, Issuer, TokenDemand, load};
 use crate::output::say;
 
+pub(crate) use self::present::granted;
 pub use self::present::{Answer, Can};
 
 /// Arguments of `explain`.

@@ -72,6 +72,9 @@ pub enum PeerError {
     /// A `spiffe:` URI that is no SPIFFE id of a workload.
     #[error("certificate's spiffe: URI is not a valid SPIFFE id: {0}")]
     BadSpiffeId(&'static str),
+    /// A name with a wildcard: it is nobody's, and a rule might take it for everybody's.
+    #[error("certificate's {0} name holds a wildcard, which is no identity")]
+    Wildcard(IdentitySource),
     /// None of the configured sources is in the certificate.
     #[error("certificate has no name of the kinds that count as identity")]
     NoIdentity,
@@ -163,6 +166,9 @@ impl PeerCertificate {
                 IdentitySource::Cn => self.cn.as_ref(),
             };
             if let Some(value) = value {
+                if value.contains('*') && source != IdentitySource::Uri {
+                    return Err(PeerError::Wildcard(source));
+                }
                 return Ok(PeerIdentity { source, value: value.clone() });
             }
         }
