@@ -3,11 +3,13 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use daemon::audit::AuditConfig;
 use daemon::config::{Period, Size};
 use daemon::telemetry::LogConfig;
 use identity::peer::IdentitySource;
 use identity::policy::{BindingConfig, RoleConfig};
 use node::gateways::Gateway;
+use node::revocation::RevocationConfig;
 use node::sections::{Admin, Leafnodes, Limits};
 use serde::Deserialize;
 
@@ -27,6 +29,10 @@ pub struct Config {
     pub gateway: Option<Gateway>,
     /// `[admin]`
     pub admin: Admin,
+    /// `[revocation]`
+    pub revocation: RevocationConfig,
+    /// `[audit]`
+    pub audit: AuditConfig,
     /// `[limits]`
     pub limits: Limits,
     /// `[log]`

@@ -5,7 +5,7 @@ mod live;
 mod operator;
 mod users;
 
-pub use certificates::Certificates;
+pub use certificates::{Certificates, Records};
 pub use live::LiveUsers;
 pub use operator::{JwtError, OperatorError, Operators};
 pub use users::{LeafUsers, Users, UsersError};

@@ -11,6 +11,7 @@ use identity::tls::{CertifiedFile, ClientAuth, ClientTls, ServerTls, TlsError};
 use identity::{DEFAULT_ACCOUNT, Permission, Rights};
 use node::credentials::LinkCredentials;
 use node::process::Ending;
+use node::sections::Admin;
 
 use super::{ImportPlan, ListenerPlan, Plan, RemotePlan, TlsPlan};
 use crate::auth::{LeafUsers, LiveUsers, OperatorError, Operators, Users, UsersError};
@@ -108,7 +109,12 @@ pub fn from_natsconf(conf: &NatsConf, remote_plaintext: bool) -> Result<Plan, Pl
         users,
         imports,
         remotes,
-        admin: admin(conf)?,
+        admin: admin(conf)?.map(|address| Admin {
+            host: address.ip(),
+            port: Some(address.port()),
+            ..Admin::default()
+        }),
+        records: None,
         log: log(conf)?,
         pid_file: conf.pid_file.clone(),
         ports_file: conf.ports_file_dir.as_deref().map(ports_file),

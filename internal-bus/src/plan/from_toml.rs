@@ -14,10 +14,10 @@ use node::credentials::LinkCredentials;
 use node::gateways::{Gateway, GatewayPlan};
 use node::leafnodes::{PeerNames, beside};
 use node::process::Ending;
-use node::sections::{Leafnodes, Link, TlsFiles, parse_url, policy_key};
+use node::sections::{Admin, Leafnodes, Link, TlsFiles, parse_url, policy_key};
 
 use super::streams;
-use super::{ListenerPlan, Plan, RemotePlan, TlsPlan};
+use super::{ListenerPlan, Plan, RecordsPlan, RemotePlan, TlsPlan};
 use crate::auth::Certificates;
 use crate::config::{Config, Tls};
 
@@ -72,12 +72,15 @@ fn make(path: &Path, config: &Config, problems: &mut Problems<'_>) -> Option<Pla
     let mut limits = config.limits.to_broker();
     limits.max_connections = service.listener_limit;
     limits.max_queued_messages = service.event_limit;
+    node::admin::check(&config.admin, problems);
+    node::admin::check_files(&admin(path, config), problems);
     let tls = config.tls.as_ref().map(|tls| files(path, tls));
     if let Some(files) = &tls {
         checks::tls_files(files, KeyPath::from("tls"), problems);
     }
     let order =
         config.tls.as_ref().map_or(IdentitySource::DEFAULT_ORDER.to_vec(), |tls| tls.identity.clone());
+    let certificates = Arc::new(Certificates::new(order, policy, service.plaintext));
     let (leafnodes, remotes) = match &config.leafnodes {
         Some(section) => (
             leafnodes(path, section, tls.as_ref(), service.allow_remote_plaintext, problems),
@@ -91,7 +94,7 @@ fn make(path: &Path, config: &Config, problems: &mut Problems<'_>) -> Option<Pla
         clients: ListenerPlan {
             address: SocketAddr::new(service.host, service.port),
             tls: tls.as_ref().map(listener_tls),
-            authenticator: Arc::new(Certificates::new(order, policy, service.plaintext)),
+            authenticator: Arc::clone(&certificates) as _,
             advertise: None,
         },
         leafnodes,
@@ -103,7 +106,8 @@ fn make(path: &Path, config: &Config, problems: &mut Problems<'_>) -> Option<Pla
         accounts: Vec::new(),
         system_account: None,
         remotes,
-        admin: (!config.admin.disabled).then(|| config.admin.address(ADMIN_PORT)),
+        admin: (!config.admin.disabled).then(|| admin(path, config)),
+        records: Some(records(path, config, certificates)),
         log: LogConfig {
             file: config.log.file.as_ref().map(|file| beside(path, file)),
             ..config.log.clone()
@@ -113,6 +117,18 @@ fn make(path: &Path, config: &Config, problems: &mut Problems<'_>) -> Option<Pla
         ending: Ending::default(),
         notices,
     })
+}
+
+fn admin(path: &Path, config: &Config) -> Admin {
+    let mut admin = config.admin.clone();
+    admin.paths().for_each(|file| *file = beside(path, file));
+    Admin { port: Some(admin.port.unwrap_or(ADMIN_PORT)), ..admin }
+}
+
+fn records(path: &Path, config: &Config, certificates: Arc<Certificates>) -> RecordsPlan {
+    let (mut revocation, mut audit) = (config.revocation.clone(), config.audit.clone());
+    revocation.paths().chain(audit.paths()).for_each(|file| *file = beside(path, file));
+    RecordsPlan { certificates, revocation, audit }
 }
 
 /// Two bounds of the broker have names of their own in this file.

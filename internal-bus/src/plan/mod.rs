@@ -11,12 +11,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Authenticator, RemoteUrl, Role, ServiceTerms, TlsStart};
+use daemon::audit::AuditConfig;
 use daemon::telemetry::LogConfig;
 use identity::Rights;
 use identity::tls::{ClientTls, ServerTls};
 use node::credentials::LinkCredentials;
 use node::gateways::GatewayPlan;
 use node::process::Ending;
+use node::revocation::RevocationConfig;
+use node::sections::Admin;
+
+use crate::auth::Certificates;
 
 use crate::auth::LiveUsers;
 use crate::natsconf::NatsConf;
@@ -91,6 +96,16 @@ pub struct ImportPlan {
     pub service: Option<ServiceTerms>,
 }
 
+/// What is kept of decisions about certificates, and what they rest on.
+pub struct RecordsPlan {
+    /// Who decides.
+    pub certificates: Arc<Certificates>,
+    /// What has been revoked.
+    pub revocation: RevocationConfig,
+    /// Where decisions are written down.
+    pub audit: AuditConfig,
+}
+
 /// Everything the process is to do.
 pub struct Plan {
     /// The server's name; its id when empty.
@@ -118,7 +133,9 @@ pub struct Plan {
     /// Stored events; `None`: there are none.
     pub streams: Option<StreamsPlan>,
     /// The admin port.
-    pub admin: Option<SocketAddr>,
+    pub admin: Option<Admin>,
+    /// What is kept of decisions about certificates.
+    pub records: Option<RecordsPlan>,
     /// Logging.
     pub log: LogConfig,
     /// Where to write the process id.

@@ -2,6 +2,7 @@
 
 mod admin;
 mod listeners;
+mod records;
 mod reload;
 
 use broker::{Server, ServerConfig};
@@ -28,6 +29,7 @@ pub(crate) async fn serve(mut plan: Plan, flags: &Flags, log: &LogControl) -> Re
         tracing::warn!("{notice}");
     }
     let reloads = Reloads::new();
+    let kept = plan.records.take().map(|plan| records::keep(plan, &reloads)).transpose()?;
     let server = Server::new(ServerConfig {
         name: std::mem::take(&mut plan.name),
         cluster: None,
@@ -42,7 +44,8 @@ pub(crate) async fn serve(mut plan: Plan, flags: &Flags, log: &LogControl) -> Re
     let readiness = Readiness::new();
     let listening = readiness.guard("listeners");
     let mut ports = Ports::default();
-    let admin = admin::open(&plan, &server, &streams, &reloads, readiness.clone(), &mut ports)?;
+    let admin =
+        admin::open(&plan, &server, &streams, &reloads, readiness.clone(), kept.as_ref(), &mut ports)?;
     recover(&streams, &readiness).await?;
     listeners::open(&mut plan, &server, &reloads, &mut ports)?;
     let pid = plan.pid_file.as_ref().map(PidFile::create).transpose().map_err(Failure::runtime)?;
@@ -64,6 +67,9 @@ pub(crate) async fn serve(mut plan: Plan, flags: &Flags, log: &LogControl) -> Re
     close(&streams).await;
     if let Some(admin) = admin {
         admin.shutdown().await;
+    }
+    if let Some(kept) = &kept {
+        kept.audit.close();
     }
     if let Some(file) = &plan.ports_file
         && let Err(error) = std::fs::remove_file(file)

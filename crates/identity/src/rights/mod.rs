@@ -17,6 +17,8 @@ mod entries;
 mod permission;
 
 #[cfg(test)]
+mod advisory_tests;
+#[cfg(test)]
 mod model_tests;
 #[cfg(test)]
 mod tests;
