@@ -197,7 +197,8 @@ async fn projected_service_account_tokens() -> Result<()> {
     // The pod's own token is replaced, and the old one no longer good: keys are fetched with the new one.
     std::fs::write(lobby.pki.path("own-token"), "second\n")?;
     server.answer(serve("second"));
-    tokio::time::sleep(Duration::from_millis(600)).await;
+    let before = server.requests();
+    eventually("fetches with it", || async { (server.requests() >= before + 4).then_some(()) }).await?;
     let_in(&lobby, &account("shop")?).await
 }
 
@@ -288,9 +289,10 @@ async fn comes_back(client: Client) -> Result<()> {
         refresh()?;
         lobby.refusals(3).await?;
         issuer.server.set_down(false);
+        let mut ticks = tokio::time::interval(Duration::from_millis(200));
         loop {
+            ticks.tick().await;
             refresh()?;
-            tokio::time::sleep(Duration::from_millis(200)).await;
         }
         #[allow(unreachable_code)]
         anyhow::Ok(())
