@@ -1,7 +1,6 @@
 //! Attacks with certificates, one row each, against a running gateway: every one is refused, and written down.
 
 use std::fs;
-use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
@@ -41,10 +40,6 @@ async fn lobby(pki: Pki, lines: &str) -> Result<(Lobby, AuditLog)> {
 async fn gets_in(lobby: &Lobby, name: &str) -> bool {
     let tls = lobby.pki.outsider().with_pair(lobby.pki.dir(), name);
     lobby.login_as(&tls, &json!({})).await.is_ok_and(|answer| answer == "PONG")
-}
-
-fn data(file: &str) -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/data")).join(file)
 }
 
 /// The attacks: name of the pair, what it is, and words of the reason that is written down.
@@ -127,20 +122,15 @@ fn names(table: &mut Table, issue: &dyn Fn(LeafRequest) -> Result<Issued, certs_
 async fn every_attack_is_refused_and_written_down() -> Result<()> {
     let pki = Pki::new()?;
     let partners = Authority::new("Partners CA")?;
-    let weak = fs::read_to_string(data("weak-ca.crt"))?;
-    fs::write(pki.path("partners.crt"), format!("{}{weak}", partners.cert_pem()))?;
+    fs::write(pki.path("partners.crt"), partners.cert_pem())?;
     let now = SystemTime::now();
     fs::create_dir(pki.path("crl"))?;
     fs::write(pki.path("crl/partners.crl"), partners.crl(&[vec![0x4d, 2]], now - HOUR, now + HOUR)?)?;
     partners.issue(&LeafRequest::client("billing"))?.write(pki.dir(), "good")?;
     // The CA's own pair, presented as a client's.
     partners.write(pki.dir(), "ca-itself")?;
-    for kind in ["crt", "key"] {
-        fs::copy(data(&format!("weak-sha1.{kind}")), pki.path(&format!("sha1.{kind}")))?;
-    }
     let mut table = attacks(pki, &partners)?;
     table.rows.push(("ca-itself".into(), "the CA's own certificate", "CaUsedAsEndEntity"));
-    table.rows.push(("sha1".into(), "signed with SHA-1", "Signature"));
     let lines = format!(
         "crl_path = \"{}\"\nidentity = [\"uri\", \"dns\", \"email\"]\npins = {{ deny_serials = [\"4d:03\"] }}",
         table.pki.text("crl")
