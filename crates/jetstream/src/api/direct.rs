@@ -23,6 +23,15 @@ pub(super) fn get(account: &Account, call: &mut Call<'_>, rest: &[u8]) -> Recept
     let Some(stream) = stream.filter(|stream| stream.config().allow_direct) else { return Reception::Absent };
     for asked in call.messages().filter(|asked| !asked.reply.is_empty()) {
         let mut answers = Answers { call, to: asked.reply };
+        if let Some(key) = key.filter(|key| plain(&asked, key)) {
+            // What key-value clients do all the time.
+            let newest = stream.log.last_seq_of(key).map(|seq| stream.log.get(seq));
+            match newest {
+                Some(Ok(Some(message))) => answers.message(&stream, &message),
+                _ => answers.status("404 Message Not Found"),
+            }
+            continue;
+        }
         match request(&asked, key) {
             Err(status) => answers.status(status),
             Ok(wanted) if !wanted.multi_last.is_empty() => multi(&stream, &wanted, &mut answers),
@@ -33,6 +42,11 @@ pub(super) fn get(account: &Account, call: &mut Call<'_>, rest: &[u8]) -> Recept
     Reception::Taken
 }
 
+/// Whether nothing but the newest message of one subject is asked for.
+fn plain(asked: &Asked<'_>, key: &[u8]) -> bool {
+    asked.payload.is_empty() && asked.headers.is_empty() && !key.is_empty() && !subject::has_wildcard(key)
+}
+
 struct Answers<'a, 'c> {
     call: &'a mut Call<'c>,
     to: &'a [u8],
@@ -41,6 +55,10 @@ struct Answers<'a, 'c> {
 impl Answers<'_, '_> {
     fn send(&mut self, headers: &[u8], payload: &[u8]) {
         self.call.answer(&Letter { subject: self.to, headers, payload, ..Letter::default() });
+    }
+
+    fn message(&mut self, stream: &Stream, message: &Message) {
+        self.send(&headers_of(stream, message, None), message.payload());
     }
 
     fn status(&mut self, status: &str) {
@@ -117,8 +135,11 @@ fn headers_of(stream: &Stream, message: &Message, place: Option<(u64, u64)>) -> 
     out.extend_from_slice(b"\r\nNats-Subject: ");
     out.extend_from_slice(message.subject());
     let time = Stamp(message.time.cast_signed());
-    let place_of = format!("\r\nNats-Sequence: {}\r\nNats-Time-Stamp: {time}\r\n", message.seq);
-    out.extend_from_slice(place_of.as_bytes());
+    out.extend_from_slice(b"\r\nNats-Sequence: ");
+    wire::encode::decimal(&mut out, message.seq);
+    out.extend_from_slice(b"\r\nNats-Time-Stamp: ");
+    time.write(&mut out);
+    out.extend_from_slice(b"\r\n");
     if let Some((pending, before)) = place {
         let rest = format!("Nats-Num-Pending: {pending}\r\nNats-Last-Sequence: {before}\r\n");
         out.extend_from_slice(rest.as_bytes());
@@ -129,10 +150,8 @@ fn headers_of(stream: &Stream, message: &Message, place: Option<(u64, u64)>) -> 
 
 fn one(stream: &Stream, wanted: &GetRequest, answers: &mut Answers<'_, '_>) {
     match find(stream, wanted) {
-        Ok(Some(message)) => {
-            let headers = if wanted.no_hdr { Vec::new() } else { headers_of(stream, &message, None) };
-            answers.send(&headers, message.payload());
-        }
+        Ok(Some(message)) if wanted.no_hdr => answers.send(b"", message.payload()),
+        Ok(Some(message)) => answers.message(stream, &message),
         _ => answers.status("404 Message Not Found"),
     }
 }
