@@ -57,7 +57,8 @@ impl Stamp {
         }
         let clock = seconds.rem_euclid(DAY);
         wire::encode::decimal(out, year.unsigned_abs());
-        let parts = [(b'-', month), (b'-', day), (b'T', clock / 3600), (b':', clock / 60 % 60), (b':', clock % 60)];
+        let parts =
+            [(b'-', month), (b'-', day), (b'T', clock / 3600), (b':', clock / 60 % 60), (b':', clock % 60)];
         for (before, value) in parts {
             out.extend([before, digit(value / 10), digit(value % 10)]);
         }
