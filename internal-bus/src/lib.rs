@@ -5,6 +5,7 @@ pub mod auth;
 pub mod config;
 pub mod flags;
 pub mod health;
+pub mod import;
 pub mod natsconf;
 pub mod plan;
 pub mod run;

@@ -16,6 +16,10 @@ use crate::serve::serve;
 /// # Errors
 /// Usage and configuration errors (exit code 2), failures while running (1).
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
+    let mut arguments = arguments.into_iter().peekable();
+    if arguments.next_if(|first| first == "import").is_some() {
+        return crate::import::main(arguments);
+    }
     let flags = flags::parse(arguments).map_err(|error| Failure::usage(error.to_string()))?;
     match &flags.action {
         Action::Help => print(flags::help_text()),
@@ -50,7 +54,8 @@ fn signal(request: &SignalRequest) -> Result<(), Failure> {
     daemon::pid::run_signal_command(&format!("{name}={receiver}")).map_err(Failure::runtime)
 }
 
-fn plan(flags: &Flags) -> Result<Plan, Failure> {
+/// The plan of a command line.
+pub(crate) fn plan(flags: &Flags) -> Result<Plan, Failure> {
     if let Some(ConfigFile::Toml(path)) = &flags.config {
         let alone = Flags { action: flags.action.clone(), config: flags.config.clone(), ..Flags::default() };
         if *flags != alone {

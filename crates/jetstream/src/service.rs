@@ -175,6 +175,20 @@ impl JetStream {
         done.refused.map_or(Ok(()), Err)
     }
 
+    /// Ends an import: the next message has a sequence above `last`, also where the last ones were deleted there.
+    ///
+    /// # Errors
+    /// The log takes no writes.
+    pub fn end_import(&self, stream: &Stream, last: u64) -> Result<(), store::AppendError> {
+        if stream.log.last_seq() < last {
+            let mark = Append { seq: Some(last), subject: b"import", ..Append::default() };
+            stream.log.append(&[mark]).refused.map_or(Ok(()), Err)?;
+            stream.log.delete(last, store::Erase::No)?;
+        }
+        stream.note_usage();
+        Ok(())
+    }
+
     /// Commits what waits, closes all streams and gives the store back.
     pub fn close(&self) {
         self.hub.close();

@@ -9,6 +9,7 @@ const HELP: &str = "\
 internal-bus: the message bus on the inside.
 
 Usage: internal-bus --config FILE [options]
+       internal-bus import --from URL --config FILE   (see `internal-bus import --help`)
 
   -c, --config FILE            Configuration: FILE.toml is this server's own, any other name is
                                read as a nats-server configuration. Without it the options below

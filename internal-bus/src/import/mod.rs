@@ -1,0 +1,62 @@
+//! `internal-bus import`: copies streams from a running nats-server into the store of a bus that is not running, with
+//! their sequence numbers, headers and times.
+
+mod arguments;
+mod copy;
+mod remote;
+
+use std::ffi::OsString;
+use std::io::Write;
+
+use broker::{Server, ServerConfig};
+use daemon::exit::Failure;
+use jetstream::JetStream;
+
+use crate::plan::StreamsPlan;
+use arguments::Arguments;
+use copy::Copied;
+use remote::Remote;
+
+/// Reads the arguments behind `import`, and does it.
+///
+/// # Errors
+/// Usage (2); what can't be read there or written here (1).
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
+    let Some(arguments) = arguments::read(arguments)? else {
+        return Ok(std::io::stdout().write_all(arguments::HELP.as_bytes())?);
+    };
+    let plan = arguments.plan()?;
+    identity::install_crypto();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let copied = runtime.block_on(import(&arguments, plan))?;
+    report(&copied)
+}
+
+async fn import(arguments: &Arguments, plan: StreamsPlan) -> Result<Vec<Copied>, Failure> {
+    let remote = Remote::connect(arguments).await.map_err(Failure::runtime)?;
+    let store = crate::streams::open_store(&plan)?;
+    // Without a listener: nobody comes in while the copy is made.
+    let server = Server::new(ServerConfig::default());
+    let jetstream =
+        JetStream::start(server.clone(), store, plan.settings.clone()).map_err(Failure::runtime)?;
+    jetstream.open_account(&arguments.account);
+    let copied = copy::streams(&remote, &server, &jetstream, arguments).await;
+    jetstream.close();
+    copied.map_err(Failure::runtime)
+}
+
+fn report(copied: &[Copied]) -> Result<(), Failure> {
+    let mut out = std::io::stdout();
+    for stream in copied {
+        writeln!(
+            out,
+            "{}: {} messages, sequences {} to {}, {} consumers",
+            stream.name, stream.messages, stream.first, stream.last, stream.consumers
+        )?;
+        for note in &stream.notes {
+            writeln!(out, "  {note}")?;
+        }
+    }
+    writeln!(out, "{} streams copied", copied.len())?;
+    Ok(())
+}
