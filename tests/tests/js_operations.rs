@@ -129,7 +129,8 @@ async fn a_full_disk_stops_writes_and_nothing_else_until_there_is_room() -> Resu
     ensure!(health.status == 503 && health.body.contains("disk is full"), "{}", health.body);
     // What was acknowledged can be read.
     for seq in [1, stored] {
-        let found = stream.direct_get(seq).await.with_context(|| format!("{seq} of {stored}, refused: {refused}"))?;
+        let found =
+            stream.direct_get(seq).await.with_context(|| format!("{seq} of {stored}, refused: {refused}"))?;
         ensure!(found.payload.len() == 64 * 1024);
     }
     fs::remove_file(&ballast)?;

@@ -16,7 +16,7 @@ use node::sections::Admin;
 use super::{ImportPlan, ListenerPlan, Plan, RemotePlan, TlsPlan};
 use crate::auth::{LeafUsers, LiveUsers, OperatorError, Operators, Users, UsersError};
 use crate::natsconf::{
-    HandshakeFirst, LeafRemote, Leafnodes, Limit, NatsConf, Port, Secret, Shared, Tls, TlsVersion, export_of,
+    HandshakeFirst, LeafRemote, Leafnodes, Limit, NatsConf, Port, Shared, Tls, TlsVersion, export_of,
 };
 
 /// nats-server's port for clients.

@@ -330,7 +330,17 @@ impl Seat {
             Some(_) if work.write_at.is_none() => work.write_at = Some(now + WRITE_AFTER),
             _ => {}
         }
-        let committed = stream.log.committed().position;
+        if let Some((from, upto)) = stream.log.taken_back()
+            && work.saved > from
+            && work.saved <= upto
+        {
+            // It was not written after all: the whole is, when writing works again, and then confirmed.
+            (work.torn, work.saved) = (true, from);
+            let again = work.confirmations.drain(..).map(|(_, reply)| reply);
+            work.unsaved.extend(again.collect::<Vec<_>>());
+            work.write_at = Some(now + 20 * WRITE_AFTER);
+        }
+        let committed = stream.log.durable();
         work.confirmations.retain(|(position, reply)| {
             let durable = *position <= committed;
             if durable {

@@ -286,7 +286,7 @@ impl Run<'_> {
 
     /// Acknowledges one message when everything up to a position is safe.
     pub(super) fn ack_later(&mut self, position: u64, reply: &[u8], sequence: u64, extra: Extra) {
-        if self.stream.log.committed().position >= position {
+        if self.stream.log.durable() >= position {
             return self.ack(reply, sequence, &extra);
         }
         let reply = if self.config.no_ack { b"" } else { reply };
@@ -429,9 +429,8 @@ impl Stream {
         }
     }
 
-    /// Sends the acknowledgements that have become due. Called when the store has committed something.
-    pub(crate) fn acknowledge_committed(&self, due: &mut Due, out: &mut broker::Outlet) {
-        let position = self.log.committed().position;
+    /// Sends the acknowledgements of what is committed up to a position.
+    pub(crate) fn acknowledge(&self, position: u64, due: &mut Due, out: &mut broker::Outlet) {
         let mut ack = Vec::with_capacity(128);
         {
             let mut ingest = self.ingest.lock();
@@ -447,18 +446,19 @@ impl Stream {
         self.tell_consumers();
     }
 
-    /// Refuses what had not become safe when writing failed. Sequences after `last` will be used again.
+    /// Refuses what had not become safe when writing failed, up to a position. Sequences after `last` will be used again.
     pub(crate) fn refuse_failed(
         &self,
         why: &str,
         last: store::Committed,
+        upto: u64,
         due: &mut Due,
         out: &mut broker::Outlet,
     ) {
         let error = e::STREAM_STORE_FAILED.with(why);
         {
             let mut ingest = self.ingest.lock();
-            ingest.waiting.take(u64::MAX, due);
+            ingest.waiting.take(upto, due);
             ingest.republish.clear();
             ingest.dedupe.forget_after(last.seq);
         }

@@ -259,9 +259,12 @@ impl Stream {
     pub(crate) fn work_off(&self, due: &mut acks::Due, out: &mut broker::Outlet) {
         self.queued.store(false, Ordering::Release);
         let failed = self.failed.lock().take();
-        self.acknowledge_committed(due, out);
         if let Some((why, last)) = failed {
-            self.refuse_failed(&why, last, due, out);
+            // First what was safe, then what was not; what came after that is looked at below.
+            let (safe, upto) = self.log.taken_back().unwrap_or((0, u64::MAX));
+            self.acknowledge(safe, due, out);
+            self.refuse_failed(&why, last, upto, due, out);
         }
+        self.acknowledge(self.log.durable(), due, out);
     }
 }

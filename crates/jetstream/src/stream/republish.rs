@@ -81,7 +81,7 @@ impl Run<'_> {
         }
         headers.extend_from_slice(b"\r\n");
         let payload = if headers_only { &[] } else { payload };
-        if self.stream.log.committed().position >= position {
+        if self.stream.log.durable() >= position {
             return self.out.send(&Letter { subject: &to, headers: &headers, payload, ..Letter::default() });
         }
         self.ingest.republish.items.push_back(Item {

@@ -34,7 +34,7 @@ impl Stream {
         self.0.unsynced.lock().clear();
         let options = self.options();
         let read = Recovery::new(home, &self.0.name, options, Some(&ends)).run();
-        let (failed, last) = {
+        let last = {
             let mut log = self.0.log.write();
             let failed = (log.committed.position, log.position, why.clone());
             match read {
@@ -49,16 +49,13 @@ impl Stream {
                     what: format!("after a failed write the stream could not be read back: {error}"),
                 }),
             }
-            // Nothing waits any more.
+            // Nothing waits any more. That it failed is known before anybody can take it for committed.
+            self.0.done.lock().fail(failed.0, failed.1, failed.2.clone());
             log.position += 1;
             log.committed = Committed { seq: log.index.last_seq, position: log.position };
-            (failed, log.committed)
+            log.committed
         };
-        {
-            let mut done = self.0.done.lock();
-            done.fail(failed.0, failed.1, failed.2);
-            done.committed = last;
-        }
+        self.0.done.lock().committed = last;
         self.0.waiters.notify_all();
         self.0.tell(|listener| listener.failed(&why, last));
     }

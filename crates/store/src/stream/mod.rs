@@ -190,6 +190,23 @@ impl Stream {
         self.0.log.read().committed
     }
 
+    /// Up to which position changes are committed, for who waits for single ones: not beyond what was taken back because
+    /// writing failed, as long as nothing after it is committed.
+    #[must_use]
+    pub fn durable(&self) -> u64 {
+        let position = self.committed().position;
+        match self.taken_back() {
+            Some((from, upto)) if position <= upto + 1 => position.min(from),
+            _ => position,
+        }
+    }
+
+    /// The changes that were taken back when writing last failed: above the first position, up to the second.
+    #[must_use]
+    pub fn taken_back(&self) -> Option<(u64, u64)> {
+        self.0.done.lock().failed.back().map(|(from, upto, _)| (*from, *upto))
+    }
+
     /// Waits until everything changed so far is committed. What failed before the call is not told: use
     /// [`Stream::wait_for`] for that. For tests and imports, not for async code.
     ///
