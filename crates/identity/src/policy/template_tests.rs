@@ -104,7 +104,7 @@ fn templates_that_make_no_sense() {
         "a.{{claims}}",
         "a.{{claims.}}",
         "a.{{token.t}}",
-        "a.{{certificate.serial}}",
+        "a.{{certificate.colour}}",
         "a.{{claims.a b}}",
         "a.{{claims.{{claims.t}}}}",
     ] {
