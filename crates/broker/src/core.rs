@@ -71,6 +71,10 @@ pub struct Counters {
     pub renewals_refused: Counter,
     /// Messages from a link that no route names, dropped.
     pub link_filtered: Counter,
+    /// Comparisons of interest with the other end of a link, when both are ours.
+    pub interest_compared: Counter,
+    /// Those of them that found a difference; each is followed by a repair.
+    pub interest_differed: Counter,
     /// Publishers that were held back because a link was down.
     pub link_held: Counter,
     /// Publishers that were held back because too much was queued.

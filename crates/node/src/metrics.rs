@@ -48,7 +48,7 @@ pub fn register(metrics: &Metrics, server: &Server, reloads: &Reloads) {
 #[allow(clippy::cast_precision_loss)]
 fn register_counters(metrics: &Metrics, server: &Server) {
     type Counter = (&'static str, &'static str, fn(&broker::Counters) -> u64);
-    const COUNTERS: [Counter; 13] = [
+    const COUNTERS: [Counter; 15] = [
         ("connections_accepted", "Connections accepted.", |counters| counters.accepted.get()),
         ("auth_success", "Logins that succeeded.", |counters| counters.logins.get()),
         ("publish_denied", "Publishes refused for want of rights.", |counters| counters.publish_denied.get()),
@@ -70,6 +70,12 @@ fn register_counters(metrics: &Metrics, server: &Server) {
         }),
         ("link_filtered", "Messages from a link that no route names.", |counters| {
             counters.link_filtered.get()
+        }),
+        ("link_interest_compared", "Comparisons of interest with the other end of a link.", |counters| {
+            counters.interest_compared.get()
+        }),
+        ("link_interest_differed", "Comparisons that found a difference, which was repaired.", |counters| {
+            counters.interest_differed.get()
         }),
         ("link_held", "Publishers held back because a link was down.", |counters| counters.link_held.get()),
         ("link_refused", "Requests refused because a link stayed down.", |counters| {

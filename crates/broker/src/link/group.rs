@@ -149,4 +149,5 @@ fn activate(conn: &Arc<Conn>) {
     link.active.store(true, Ordering::Release);
     conn.send_now(|out| link.announce_inboxes(&conn.account.name, out));
     conn.account.attach_link(conn);
+    conn.send_now(|out| link.sum_up(out));
 }

@@ -3,8 +3,10 @@
 
 use hashbrown::HashMap;
 use identity::Rights;
+use wire::info::{Extension, LeafInfo};
 
 use super::Link;
+use super::ledger::Ledger;
 use crate::inbox::STOCK;
 use crate::subscription::Subscription;
 
@@ -16,11 +18,22 @@ pub(crate) struct Announced {
     counts: Counts,
     /// The inbox prefix of this server's isolated clients: covered by one announcement.
     inboxes: Box<[u8]>,
+    /// What was told, where the other end compares.
+    ledger: Option<Ledger>,
+    /// How often all of it was told.
+    epoch: u64,
 }
 
 impl Announced {
-    pub(crate) fn new(inboxes: &[u8]) -> Self {
-        Self { counts: Counts::default(), inboxes: inboxes.into() }
+    /// `compared` says whether the other end keeps a ledger, too.
+    pub(crate) fn new(inboxes: &[u8], compared: bool) -> Self {
+        let ledger = compared.then(Ledger::default);
+        Self { counts: Counts::default(), inboxes: inboxes.into(), ledger, epoch: 0 }
+    }
+
+    /// Whether the other end compares what it knows with what was told.
+    pub(crate) fn is_compared(&self) -> bool {
+        self.ledger.is_some()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -46,34 +59,72 @@ impl Link {
         if !self.is_filtered() {
             return;
         }
-        let mut pattern = self.announced.lock().inboxes.to_vec();
+        let mut announced = self.announced.lock();
+        let mut pattern = announced.inboxes.to_vec();
         pattern.push(b'>');
         if self.is_gateway() {
             wire::encode::remote_subscribe(out, account.as_bytes(), &pattern, None);
         } else if self.may_announce(&pattern) {
             wire::encode::leaf_subscribe(out, &pattern, None);
+            note(&mut announced.ledger, &pattern, None, 1);
         } else {
             tracing::error!(link = %self.name, "the other end does not let us subscribe to our clients' inboxes: requests will get no answers");
         }
     }
 
+    /// Sums up what was told, for the other end to compare; nothing where it does not.
+    pub(crate) fn sum_up(&self, out: &mut Vec<u8>) {
+        let announced = self.announced.lock();
+        if let Some(ledger) = &announced.ledger {
+            extension(out, |extension| extension.interest = Some(ledger.sum(announced.epoch)));
+        }
+    }
+
+    /// Tells all interest anew: the other end has found that it knows something else.
+    pub(crate) fn retell(&self, account: &str, out: &mut Vec<u8>) {
+        let counts = {
+            let mut announced = self.announced.lock();
+            if announced.ledger.take().is_none() {
+                return;
+            }
+            announced.ledger = Some(Ledger::default());
+            announced.epoch += 1;
+            extension(out, |extension| extension.retelling = Some(announced.epoch));
+            announced.counts.clone()
+        };
+        self.announce_inboxes(account, out);
+        for (key, count) in &counts {
+            let (pattern, queue) = split_key(key);
+            if self.may_announce(pattern) {
+                wire::encode::leaf_subscribe(out, pattern, queue.map(|queue| (queue, *count)));
+                note(&mut self.announced.lock().ledger, pattern, queue, *count);
+            }
+        }
+        self.sum_up(out);
+    }
+
     /// The other end allows something else than before: withdraws what it no longer allows, announces what it now does.
     pub(crate) fn allow(&self, rights: Option<Rights>, out: &mut Vec<u8>) {
-        let announced = self.announced.lock();
+        let mut announced = self.announced.lock();
+        let Announced { counts, ledger, .. } = &mut *announced;
         let split = |key: &[u8]| key.iter().position(|byte| *byte == b' ').unwrap_or(key.len());
         let pattern = |key: &[u8]| key.get(..split(key)).unwrap_or_default().to_vec();
-        let before: Vec<bool> = announced.counts.keys().map(|key| self.may_announce(&pattern(key))).collect();
+        let before: Vec<bool> = counts.keys().map(|key| self.may_announce(&pattern(key))).collect();
         self.allowed.write()[1] = rights;
         if !self.is_active() {
             return;
         }
-        for ((key, count), before) in announced.counts.iter().zip(before) {
+        for ((key, count), before) in counts.iter().zip(before) {
             let pattern = pattern(key);
             let queue = key.get(pattern.len() + 1..);
             match (before, self.may_announce(&pattern)) {
-                (true, false) => wire::encode::leaf_unsubscribe(out, &pattern, queue),
+                (true, false) => {
+                    wire::encode::leaf_unsubscribe(out, &pattern, queue);
+                    note(ledger, &pattern, queue, 0);
+                }
                 (false, true) => {
                     wire::encode::leaf_subscribe(out, &pattern, queue.map(|queue| (queue, *count)));
+                    note(ledger, &pattern, queue, *count);
                 }
                 _ => {}
             }
@@ -85,7 +136,7 @@ impl Link {
         let mut announced = self.announced.lock();
         match &self.crossing {
             None => self.change(
-                &mut announced.counts,
+                &mut announced,
                 &Wanted { account, pattern: sub.subject(), queue: sub.queue(), weight: subject_weight(sub) },
                 added,
                 out,
@@ -104,7 +155,7 @@ impl Link {
                 for rule in &crossing.receive {
                     if let Some(pattern) = rule.source_interest(sub.subject()) {
                         self.change(
-                            &mut announced.counts,
+                            &mut announced,
                             &Wanted {
                                 account,
                                 pattern: &pattern,
@@ -120,7 +171,8 @@ impl Link {
         }
     }
 
-    fn change(&self, counts: &mut Counts, wanted: &Wanted<'_>, added: bool, out: &mut Vec<u8>) {
+    fn change(&self, announced: &mut Announced, wanted: &Wanted<'_>, added: bool, out: &mut Vec<u8>) {
+        let counts = &mut announced.counts;
         let key = if self.is_gateway() { wanted.key_in_account() } else { key(wanted.pattern, wanted.queue) };
         let before = counts.get(&key).copied().unwrap_or(0);
         let after =
@@ -135,9 +187,34 @@ impl Link {
                 wanted.tell_gateway(before > 0, after > 0, out);
             } else {
                 wanted.tell_leafnode(before > 0, after, out);
+                note(&mut announced.ledger, wanted.pattern, wanted.queue, after);
             }
         }
     }
+}
+
+/// A key of [`Announced::counts`], taken apart.
+fn split_key(key: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match key.iter().position(|byte| *byte == b' ') {
+        Some(at) => (key.get(..at).unwrap_or_default(), key.get(at + 1..)),
+        None => (key, None),
+    }
+}
+
+/// Takes down what was told; `weight` 0 is nothing any more.
+fn note(ledger: &mut Option<Ledger>, pattern: &[u8], queue: Option<&[u8]>, weight: u32) {
+    match ledger {
+        Some(ledger) if weight > 0 => ledger.told(pattern, queue, weight),
+        Some(ledger) => ledger.taken_back(pattern, queue),
+        None => {}
+    }
+}
+
+/// An INFO that carries nothing but our extension.
+pub(super) fn extension(out: &mut Vec<u8>, fill: impl FnOnce(&mut Extension)) {
+    let mut extension = Extension { version: crate::VERSION.into(), ..Extension::default() };
+    fill(&mut extension);
+    out.extend_from_slice(&LeafInfo { gatehouse: Some(extension), ..LeafInfo::default() }.to_line());
 }
 
 /// One interest of ours.

@@ -5,7 +5,9 @@ pub(crate) mod arrivals;
 pub(crate) mod crossing;
 pub(crate) mod gateway;
 pub(crate) mod group;
+pub(crate) mod heard;
 pub(crate) mod interest;
+pub(crate) mod ledger;
 pub(crate) mod remote;
 pub(crate) mod session;
 

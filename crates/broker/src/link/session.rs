@@ -11,6 +11,7 @@ use wire::leaf::{Message, Op};
 use super::Link;
 use super::arrivals::{Arrivals, Arriving};
 use super::group::{LinkGroup, LinkUp, NodeClaim};
+use super::heard::Heard;
 use crate::conn::{CloseReason, Conn};
 use crate::core::Core;
 use crate::route::RouteCache;
@@ -34,6 +35,8 @@ pub(crate) struct LinkSession {
     /// The node of a cluster this link goes to, held against further links there.
     _node: Option<NodeClaim>,
     arrivals: Arrivals,
+    /// What the other end wants, where it lets us compare.
+    heard: Option<Heard>,
 }
 
 impl LinkSession {
@@ -44,6 +47,7 @@ impl LinkSession {
         group: Arc<LinkGroup>,
         node: Option<NodeClaim>,
     ) -> Self {
+        let compared = link.announced.lock().is_compared();
         Self {
             limits: core.limits.wire(),
             conn,
@@ -58,6 +62,7 @@ impl LinkSession {
             up: None,
             _node: node,
             arrivals: Arrivals::default(),
+            heard: compared.then(Heard::default),
         }
     }
 
@@ -72,8 +77,14 @@ impl LinkSession {
             self.conn.send_now(|out| self.link.announce_inboxes(&self.conn.account.name, out));
             self.conn.account.attach_link(&self.conn);
         }
+        self.sum_up();
         self.pings.sent(now);
         self.conn.send_now(|out| out.extend_from_slice(wire::encode::PING));
+    }
+
+    /// Tells the other end what it should know of our interest by now.
+    pub(crate) fn sum_up(&self) {
+        self.conn.send_now(|out| self.link.sum_up(out));
     }
 
     /// The link is about to end: publishers are held from now on, before its interest goes.
@@ -184,6 +195,12 @@ impl LinkSession {
                     self.conn.account.invalidate();
                 }
                 self.learn(&info);
+                if let (Some(heard), Some(said)) = (&mut self.heard, &info.gatehouse) {
+                    heard.hear(said, &self.conn, &self.core.counters);
+                    if said.retell {
+                        self.conn.send_now(|out| self.link.retell(&self.conn.account.name, out));
+                    }
+                }
                 if info.connect_info {
                     self.attach(now);
                 }
@@ -216,6 +233,9 @@ impl LinkSession {
         if !subject::valid_pattern(subject) || queue.is_some_and(|(name, _)| name.len() > u16::MAX as usize) {
             return Err(CloseReason::ProtocolViolation);
         }
+        if let Some(heard) = &mut self.heard {
+            heard.told(subject, queue.map(|(name, _)| name), queue.map_or(1, |(_, weight)| weight));
+        }
         for (rule, pattern) in self.link.local_patterns(subject) {
             let tag = tag(subject, queue.map(|(name, _)| name), rule);
             let weight = queue.map_or(1, |(_, weight)| weight);
@@ -233,6 +253,9 @@ impl LinkSession {
     }
 
     fn unsubscribe(&mut self, subject: &[u8], queue: Option<&[u8]>) {
+        if let Some(heard) = &mut self.heard {
+            heard.taken_back(subject, queue);
+        }
         let gone: Vec<Sub> = {
             let mut subs = self.conn.subs.lock();
             let rules = self.link.crossing.as_ref().map_or(1, |crossing| crossing.send.len());

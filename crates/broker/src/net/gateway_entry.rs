@@ -181,7 +181,7 @@ pub(super) fn make(core: &Arc<Core>, gateways: &Gateways, peer: Greeted, parts: 
         name: parts.cluster.name.as_str().into(),
         solicited: parts.outbound,
         crossing: gateways.terms.crossing.clone(),
-        announced: Mutex::new(Announced::new(&core.inboxes)),
+        announced: Mutex::new(Announced::new(&core.inboxes, false)),
         inboxes: core.inboxes.clone(),
         allowed: RwLock::default(),
         told: RwLock::default(),

@@ -14,7 +14,7 @@ use wire::leaf::Op;
 
 use super::dial::{DialTls, Remote};
 use super::greeting::{self, Greeted, Refused};
-use super::leaf_entry::{LinkParts, establish};
+use super::leaf_entry::{LinkParts, establish, our_extension};
 use super::task::Task;
 use crate::conn::CloseReason;
 use crate::core::Core;
@@ -188,7 +188,7 @@ fn connect_line(
         headers: true,
         remote_account: Some(config.grant.account.to_string()),
         protocol: 1,
-        gatehouse: Some(Extension { version: crate::VERSION.into(), ..Extension::default() }),
+        gatehouse: Some(our_extension()),
         ..LeafConnect::default()
     })
 }
@@ -217,6 +217,7 @@ fn accept_peer(
         grant: config.grant.clone(),
         limits: config.limits.clone(),
         addresses: Some(remote.addresses.clone()),
+        compared: info.gatehouse.as_ref().is_some_and(|said| said.has(Extension::INTEREST)),
         node,
     };
     establish(core, peer, kept, parts, config.link_hold, false)

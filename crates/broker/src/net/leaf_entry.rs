@@ -55,6 +55,8 @@ pub(crate) struct LinkParts {
     pub(crate) limits: Option<identity::Rights>,
     /// Of a link that was dialled: where else its cluster is to be found.
     pub(crate) addresses: Option<Arc<Addresses>>,
+    /// Both ends compare what interest they know of.
+    pub(crate) compared: bool,
     /// The node of a cluster it goes to.
     pub(crate) node: Option<NodeClaim>,
 }
@@ -254,8 +256,17 @@ fn info(
         info_on_connect: true,
         connect_info: grant.is_some(),
         remote_account: grant.map(|grant| grant.account.to_string()),
-        gatehouse: Some(Extension { version: crate::VERSION.into(), ..Extension::default() }),
+        gatehouse: Some(our_extension()),
         ..LeafInfo::default()
+    }
+}
+
+/// What we say of ourselves to servers of our own kind.
+pub(super) fn our_extension() -> Extension {
+    Extension {
+        version: crate::VERSION.into(),
+        features: vec![Extension::INTEREST.into()],
+        ..Extension::default()
     }
 }
 
@@ -282,6 +293,7 @@ fn parts(
         grant,
         limits: None,
         addresses: None,
+        compared: connect.gatehouse.as_ref().is_some_and(|said| said.has(Extension::INTEREST)),
         node: None,
     }
 }
@@ -307,7 +319,7 @@ pub(crate) fn establish(
         name: parts.name,
         solicited: parts.solicited,
         crossing: parts.crossing,
-        announced: Mutex::new(Announced::new(&core.inboxes)),
+        announced: Mutex::new(Announced::new(&core.inboxes, parts.compared)),
         inboxes: core.inboxes.clone(),
         allowed: RwLock::new([parts.limits, None]),
         told: RwLock::default(),

@@ -105,3 +105,68 @@ fn an_answer_carries_no_reply_of_its_own_across() {
     service.say("PUB _INBOX.boss internal.shutdown 2\r\nok\r\n");
     assert_eq!(link.heard(), "LMSG _INBOX.boss 2\r\nok\r\n");
 }
+
+/// What two ends of ours say to each other: a link whose other end is another rig's.
+struct Between {
+    here: Peer,
+    there: Peer,
+}
+
+impl Between {
+    fn new(one: &Rig, two: &Rig) -> Self {
+        let here = one.link_with("two", Role::Hub, None, one.group(None), true);
+        let there = two.link_with("one", Role::Spoke, None, two.group(None), true);
+        Self { here, there }
+    }
+
+    /// Passes on what each has said until nothing more is said; `lose` drops lines on the way there.
+    fn talk(&mut self, mut lose: impl FnMut(&str) -> bool) {
+        loop {
+            let (to_there, to_here) = (self.here.heard(), self.there.heard());
+            if to_there.is_empty() && to_here.is_empty() {
+                return;
+            }
+            let kept: String = to_there.split_inclusive("\r\n").filter(|line| !lose(line)).collect();
+            self.there.say(&kept);
+            self.here.say(&to_here);
+        }
+    }
+}
+
+#[test]
+fn interest_that_was_lost_on_the_way_is_found_missing_and_told_anew() {
+    let (one, two) = (Rig::new(), Rig::new());
+    let mut subscriber = one.client();
+    subscriber.say("SUB orders.1 1\r\nSUB orders.2 q 2\r\nSUB orders.3 3\r\n");
+    let mut link = Between::new(&one, &two);
+    let mut lost = 0;
+    link.talk(|line| {
+        let lose = line.starts_with("LS+ orders.2") && lost == 0;
+        lost += usize::from(lose);
+        lose
+    });
+    assert_eq!(lost, 1);
+    let counters = two.0.counters();
+    assert_eq!(counters.interest_differed.get(), 1, "found once");
+    let mut publisher = two.client();
+    publisher.say("PUB orders.2 2\r\nhi\r\n");
+    link.talk(|_| false);
+    assert_eq!(subscriber.heard(), "MSG orders.2 2 2\r\nhi\r\n");
+    // What is there too much is found as well: the end of an interest that got lost.
+    subscriber.say("UNSUB 1\r\n");
+    link.talk(|line| line.starts_with("LS- orders.1"));
+    if let Session::Link(session) = &link.here.session {
+        session.sum_up();
+    }
+    link.talk(|_| false);
+    assert_eq!(counters.interest_differed.get(), 2);
+    publisher.say("PUB orders.1 2\r\nno\r\nPUB orders.3 2\r\nok\r\n");
+    assert_eq!(link.there.heard_times("LMSG orders.1"), 0);
+    // And when nothing is lost, nothing differs.
+    subscriber.say("SUB orders.4 4\r\nSUB orders.2 q 5\r\nUNSUB 3\r\n");
+    if let Session::Link(session) = &link.here.session {
+        session.sum_up();
+    }
+    link.talk(|_| false);
+    assert_eq!(counters.interest_differed.get(), 2);
+}

@@ -177,6 +177,18 @@ impl Rig {
         crossing: Option<Arc<Crossing>>,
         group: Arc<LinkGroup>,
     ) -> Peer {
+        self.link_with(name, role, crossing, group, false)
+    }
+
+    /// With `compared`, the other end is one of ours.
+    pub(crate) fn link_with(
+        &self,
+        name: &str,
+        role: Role,
+        crossing: Option<Arc<Crossing>>,
+        group: Arc<LinkGroup>,
+        compared: bool,
+    ) -> Peer {
         let core = &self.0.core;
         let link = Arc::new(Link {
             via: crate::link::Via::Leafnode,
@@ -187,7 +199,7 @@ impl Rig {
             name: name.into(),
             solicited: false,
             crossing,
-            announced: Mutex::new(Announced::new(&core.inboxes)),
+            announced: Mutex::new(Announced::new(&core.inboxes, compared)),
             inboxes: core.inboxes.clone(),
             allowed: RwLock::new([None, None]),
             told: RwLock::default(),

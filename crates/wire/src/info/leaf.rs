@@ -20,6 +20,38 @@ pub struct Extension {
     /// Names of link extensions the sender understands.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "json::null_default")]
     pub features: Vec<String>,
+    /// All interest told so far, summed up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interest: Option<InterestSum>,
+    /// All interest is told anew from here on, under this epoch; what is not told again is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retelling: Option<u64>,
+    /// Asks the other end to tell all of its interest anew.
+    #[serde(skip_serializing_if = "json::is_false")]
+    pub retell: bool,
+}
+
+impl Extension {
+    /// The feature of comparing [`Extension::interest`].
+    pub const INTEREST: &'static str = "interest";
+
+    /// Whether the sender names a feature.
+    #[must_use]
+    pub fn has(&self, feature: &str) -> bool {
+        self.features.iter().any(|known| known == feature)
+    }
+}
+
+/// The interest one end has told, as both ends count it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct InterestSum {
+    /// Grows each time all interest is told anew.
+    pub epoch: u64,
+    /// Patterns and queue groups.
+    pub count: u64,
+    /// Sum of their hashes, in hexadecimal.
+    pub sum: String,
 }
 
 /// Subject patterns allowed and denied. An empty `allow` allows everything not denied.

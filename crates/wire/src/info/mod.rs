@@ -12,5 +12,5 @@ mod server;
 
 pub use connect::ConnectOptions;
 pub use gateway::{GatewayCommand, GatewayConnect, GatewayInfo};
-pub use leaf::{Extension, LeafConnect, LeafInfo, SubjectPermission};
+pub use leaf::{Extension, InterestSum, LeafConnect, LeafInfo, SubjectPermission};
 pub use server::ServerInfo;

@@ -105,6 +105,9 @@ impl Task {
         }
         self.pinged = now;
         self.session.pings().sent(now);
+        if let Session::Link(link) = &self.session {
+            link.sum_up();
+        }
         self.conn().send_now(|out| out.extend_from_slice(wire::encode::PING));
         Ok(now + interval)
     }
