@@ -301,6 +301,13 @@ impl Conn {
         }
     }
 
+    /// Sends a line before the messages that wait, where that is possible.
+    pub(crate) fn send_ahead(&self, line: &[u8]) {
+        if self.outbox.append_ahead(line) == Appended::Flush {
+            self.flush();
+        }
+    }
+
     /// Writes a last line: behind what is queued, or, when that was given up, for what it is worth.
     pub(crate) fn last_words(&self, line: &[u8]) {
         match self.outbox.append(Load::default(), |out| out.extend_from_slice(line)) {

@@ -245,7 +245,8 @@ impl Core {
             max_pending: self.limits.max_pending.saturating_mul(widen),
             stall_at: self.limits.stall_at.saturating_mul(widen),
         };
-        Outbox::new(bounds, self.budget.clone())
+        let outbox = Outbox::new(bounds, self.budget.clone());
+        if link { outbox.of_link() } else { outbox }
     }
 
     /// Counts what a handler holds. It has room for as much as many readers together: what waits for a disk is written

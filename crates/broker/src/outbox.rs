@@ -6,12 +6,16 @@
 //!
 //! Rule: whoever drains wakes those who wait for room, on every way out of [`Outbox::flush`].
 
+mod ahead;
+
 use std::io;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
+
+use ahead::Ahead;
 
 use crate::budget::Budget;
 use crate::pool;
@@ -91,6 +95,8 @@ struct State {
     took_at: Option<Instant>,
     /// Publishers waited for it in vain and do not wait again before it has caught up.
     lagging: bool,
+    /// Of a link: where lines may be put between frames.
+    ahead: Option<Box<Ahead>>,
     broken: Option<Broken>,
     owner: Option<Waker>,
     waiters: Vec<Waker>,
@@ -101,6 +107,14 @@ struct State {
 }
 
 impl State {
+    /// Takes note of the end of a frame, or of a protocol line, in `buf`.
+    #[inline]
+    fn note_frame(&mut self, is_line: bool) {
+        if let Some(ahead) = &mut self.ahead {
+            ahead.appended(self.buf.len(), is_line);
+        }
+    }
+
     fn count(&mut self, load: Load) {
         self.out_messages += load.messages as u64;
         self.out_bytes += load.payload as u64;
@@ -124,6 +138,7 @@ impl Outbox {
         let before = state.buf.len();
         write(&mut state.buf);
         let added = state.buf.len() - before;
+        state.note_frame(load.messages == 0 && added > 0);
         self.account(&mut state, added, load)
     }
 
@@ -155,6 +170,7 @@ impl Outbox {
                 state.buf = pool::take();
             }
             state.buf.extend_from_slice(block);
+            state.note_frame(false);
             return self.account(&mut state, block.len(), load);
         }
         state.writing = true;
@@ -172,6 +188,9 @@ impl Outbox {
             state.rest.extend_from_slice(&block[written..]);
             state.rest_at = 0;
             state.rest_messages = load.messages;
+            if let Some(ahead) = &mut state.ahead {
+                ahead.written();
+            }
             state.queued += left;
             self.budget.add(left, load.messages);
         }
@@ -200,6 +219,9 @@ impl Outbox {
                 pool::give(std::mem::replace(&mut state.rest, taken));
                 state.rest_at = 0;
                 state.rest_messages += std::mem::take(&mut state.messages);
+                if let Some(ahead) = &mut state.ahead {
+                    ahead.taken();
+                }
             }
             let chunk = std::mem::take(&mut state.rest);
             let at = state.rest_at;
@@ -222,6 +244,9 @@ impl Outbox {
                 done = std::mem::take(&mut state.rest_messages);
                 state.rest_at = 0;
                 pool::give(chunk);
+                if let Some(ahead) = &mut state.ahead {
+                    ahead.written();
+                }
             } else {
                 state.rest = chunk;
             }

@@ -140,7 +140,7 @@ impl LinkSession {
         match op {
             Op::Subscribe { subject, queue } => self.subscribe(subject, *queue)?,
             Op::Unsubscribe { subject, queue } => self.unsubscribe(subject, *queue),
-            Op::Ping => self.conn.send_now(|out| out.extend_from_slice(wire::encode::PONG)),
+            Op::Ping => self.conn.send_ahead(wire::encode::PONG),
             Op::Pong => {
                 if self.early_ping {
                     // The answer to what was asked while dialling; an end that says nothing else has now let us in.

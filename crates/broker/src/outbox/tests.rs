@@ -190,3 +190,34 @@ fn producers_never_wait_for_ever() {
     assert_eq!(pipe.taken.lock().len(), PRODUCERS * EACH * 10);
     assert_eq!(budget.queued(), (0, 0));
 }
+
+#[test]
+fn a_line_goes_ahead_of_messages_between_frames_and_never_ahead_of_other_lines() {
+    let (outbox, _) = outbox(usize::MAX, usize::MAX);
+    let outbox = outbox.of_link();
+    let pipe = Faucet::with_room(10);
+    let message = [vec![b'm'; 39_998], b"\r\n".to_vec()].concat();
+    for _ in 0..5 {
+        put(&outbox, &message);
+    }
+    outbox.flush(&pipe);
+    assert_eq!(outbox.append_ahead(b"PONG\r\n"), Appended::Queued);
+    assert_eq!(outbox.append_ahead(b"PING\r\n"), Appended::Queued);
+    pipe.room.store(usize::MAX, Ordering::SeqCst);
+    outbox.unblock(&pipe);
+    let taken = std::mem::take(&mut *pipe.taken.lock());
+    let at = |word: &[u8]| taken.windows(word.len()).position(|window| window == word).unwrap();
+    // After the message that was begun, before all the others.
+    assert_eq!((at(b"PONG"), taken.len()), (40_000, 5 * 40_000 + 12));
+    assert_eq!(at(b"PING"), 40_006);
+    assert!(outbox.is_idle());
+
+    pipe.room.store(10, Ordering::SeqCst);
+    put(&outbox, &message);
+    outbox.flush(&pipe);
+    outbox.append(Load::default(), |out| out.extend_from_slice(b"LS+ a\r\n"));
+    outbox.append_ahead(b"PONG\r\n");
+    pipe.room.store(usize::MAX, Ordering::SeqCst);
+    outbox.unblock(&pipe);
+    assert!(pipe.taken.lock().ends_with(b"m\r\nLS+ a\r\nPONG\r\n"));
+}

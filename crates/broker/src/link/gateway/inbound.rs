@@ -134,7 +134,7 @@ impl GatewayIn {
         self.finish_run(bytes, work);
         match op {
             Op::Info(json) => self.info(json, now)?,
-            Op::Ping => self.conn.send_now(|out| out.extend_from_slice(wire::encode::PONG)),
+            Op::Ping => self.conn.send_ahead(wire::encode::PONG),
             Op::Pong => {
                 self.pings.answered(&self.conn, now);
                 if self.registered && !self.counted {

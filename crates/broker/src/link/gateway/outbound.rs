@@ -105,7 +105,7 @@ impl GatewayOut {
             // Interest is told one by one: nothing was kept that this would take back.
             Op::AccountSubscribe(_) | Op::Ok | Op::Connect(_) => {}
             Op::Info(json) => self.info(json)?,
-            Op::Ping => self.conn.send_now(|out| out.extend_from_slice(wire::encode::PONG)),
+            Op::Ping => self.conn.send_ahead(wire::encode::PONG),
             Op::Pong => {
                 self.pings.answered(&self.conn, now);
                 self.answered = true;

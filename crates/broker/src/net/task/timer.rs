@@ -105,10 +105,12 @@ impl Task {
         }
         self.pinged = now;
         self.session.pings().sent(now);
-        if let Session::Link(link) = &self.session {
+        if let Session::Link(link) = &self.session
+            && self.conn().outbox.blocked_since().is_none()
+        {
             link.sum_up();
         }
-        self.conn().send_now(|out| out.extend_from_slice(wire::encode::PING));
+        self.conn().send_ahead(wire::encode::PING);
         Ok(now + interval)
     }
 }
