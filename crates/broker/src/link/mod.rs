@@ -117,7 +117,7 @@ impl Link {
         let both_filtered = self.is_filtered() && from.is_filtered();
         // Towards a hub, and between clusters, only what begins here is told.
         let upward = |link: &Self| link.role == Role::Spoke || link.is_gateway();
-        !both_filtered && !(upward(self) && upward(from))
+        !(both_filtered || upward(self) && upward(from))
     }
 
     /// The reply of a message as the other end may be told it; empty when it is to be told of none.
