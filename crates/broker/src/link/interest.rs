@@ -148,7 +148,7 @@ impl Link {
                     let named = sub.queue().is_none() && subject::valid_subject(sub.subject());
                     if named && sub.conn.is_client() {
                         let wanted = Wanted { account, pattern: sub.subject(), queue: None, weight: 1 };
-                        self.change(&mut announced.counts, &wanted, added, out);
+                        self.change(&mut announced, &wanted, added, out);
                     }
                     return;
                 }
