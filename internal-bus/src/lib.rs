@@ -10,5 +10,6 @@ pub mod natsconf;
 pub mod plan;
 pub mod run;
 mod serve;
+mod store_command;
 mod streams;
 mod system;

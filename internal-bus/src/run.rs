@@ -8,8 +8,10 @@ use daemon::telemetry::{init_logging, install_panic_hook, log_fatal};
 
 use crate::flags::{self, Action, ConfigFile, ControlSignal, Flags, SignalRequest};
 use crate::natsconf::{NatsConf, Notice, parse_file};
+
 use crate::plan::{Plan, from_natsconf, from_toml};
 use crate::serve::serve;
+use crate::store_command;
 
 /// The program: reads the command line and does what it says.
 ///
@@ -19,6 +21,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure
     let mut arguments = arguments.into_iter().peekable();
     if arguments.next_if(|first| first == "import").is_some() {
         return crate::import::main(arguments);
+    }
+    if arguments.next_if(|first| first == "store").is_some() {
+        return store_command::run(&arguments.collect::<Vec<_>>());
     }
     let flags = flags::parse(arguments).map_err(|error| Failure::usage(error.to_string()))?;
     match &flags.action {

@@ -137,6 +137,15 @@ impl Data {
         Some(Piece::Here(here))
     }
 
+    /// A record in memory.
+    pub(crate) fn stored(&self, from: u64, length: u32) -> Option<&[u8]> {
+        match self {
+            Self::Ram(bytes) => slice(bytes, 0, from, from + u64::from(length)),
+            Self::Block(bytes) => slice(bytes, 0, from, from + u64::from(length)),
+            Self::File(_) => None,
+        }
+    }
+
     /// No record follows.
     pub(crate) fn seal(&mut self) {
         if let Self::Ram(bytes) = self {

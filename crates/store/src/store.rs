@@ -58,6 +58,17 @@ fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     move |error| StoreError::Io { path, error }
 }
 
+/// Takes a store's directory for this process.
+pub(crate) fn lock(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn Any + Send + Sync>, StoreError> {
+    let path = dir.join("LOCK");
+    disk.lock(&path).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => {
+            StoreError::Locked { dir: dir.into(), pid: error.to_string().trim().parse().ok() }
+        }
+        _ => StoreError::Io { path, error },
+    })
+}
+
 impl Store {
     /// Opens the store in a directory, which is created if need be, with all streams in it. One process at a time
     /// can have it open. A stream that can't be opened is left alone and listed among the [problems](Self::problems);
@@ -76,13 +87,7 @@ impl Store {
     /// Another process has it, or the directory can't be used.
     pub fn open_on(disk: Arc<dyn Disk>, dir: &Path, options: StoreOptions) -> Result<Self, StoreError> {
         disk.create_dir(dir).map_err(io_error(dir))?;
-        let path = dir.join("LOCK");
-        let lock = disk.lock(&path).map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock => {
-                StoreError::Locked { dir: dir.into(), pid: error.to_string().trim().parse().ok() }
-            }
-            _ => StoreError::Io { path, error },
-        })?;
+        let lock = lock(&*disk, dir)?;
         let streams = dir.join("streams");
         disk.create_dir(&streams).map_err(io_error(&streams))?;
         disk.sync_dir(dir).map_err(io_error(dir))?;

@@ -54,7 +54,7 @@ impl Run {
         let disk = SimDisk::new(seed);
         let current = SecretKey::new(vec![1; 32]).unwrap();
         let keys = Keys { cipher: Cipher::ChaCha20Poly1305, current, previous: Vec::new() };
-        let keys = (seed % 4 == 0).then_some(keys);
+        let keys = (seed.is_multiple_of(4)).then_some(keys);
         let settings =
             StoreOptions { retry_after: Duration::from_millis(2), keys, ..StoreOptions::default() };
         let store = open(&disk, &settings);

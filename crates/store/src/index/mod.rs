@@ -49,6 +49,8 @@ pub(crate) struct Index<T> {
     pub(crate) last_time: u64,
     /// (expiry, sequence) of messages with an expiry; of dead ones too until they come up.
     deadlines: BinaryHeap<Reverse<(u64, u64)>>,
+    /// Messages that went since somebody looked for sparse segments.
+    pub(crate) killed: u64,
 }
 
 /// Where a message stands: number of the segment in `segments`, position in it.
@@ -85,6 +87,7 @@ impl<T> Index<T> {
             last_seq: 0,
             last_time: 0,
             deadlines: BinaryHeap::new(),
+            killed: 0,
         }
     }
 
@@ -165,6 +168,7 @@ impl<T> Index<T> {
         if !segment.index.kill(place.1) {
             return;
         }
+        self.killed += 1;
         self.messages -= 1;
         self.bytes -= size;
         let entry = self.subjects.entry(id);

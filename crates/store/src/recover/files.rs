@@ -19,6 +19,10 @@ impl Recovery<'_> {
         for name in self.home.disk.list(dir).map_err(io_error(dir))? {
             match parse_name(&name) {
                 Some((number, generation, content)) => names.push((content as u8, number, generation, name)),
+                // A compaction that was not finished.
+                None if name.strip_suffix(".new").is_some_and(|name| parse_name(name).is_some()) => {
+                    let _stays = self.home.disk.remove_file(&dir.join(&name));
+                }
                 None if is_ours(&name) => {}
                 None => self.report(
                     Severity::Notice,

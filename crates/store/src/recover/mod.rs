@@ -151,7 +151,9 @@ impl<'a> Recovery<'a> {
     ) -> Result<(), StoreError> {
         let Some(open) = file.file() else { return Ok(()) };
         let length = open.len().map_err(io_error(&file.path))?;
-        let told = next.map(|header| header.previous_end).filter(|end| *end > 0);
+        // A compacted file is complete when it has its name, and shorter than the one it replaced.
+        let is_original = file.header.generation == 0;
+        let told = next.map(|header| header.previous_end).filter(|end| *end > 0 && is_original);
         let known = self.ends.and_then(|ends| ends.get(&file.path)).copied().or(told);
         if let Some(known) = known.filter(|known| *known > length) {
             let what = format!("{} bytes are missing at its end", known - length);

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::compact::Plan;
 use super::log::{Erasure, Log};
 use super::{Committed, Inner, Stream};
 use crate::data::Data;
@@ -37,6 +38,7 @@ struct Round {
     old_states: Vec<(PathBuf, u64)>,
     /// The index as it is when this is written, if a snapshot is due.
     snapshot: Option<Vec<u8>>,
+    compaction: Option<Plan>,
     /// The last of the segments at the front in which nothing is alive.
     dead: Option<u64>,
 }
@@ -53,9 +55,10 @@ impl Stream {
         let dead = self.landed(&round);
         self.0.tell(|listener| listener.committed(round.upto));
         let unsynced = !round.sync;
-        let snapshot = round.snapshot.take();
+        let (snapshot, compaction) = (round.snapshot.take(), round.compaction.take());
         if !dead.is_empty()
             || snapshot.is_some()
+            || compaction.is_some()
             || !round.old_states.is_empty()
             || !round.erasures.is_empty()
         {
@@ -68,6 +71,8 @@ impl Stream {
         }
         if let Some(bytes) = snapshot {
             self.write_snapshot(bytes);
+        } else if let Some(plan) = compaction {
+            self.in_background("store-compact", move |stream| stream.compact(&plan));
         }
         unsynced && matches!(self.options().sync, Sync::Interval(_))
     }
@@ -121,11 +126,14 @@ impl Stream {
         }
         let others = log.index.segments.len().saturating_sub(1);
         let dead = log.index.segments.iter().take(others).take_while(|segment| segment.index.live() == 0);
-        let dead = dead.last().map(|segment| segment.id);
+        // A compaction must have removed the files it replaced before the new one may go: else they would come back.
+        let dead = dead.last().map(|segment| segment.id).filter(|_| !self.is_in_background());
         log.since_snapshot += jobs.iter().map(|job| job.bytes.len() as u64).sum::<u64>();
+        let idle = erasures.is_empty() && !self.is_in_background();
+        let compaction = if idle && self.0.store.compact_files { log.plan_compaction() } else { None };
         let every = self.0.store.snapshot_every.max(4 * log.snapshot_bytes);
-        let snapshot = if erasures.is_empty() { log.snapshot(every) } else { None };
-        Some(Round { jobs, upto, sync, erasures, old_states, snapshot, dead })
+        let snapshot = if idle && compaction.is_none() { log.snapshot(every) } else { None };
+        Some(Round { jobs, upto, sync, erasures, old_states, snapshot, compaction, dead })
     }
 
     fn write(&self, job: &Job, sync: bool) -> Result<(), (io::Error, PathBuf)> {
@@ -190,7 +198,7 @@ impl Stream {
     pub(crate) fn shut_down(&self) {
         self.commit();
         let synced = self.sync().is_ok();
-        self.finish_snapshot();
+        self.finish_background();
         if let Some(home) = self.0.home.as_ref().filter(|_| synced) {
             let bytes = {
                 let mut log = self.0.log.write();
@@ -202,22 +210,29 @@ impl Stream {
         self.close();
     }
 
-    /// Writes a snapshot of the index in a thread of its own: it may be long, and commits don't wait for it.
     fn write_snapshot(&self, bytes: Vec<u8>) {
-        self.finish_snapshot();
-        let stream = self.clone();
-        let write = move || {
+        self.in_background("store-snapshot", move |stream| {
             if let Some(home) = &stream.0.home {
                 // Without it the next start reads more of the log.
                 drop(snapshot::write(home, bytes));
             }
-        };
-        let thread = std::thread::Builder::new().name("store-snapshot".into()).spawn(write);
-        *self.0.snapshot.lock() = thread.ok();
+        });
     }
 
-    fn finish_snapshot(&self) {
-        let thread = self.0.snapshot.lock().take();
+    /// Does what may take long in a thread of its own: commits don't wait for it.
+    fn in_background(&self, name: &str, work: impl FnOnce(&Self) + Send + 'static) {
+        self.finish_background();
+        let stream = self.clone();
+        let thread = std::thread::Builder::new().name(name.into()).spawn(move || work(&stream));
+        *self.0.background.lock() = thread.ok();
+    }
+
+    fn is_in_background(&self) -> bool {
+        self.0.background.lock().as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
+    fn finish_background(&self) {
+        let thread = self.0.background.lock().take();
         thread.into_iter().for_each(|thread| drop(thread.join()));
     }
 

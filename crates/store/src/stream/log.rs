@@ -82,6 +82,8 @@ pub(crate) struct Log {
     /// Whether the next record goes to a new segment.
     pub(crate) roll: bool,
     pub(crate) erasures: Vec<Erasure>,
+    /// Erasures asked for so far.
+    pub(crate) erasures_asked: u64,
     /// Bytes written since the last snapshot of the index, and how long that was.
     pub(crate) since_snapshot: u64,
     pub(crate) snapshot_bytes: u64,
@@ -107,6 +109,7 @@ impl Log {
             next_number: 1,
             roll: false,
             erasures: Vec::new(),
+            erasures_asked: 0,
             since_snapshot: 0,
             snapshot_bytes: 0,
             owed: Removals::default(),
@@ -119,10 +122,12 @@ impl Log {
 
     /// Bytes that wait for the disk.
     pub(crate) fn waiting(&self) -> usize {
-        match self.index.segments.back().map(|segment| &segment.data) {
-            Some(Data::File(data)) => data.pending.len() + data.flying.as_ref().map_or(0, bytes::Bytes::len),
-            _ => 0,
-        }
+        let waiting = self.index.segments.iter().rev().map_while(|segment| match &segment.data {
+            Data::File(data) => Some(data.pending.len() + data.flying.as_ref().map_or(0, bytes::Bytes::len))
+                .filter(|some| *some > 0),
+            _ => None,
+        });
+        waiting.sum()
     }
 
     /// Writes a record; where it stands in the last segment.
@@ -264,6 +269,7 @@ impl Inner {
             None => {
                 log.committed = Committed { seq: log.index.last_seq, position: log.position };
                 log.take_dead(u64::MAX);
+                log.compact_memory();
             }
             Some(home) if !log.queued => {
                 log.queued = true;

@@ -2,6 +2,7 @@
 
 mod append;
 mod commit;
+mod compact;
 mod fail;
 mod home;
 mod log;
@@ -71,8 +72,8 @@ pub(crate) struct Inner {
     pub(crate) home: Option<Home>,
     /// Files written without a sync so far.
     pub(crate) unsynced: Mutex<Vec<Arc<SegmentFile>>>,
-    /// The thread that writes a snapshot of the index, if one does.
-    pub(crate) snapshot: Mutex<Option<JoinHandle<()>>>,
+    /// The thread that writes a snapshot of the index or compacts, if one does.
+    pub(crate) background: Mutex<Option<JoinHandle<()>>>,
     /// For those who wait, see [`Stream::wait`].
     pub(crate) done: Mutex<Done>,
     pub(crate) waiters: Condvar,
@@ -106,7 +107,7 @@ impl Stream {
             listener: RwLock::new(None),
             home,
             unsynced: Mutex::new(Vec::new()),
-            snapshot: Mutex::new(None),
+            background: Mutex::new(None),
             done: Mutex::new(done),
             waiters: Condvar::new(),
         }));

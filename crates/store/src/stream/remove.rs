@@ -77,6 +77,7 @@ impl Stream {
         let record = Draft::control(Kind::Removal, ERASE, seq, &target);
         log.push(self.0.home.as_ref(), &record).map_err(|_| self.0.not_encrypted())?;
         log.erasures.push(erasure);
+        log.erasures_asked += 1;
         let position = self.0.changed(&mut log);
         Ok(Some(Purged { messages: 1, bytes: removals.bytes(), position }))
     }

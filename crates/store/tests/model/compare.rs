@@ -8,7 +8,7 @@ use crate::ops::{FILTERS, SUBJECTS};
 
 type Outcome = Result<(), TestCaseError>;
 
-pub fn compare(stream: &Stream, naive: &Naive) -> Outcome {
+pub(crate) fn compare(stream: &Stream, naive: &Naive) -> Outcome {
     totals(stream, naive)?;
     for filter in FILTERS {
         choices(stream, naive, filter)?;

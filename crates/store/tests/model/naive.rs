@@ -6,33 +6,33 @@ use store::{Discard, Limits, Storage};
 use subject::matches;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
-    pub subject: Vec<u8>,
-    pub headers: Vec<u8>,
-    pub payload: Vec<u8>,
-    pub time: u64,
-    pub expires: Option<u64>,
+pub(crate) struct Stored {
+    pub(crate) subject: Vec<u8>,
+    pub(crate) headers: Vec<u8>,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) time: u64,
+    pub(crate) expires: Option<u64>,
 }
 
 #[derive(Clone, Debug, Default)]
-pub struct Naive {
-    pub memory: bool,
-    pub limits: Limits,
-    pub messages: BTreeMap<u64, Stored>,
-    pub last_seq: u64,
-    pub states: BTreeMap<String, (Vec<u8>, Vec<Vec<u8>>)>,
+pub(crate) struct Naive {
+    pub(crate) memory: bool,
+    pub(crate) limits: Limits,
+    pub(crate) messages: BTreeMap<u64, Stored>,
+    pub(crate) last_seq: u64,
+    pub(crate) states: BTreeMap<String, (Vec<u8>, Vec<Vec<u8>>)>,
 }
 
-pub fn wanted(filter: &[&str], subject: &[u8]) -> bool {
+pub(crate) fn wanted(filter: &[&str], subject: &[u8]) -> bool {
     filter.is_empty() || filter.iter().any(|pattern| matches(pattern.as_bytes(), subject))
 }
 
 impl Naive {
-    pub fn new(storage: Storage, limits: Limits) -> Self {
+    pub(crate) fn new(storage: Storage, limits: Limits) -> Self {
         Self { memory: storage == Storage::Memory, limits, ..Self::default() }
     }
 
-    pub fn size(&self, message: &Stored) -> u64 {
+    pub(crate) fn size(&self, message: &Stored) -> u64 {
         let text = message.subject.len() + message.headers.len() + message.payload.len();
         let overhead = match (self.memory, message.headers.is_empty()) {
             (true, _) => 16,
@@ -42,7 +42,7 @@ impl Naive {
         (text + overhead) as u64
     }
 
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.messages.values().map(|message| self.size(message)).sum()
     }
 
@@ -55,7 +55,7 @@ impl Naive {
     }
 
     /// The words of the refusal, or the sequence and what went.
-    pub fn append(&mut self, message: Stored) -> Result<(u64, Vec<u64>), &'static str> {
+    pub(crate) fn append(&mut self, message: Stored) -> Result<(u64, Vec<u64>), &'static str> {
         let size = self.size(&message);
         let limits = self.limits;
         if limits.max_bytes.is_some_and(|max| size > max) {
@@ -82,7 +82,7 @@ impl Naive {
     }
 
     /// Appends without asking, and then makes room; what went.
-    pub fn append_all(&mut self, messages: Vec<Stored>) -> Vec<u64> {
+    pub(crate) fn append_all(&mut self, messages: Vec<Stored>) -> Vec<u64> {
         let subjects: Vec<_> = messages.iter().map(|message| message.subject.clone()).collect();
         for message in messages {
             self.last_seq += 1;
@@ -110,7 +110,7 @@ impl Naive {
         removed
     }
 
-    pub fn set_limits(&mut self, limits: Limits) -> u64 {
+    pub(crate) fn set_limits(&mut self, limits: Limits) -> u64 {
         self.limits = limits;
         let before = self.messages.len();
         let subjects: BTreeSet<_> = self.messages.values().map(|message| message.subject.clone()).collect();
@@ -124,7 +124,7 @@ impl Naive {
         (before - self.messages.len()) as u64
     }
 
-    pub fn purge(&mut self, filter: &[&str], below: Option<u64>, keep: u64) -> u64 {
+    pub(crate) fn purge(&mut self, filter: &[&str], below: Option<u64>, keep: u64) -> u64 {
         let meant: Vec<u64> =
             self.messages.iter().filter(|(_, m)| wanted(filter, &m.subject)).map(|(seq, _)| *seq).collect();
         let go = meant.len().saturating_sub(keep as usize);
@@ -136,7 +136,7 @@ impl Naive {
         gone.len() as u64
     }
 
-    pub fn expire(&mut self, now: u64) -> BTreeSet<u64> {
+    pub(crate) fn expire(&mut self, now: u64) -> BTreeSet<u64> {
         let max_age = self.limits.max_age.map(|age| age.as_nanos() as u64);
         let gone: BTreeSet<u64> = self
             .messages
@@ -153,7 +153,7 @@ impl Naive {
         gone
     }
 
-    pub fn scan(&self, filter: &[&str], from: u64, upto: u64) -> Vec<(u64, Stored)> {
+    pub(crate) fn scan(&self, filter: &[&str], from: u64, upto: u64) -> Vec<(u64, Stored)> {
         if from > upto {
             return Vec::new();
         }
@@ -161,7 +161,7 @@ impl Naive {
         range.map(|(seq, message)| (*seq, message.clone())).collect()
     }
 
-    pub fn last_per_subject(&self, filter: &[&str], upto: u64) -> Vec<u64> {
+    pub(crate) fn last_per_subject(&self, filter: &[&str], upto: u64) -> Vec<u64> {
         let mut last = BTreeMap::new();
         for (seq, message) in self.messages.range(..=upto).filter(|(_, m)| wanted(filter, &m.subject)) {
             last.insert(&message.subject, *seq);

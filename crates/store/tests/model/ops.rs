@@ -13,12 +13,12 @@ use store::{
 use crate::compare::compare;
 use crate::naive::{Naive, Stored};
 
-pub const SUBJECTS: [&str; 6] = ["a.1", "a.2", "a.b.c", "b.1", "b", "c.x.y.z"];
-pub const FILTERS: [&[&str]; 8] =
+pub(crate) const SUBJECTS: [&str; 6] = ["a.1", "a.2", "a.b.c", "b.1", "b", "c.x.y.z"];
+pub(crate) const FILTERS: [&[&str]; 8] =
     [&[], &["a.>"], &["a.1"], &["*.1"], &["a.1", "b.1"], &["nothing"], &["b", "c.>"], &["a.*", "c.x.y.z"]];
 
 #[derive(Clone, Debug)]
-pub enum Op {
+pub(crate) enum Op {
     Append(Vec<New>),
     AppendAtomic(Vec<New>),
     Delete(u64, bool),
@@ -36,7 +36,7 @@ pub enum Op {
 }
 
 #[derive(Clone, Debug)]
-pub struct New {
+pub(crate) struct New {
     subject: usize,
     headers: usize,
     payload: usize,
@@ -44,7 +44,7 @@ pub struct New {
     ttl: Option<u64>,
 }
 
-pub fn limits() -> impl Strategy<Value = Limits> {
+pub(crate) fn limits() -> impl Strategy<Value = Limits> {
     let some = |range: std::ops::Range<u64>| prop_oneof![3 => Just(None), 1 => range.prop_map(Some)];
     (some(1..30), some(100..3000), some(1..60), some(1..4), any::<bool>(), any::<bool>()).prop_map(
         |(max_messages, max_bytes, age, max_per_subject, new, per_subject)| Limits {
@@ -68,7 +68,7 @@ fn new() -> impl Strategy<Value = New> {
         .prop_map(|(subject, headers, payload, ttl)| New { subject, headers, payload, ttl })
 }
 
-pub fn op() -> impl Strategy<Value = Op> {
+pub(crate) fn op() -> impl Strategy<Value = Op> {
     let bytes = || proptest::collection::vec(any::<u8>(), 0..60);
     prop_oneof![
         12 => proptest::collection::vec(new(), 1..8).prop_map(Op::Append),
@@ -89,15 +89,15 @@ pub fn op() -> impl Strategy<Value = Op> {
 }
 
 /// A stream and its model, side by side.
-pub struct World {
+pub(crate) struct World {
     /// Where it is, if on disk.
     disk: Option<SimDisk>,
     settings: StoreOptions,
     store: Store,
-    pub stream: Stream,
-    pub options: StreamOptions,
-    pub naive: Naive,
-    pub now: u64,
+    pub(crate) stream: Stream,
+    pub(crate) options: StreamOptions,
+    pub(crate) naive: Naive,
+    pub(crate) now: u64,
 }
 
 type Outcome = Result<(), TestCaseError>;
@@ -108,7 +108,7 @@ fn open(disk: &SimDisk, settings: &StoreOptions) -> Store {
 
 impl World {
     /// On a simulated disk with this seed, or in memory.
-    pub fn new(seed: Option<u64>, settings: StoreOptions, options: StreamOptions) -> Self {
+    pub(crate) fn new(seed: Option<u64>, settings: StoreOptions, options: StreamOptions) -> Self {
         let disk = seed.map(SimDisk::new);
         let store = disk.as_ref().map_or_else(|| Store::in_memory(settings.clone()), |d| open(d, &settings));
         let stream = store.create("S", options, b"about it").unwrap();
@@ -135,7 +135,7 @@ impl World {
         Ok(())
     }
 
-    pub fn apply(&mut self, op: &Op) -> Outcome {
+    pub(crate) fn apply(&mut self, op: &Op) -> Outcome {
         let back = |back: u64| (self.naive.last_seq + 2).saturating_sub(back);
         match op {
             Op::Append(batch) => self.append(batch),
