@@ -53,7 +53,11 @@ pub fn repair(dir: &Path) -> Result<Report, StoreError> {
     look_over(Arc::new(RealDisk), dir, true)
 }
 
-pub(crate) fn look_over(disk: Arc<dyn Disk>, dir: &Path, mend: bool) -> Result<Report, StoreError> {
+/// [`check`], or with `mend` [`repair`], on a given disk.
+///
+/// # Errors
+/// Another process has the store, or its directory can't be read or written.
+pub fn look_over(disk: Arc<dyn Disk>, dir: &Path, mend: bool) -> Result<Report, StoreError> {
     let failed = |path: &Path| {
         let path = path.to_path_buf();
         move |error| StoreError::Io { path, error }
