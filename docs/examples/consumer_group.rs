@@ -27,7 +27,7 @@ async fn orders(js: &jetstream::Context) -> Outcome<stream::Stream> {
 }
 
 /// Publishes orders, each of them twice, as a publisher does that did not hear the first answer.
-pub async fn publish(url: &str, count: usize) -> Outcome<()> {
+pub(crate) async fn publish(url: &str, count: usize) -> Outcome<()> {
     let js = jetstream::new(async_nats::connect(url).await?);
     orders(&js).await?;
     for number in 0..count {
@@ -41,7 +41,7 @@ pub async fn publish(url: &str, count: usize) -> Outcome<()> {
 }
 
 /// Handles orders until there are none for a while; returns what was handled.
-pub async fn work(url: &str) -> Outcome<Vec<String>> {
+pub(crate) async fn work(url: &str) -> Outcome<Vec<String>> {
     let js = jetstream::new(async_nats::connect(url).await?);
     let config = pull::Config {
         durable_name: Some("billing".into()),
