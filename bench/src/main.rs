@@ -3,6 +3,7 @@
 mod cli;
 mod client;
 mod limits;
+mod link_kind;
 mod load;
 mod measure;
 mod report;

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use anyhow::{Result, anyhow, bail};
 
+use crate::link_kind::LinkKind;
+
 /// How a client port is secured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Security {
@@ -40,6 +42,8 @@ pub(crate) enum Layout {
     Login(Bearer),
     /// Two, joined by a link.
     WholeWay,
+    /// Two with the same configuration language, clients in clear, joined by such a link.
+    Linked(LinkKind),
 }
 
 /// What an acknowledgement of a stored message means, as configured.
@@ -98,6 +102,8 @@ pub(crate) enum Scenario {
     Idle { kind: IdleKind, connections: usize },
     /// Token publisher outside, link, mTLS subscriber inside, 128 B.
     WholeWay,
+    /// One publisher, a link, one subscriber.
+    Link { kind: LinkKind, payload: usize },
     /// Messages stored and acknowledged, so many at a time, 128 B.
     Store { place: Place, in_flight: usize },
     /// A pull consumer takes what is stored and acknowledges each, 128 B.
@@ -124,7 +130,7 @@ const STORM: usize = 256;
 const IDLE_CONNECTIONS: usize = 5_000;
 
 /// All scenarios, in the order of the report.
-pub(crate) const ALL: [&str; 45] = [
+pub(crate) const ALL: [&str; 53] = [
     "pub:16",
     "pub:128",
     "pubsub:16",
@@ -153,6 +159,14 @@ pub(crate) const ALL: [&str; 45] = [
     "idle:mtls",
     "idle:silent",
     "whole-way",
+    "link:leaf:128",
+    "link:leaf:1024",
+    "link:leaf-mtls:128",
+    "link:leaf-mtls:1024",
+    "link:gateway:128",
+    "link:gateway:1024",
+    "link:gateway-mtls:128",
+    "link:gateway-mtls:1024",
     "js-pub:file:4096",
     "js-pub:sync:1",
     "js-pub:sync:4096",
@@ -211,6 +225,10 @@ impl FromStr for Scenario {
             "conns" => Self::Connections { security: detail.parse()? },
             "idle" => idle(detail)?,
             "whole-way" if detail.is_empty() => Self::WholeWay,
+            "link" => {
+                let (kind, payload) = LinkKind::with_payload(detail)?;
+                Self::Link { kind, payload }
+            }
             "js-pub" => {
                 let (place, in_flight) = detail.split_once(':').unwrap_or((detail, ""));
                 let in_flight = in_flight.parse().ok().filter(|count| *count > 0);
@@ -350,6 +368,7 @@ impl fmt::Display for Scenario {
                 }
             }
             Self::WholeWay => f.write_str("whole-way"),
+            Self::Link { kind, payload } => write!(f, "link:{kind}:{payload}"),
             Self::Store { place, in_flight } => write!(f, "js-pub:{place}:{in_flight}"),
             Self::Drain { place } => write!(f, "js-drain:{place}"),
             Self::KvPut { in_flight } => write!(f, "kv-put:{in_flight}"),
@@ -366,6 +385,7 @@ impl Scenario {
     pub(crate) fn layout(self) -> Layout {
         Layout::Single(match self {
             Self::WholeWay => return Layout::WholeWay,
+            Self::Link { kind, .. } => return Layout::Linked(kind),
             Self::Login { bearer, .. } => return Layout::Login(bearer),
             Self::Store { place, .. } | Self::Drain { place } => return Layout::Streams(place.durability()),
             Self::KvPut { .. }
@@ -397,6 +417,9 @@ impl Scenario {
             }
             Self::Connections { security } => format!("connections per second, {security}, 4 threads"),
             Self::Idle { connections, .. } => format!("memory of {connections} idle connections"),
+            Self::Link { kind, payload } => {
+                format!("1 publisher, a link ({kind}), 1 subscriber, {payload} B")
+            }
             Self::WholeWay => "token publisher, mTLS leafnode link, mTLS subscriber, 128 B".to_owned(),
             Self::Store { place, in_flight } => {
                 format!("messages stored ({place}) and acknowledged, {in_flight} in flight, 128 B")

@@ -28,7 +28,7 @@ pub(crate) struct Goal {
     pub(crate) aim: f64,
 }
 
-const GOALS: [Goal; 48] = {
+const GOALS: [Goal; 64] = {
     use Quantity::{
         Connections, IdleAfterTraffic, IdleFresh, LatencyP50, LatencyP99, Messages, Requests, RestartInOrder,
         RestartKilled, StoredMemory, SubscriptionMemory, Subscriptions,
@@ -68,6 +68,22 @@ const GOALS: [Goal; 48] = {
         goal("idle:mtls", IdleFresh, Limit, 16.0, 8.0),
         goal("idle:mtls", IdleAfterTraffic, Limit, 16.0, 8.0),
         goal("idle:silent", IdleFresh, Limit, 3.0, 1.5),
+        goal("link:leaf:128", Messages, Times, 3.0, 5.0),
+        goal("link:leaf:1024", Messages, Times, 2.0, 3.0),
+        goal("link:leaf-mtls:128", Messages, Times, 2.5, 4.0),
+        goal("link:leaf-mtls:1024", Messages, Times, 2.0, 3.0),
+        goal("link:gateway:128", Messages, Times, 3.0, 4.5),
+        goal("link:gateway:1024", Messages, Times, 2.0, 3.0),
+        goal("link:gateway-mtls:128", Messages, Times, 2.5, 4.0),
+        goal("link:gateway-mtls:1024", Messages, Times, 2.0, 3.0),
+        goal("link:leaf:128", LatencyP50, Fraction, 0.9, 0.7),
+        goal("link:leaf:128", LatencyP99, Fraction, 0.9, 0.7),
+        goal("link:leaf-mtls:128", LatencyP50, Fraction, 0.9, 0.7),
+        goal("link:leaf-mtls:128", LatencyP99, Fraction, 0.9, 0.7),
+        goal("link:gateway:128", LatencyP50, Fraction, 0.9, 0.7),
+        goal("link:gateway:128", LatencyP99, Fraction, 0.9, 0.7),
+        goal("link:gateway-mtls:128", LatencyP50, Fraction, 0.9, 0.7),
+        goal("link:gateway-mtls:128", LatencyP99, Fraction, 0.9, 0.7),
         goal("whole-way", Messages, Times, 2.5, 4.0),
         goal("whole-way", LatencyP50, Fraction, 0.9, 0.7),
         goal("js-pub:file:4096", Messages, Times, 3.0, 6.0),

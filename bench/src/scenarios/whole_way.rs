@@ -1,4 +1,4 @@
-//! From a token publisher outside over the link to an mTLS subscriber inside.
+//! Over a link: from a publisher at one server to a subscriber at another.
 
 use std::time::{Duration, Instant};
 
@@ -11,16 +11,15 @@ use crate::report::{Outcome, Quantity, Reading};
 use crate::servers::Fleet;
 
 const SUBJECT: &str = "bench.hop";
-const PAYLOAD: usize = 128;
 
 /// Throughput first, then the latency of single messages.
-pub(super) fn run(fleet: &Fleet, duration: Duration) -> Result<Outcome> {
-    let mut outcome = throughput::fan_out(fleet, 1, PAYLOAD, duration)?;
+pub(super) fn run(fleet: &Fleet, payload: usize, duration: Duration) -> Result<Outcome> {
+    let mut outcome = throughput::fan_out(fleet, 1, payload, duration)?;
     let mut subscriber = fleet.subscribe.connect()?;
     subscriber.subscribe(SUBJECT, None)?;
     fleet.settle()?;
     let mut publisher = fleet.publish.connect()?;
-    let frames = Frames::on(SUBJECT, PAYLOAD);
+    let frames = Frames::on(SUBJECT, payload);
     let mut one_by_one = |duration: Duration| -> Result<Samples> {
         let mut latencies = Samples::default();
         let deadline = Instant::now() + duration;

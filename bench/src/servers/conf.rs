@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::pki::{KeyPair, Pki};
+use crate::link_kind::LinkKind;
 use crate::responder::{ACCOUNT, PASSWORD, USER};
 use crate::scenario::{Durability, Security};
 
@@ -64,6 +65,35 @@ pub(crate) fn edge(listen: SocketAddr, hub: SocketAddr, server: &KeyPair, pki: &
     let remote = format!("url: \"tls://localhost:{}\", compression: off, tls: {{ {files} }}", hub.port());
     text += &format!("leafnodes {{\n  remotes: [ {{ {remote} }} ]\n}}\n");
     text
+}
+
+/// One end of a link between two servers whose clients come in clear. It accepts links at `own`, and dials `other` where
+/// there is one.
+pub(crate) fn linked(
+    name: &str,
+    listen: SocketAddr,
+    own: SocketAddr,
+    other: Option<SocketAddr>,
+    kind: LinkKind,
+    server: &KeyPair,
+    pki: &Pki,
+) -> String {
+    let (block, scheme) = if kind.tls { (tls(server, Some(pki)), "tls") } else { (String::new(), "nats") };
+    let url = other.map(|other| format!("{scheme}://localhost:{}", other.port()));
+    let head = head(listen, name);
+    if kind.gateway {
+        let remote = url.map(|url| format!("{{ name: inner, url: \"{url}\" }}")).unwrap_or_default();
+        let advertise = format!("localhost:{}", own.port());
+        return format!(
+            "{head}gateway {{\n  name: {name}\n  listen: \"{own}\"\n  advertise: \"{advertise}\"\n  {block}  gateways: [ {remote} ]\n}}\n"
+        );
+    }
+    let Some(url) = url else {
+        return format!("{head}leafnodes {{\n  listen: \"{own}\"\n  compression: off\n  {block}}}\n");
+    };
+    let files =
+        if kind.tls { format!(", tls: {{ {} }}", tls_files(server, Some(pki))) } else { String::new() };
+    format!("{head}leafnodes {{\n  remotes: [ {{ url: \"{url}\", compression: off{files} }} ]\n}}\n")
 }
 
 fn head(listen: SocketAddr, name: &str) -> String {

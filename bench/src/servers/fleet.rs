@@ -17,6 +17,7 @@ use super::pki::{BUS, GATEWAY, Pki};
 use super::process::{ServerProcess, free_addresses};
 use super::programs::{Ours, Programs, Side};
 use crate::client::{Client, Endpoint, Operation};
+use crate::link_kind::LinkKind;
 use crate::scenario::{Bearer, Durability, Layout, Security};
 
 /// A link that is not up after this time won't come.
@@ -50,6 +51,11 @@ impl Fleet {
         let fleet = match layout {
             Layout::Single(security) => Self::single(programs.single(side), security, pki, dir)?,
             Layout::Streams(durability) => Self::streams(programs.single(side), durability, dir)?,
+            Layout::Linked(kind) => {
+                let fleet = Self::linked(programs.single(side), kind, pki, dir)?;
+                fleet.settle()?;
+                fleet
+            }
             Layout::Login(bearer) => Self::login(programs, side, bearer, pki, dir)?,
             Layout::WholeWay => {
                 let fleet = match (side, &programs.ours) {
@@ -125,6 +131,19 @@ impl Fleet {
             bail!("a client with a wrong token was let in");
         }
         Ok(Self::new(login.processes, endpoint.clone(), endpoint, dir))
+    }
+
+    /// Two servers of one kind, clients in clear, joined by a link.
+    fn linked(program: &Path, kind: LinkKind, pki: &Pki, dir: TempDir) -> Result<Self> {
+        let [outside, inside, accepts, dials] = free_addresses()?;
+        let ends = [
+            conf::linked("inner", inside, accepts, None, kind, &pki.pair(BUS), pki),
+            conf::linked("outer", outside, dials, Some(accepts), kind, &pki.pair(GATEWAY), pki),
+        ];
+        let inner = start_with_conf(program, &dir.path().join("inner"), &ends[0], inside)?;
+        let outer = start_with_conf(program, &dir.path().join("outer"), &ends[1], outside)?;
+        let plain = |address| Endpoint { address, tls: None, token: None };
+        Ok(Self::new(vec![inner, outer], plain(outside), plain(inside), dir))
     }
 
     /// Two stock servers: token outside, leafnode link with certificates, certificates inside.
