@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use broker::{
@@ -13,10 +14,12 @@ use daemon::audit::Audit;
 use daemon::metrics::Metrics;
 use daemon::readiness::Readiness;
 use identity::policy::PolicyError;
+use identity::revocation::{ShareError, ShareKey};
 use identity::tls::TlsError;
 use identity::{Grant, PermissionError};
 use node::leafnodes::LinkError;
 use node::revocation::Plane;
+use node::revocation::share::Exchange;
 use node::sections::gateway_role;
 use node::tls::Reloads;
 use rand::Rng;
@@ -49,6 +52,14 @@ pub enum GatewayError {
     /// The link can't be set up.
     #[error(transparent)]
     Link(#[from] LinkError),
+    /// The key gateways share can't be used.
+    #[error("revocation.share_key_file {}: {source}", path.display())]
+    ShareKey {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ShareError,
+    },
     /// The buffer for a link that is down can't be used.
     #[error(transparent)]
     Edge(#[from] EdgeError),
@@ -142,6 +153,7 @@ impl Gateway {
         }
         answer_health_checks(&server, &state, &mut tasks);
         tasks.spawn(reload::follow_revocations(Arc::clone(&authenticator)));
+        share_revocations(config, around, &server, &group, &mut tasks)?;
         let opened = open_link(config, &server, &around.reloads, crossing, &group)?;
         let local = server.local_client("probe", Arc::new(Grant::unrestricted("probe")));
         tasks.spawn(probe.run(local));
@@ -227,6 +239,27 @@ fn answer_health_checks(server: &Server, state: &Arc<ProbeState>, tasks: &mut Jo
             tracing::error!(%error, "health checks are not answered");
         }
     });
+}
+
+/// Tells the other gateways on the bus what is revoked here, where they share a key.
+fn share_revocations(
+    config: &Config,
+    around: &Surroundings,
+    server: &Server,
+    group: &Arc<LinkGroup>,
+    tasks: &mut JoinSet<()>,
+) -> Result<(), GatewayError> {
+    let Some(path) = &config.revocation.share_key_file else { return Ok(()) };
+    let key = ShareKey::read(path).map_err(|source| GatewayError::ShareKey { path: path.clone(), source })?;
+    let exchange = Exchange::new(Arc::clone(&around.revocations), key);
+    let client = server.local_client("revocations", Arc::new(Grant::unrestricted("revocations")));
+    let group = Arc::clone(group);
+    tasks.spawn(async move {
+        if let Err(error) = exchange.run(client, group).await {
+            tracing::error!(%error, "revocations are not shared with other gateways");
+        }
+    });
+    Ok(())
 }
 
 /// Where the other end of the link connects, where it does.

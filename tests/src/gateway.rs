@@ -164,13 +164,22 @@ impl Gateway {
     /// # Errors
     /// When it does not come up; its log is in the error.
     pub async fn from_toml(pki: &Pki, toml: &str) -> Result<Self> {
-        let file = pki.path("gateway.toml");
-        fs::write(&file, toml)?;
+        Self::named(pki, "gateway", toml).await
+    }
+
+    /// As [`Gateway::from_toml`], with a name for its files, so that several fit into one directory.
+    ///
+    /// # Errors
+    /// When it does not come up; its log is in the error.
+    pub async fn named(pki: &Pki, name: &str, toml: &str) -> Result<Self> {
+        let file = pki.path(&format!("{name}.toml"));
+        let ports = format!("{name}.ports");
+        fs::write(&file, toml.replace("gateway.ports", &ports).replace("health-check.token", &format!("{name}.token")))?;
         // One that was killed before left its own.
-        drop(fs::remove_file(pki.path("gateway.ports")));
-        let builder = ProcessBuilder::new(binary("event-gateway")?, pki.path("gateway.log"));
+        drop(fs::remove_file(pki.path(&ports)));
+        let builder = ProcessBuilder::new(binary("event-gateway")?, pki.path(&format!("{name}.log")));
         let mut process = builder.arg("--config").arg(&file).current_dir(pki.dir()).spawn()?;
-        let addresses = listening(&mut process, pki, "gateway").await?;
+        let addresses = listening(&mut process, pki, name).await?;
         Ok(Self { process, addresses })
     }
 

@@ -26,7 +26,7 @@ use daemon::telemetry::LogConfig;
 use identity::peer::{IdentitySource, Pins};
 use identity::policy::{BindingConfig, PolicyConfig, RoleConfig};
 use identity::tls::{CertifiedFile, ClientAuth, ServerTls};
-use node::revocation::RevocationConfig;
+use node::revocation::{RevocationConfig, share};
 use node::sections::{Admin, Limits, Link, Route};
 use serde::{Deserialize, Serialize};
 
@@ -385,7 +385,9 @@ impl Config {
             to: None,
             stamp: false,
         };
-        self.routes.iter().map(RouteRule::from).chain(self.link.jetstream_routes()).chain([probe]).collect()
+        let shared = self.revocation.share_key_file.as_ref().map(|_| share::route());
+        let named = self.routes.iter().map(RouteRule::from).chain(self.link.jetstream_routes());
+        named.chain([probe]).chain(shared).collect()
     }
 
     /// How to take part in a super-cluster, where the link is a gateway.

@@ -7,6 +7,7 @@
 mod entry;
 mod journal;
 mod request;
+mod share;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ mod tests;
 pub use self::entry::{Entry, EntryError, MAX_TEXT, Target};
 pub use self::journal::{Journal, JournalError};
 pub use self::request::{Instant, Request, RequestError};
+pub use self::share::{ShareError, ShareKey, Told, summary};
 pub use self::store::{RevocationError, Revocations};
 
 /// How ids of entries begin that stand in a file an operator edits. They are that file's, not the journal's.

@@ -3,6 +3,7 @@
 
 mod admin;
 mod file;
+pub mod share;
 #[cfg(test)]
 mod tests;
 
@@ -38,18 +39,20 @@ pub struct RevocationConfig {
     pub file: Option<PathBuf>,
     /// Entries there may be, the file's among them.
     pub max_entries: usize,
+    /// A key all gateways on a bus share: what is revoked on one is revoked on all. Without it, on this one alone.
+    pub share_key_file: Option<PathBuf>,
 }
 
 impl Default for RevocationConfig {
     fn default() -> Self {
-        Self { store: None, file: None, max_entries: 100_000 }
+        Self { store: None, file: None, max_entries: 100_000, share_key_file: None }
     }
 }
 
 impl RevocationConfig {
     /// Its paths, to be made relative to the configuration's folder.
     pub fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
-        [&mut self.store, &mut self.file].into_iter().flatten()
+        [&mut self.store, &mut self.file, &mut self.share_key_file].into_iter().flatten()
     }
 }
 
@@ -209,6 +212,14 @@ impl Plane {
             self.entries().iter().filter(|entry| entry.in_force(now)).cloned().collect();
         entries.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
         entries
+    }
+
+    /// What other gateways should know: everything but the file's entries, lifted ones among them.
+    #[must_use]
+    pub fn shared(&self) -> Vec<Arc<Entry>> {
+        let now = unix_now();
+        let own = |entry: &&Arc<Entry>| !entry.id.starts_with(FILE_PREFIX) && !entry.over(now);
+        self.entries().iter().filter(own).cloned().collect()
     }
 
     /// Follows the operators' file and forgets what has ended, until `stop` says true or its sender is gone.
