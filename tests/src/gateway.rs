@@ -174,7 +174,10 @@ impl Gateway {
     pub async fn named(pki: &Pki, name: &str, toml: &str) -> Result<Self> {
         let file = pki.path(&format!("{name}.toml"));
         let ports = format!("{name}.ports");
-        fs::write(&file, toml.replace("gateway.ports", &ports).replace("health-check.token", &format!("{name}.token")))?;
+        fs::write(
+            &file,
+            toml.replace("gateway.ports", &ports).replace("health-check.token", &format!("{name}.token")),
+        )?;
         // One that was killed before left its own.
         drop(fs::remove_file(pki.path(&ports)));
         let builder = ProcessBuilder::new(binary("event-gateway")?, pki.path(&format!("{name}.log")));

@@ -31,7 +31,8 @@ impl Pair {
         fs::write(pki.path("shared.key"), "k".repeat(32))?;
         fs::write(pki.path("admin.tokens"), format!("ops:{ADMIN}\n"))?;
         let options = GatewayOptions::dialling(&pki, bus.leafnodes()?);
-        let toml = options.to_toml(&pki, &tokens).replace("[admin]\n", "[admin]\ntoken_file = \"admin.tokens\"\n");
+        let toml =
+            options.to_toml(&pki, &tokens).replace("[admin]\n", "[admin]\ntoken_file = \"admin.tokens\"\n");
         let mut pair = Self { gateways: Vec::new(), toml, bus, tokens, pki };
         for name in NAMES {
             let gateway = pair.gateway(name).await?;
@@ -41,8 +42,10 @@ impl Pair {
     }
 
     async fn gateway(&self, name: &str) -> Result<Gateway> {
-        let revocation =
-            format!("{}\n[revocation]\nstore = \"{name}.revoked\"\nshare_key_file = \"shared.key\"\n", self.toml);
+        let revocation = format!(
+            "{}\n[revocation]\nstore = \"{name}.revoked\"\nshare_key_file = \"shared.key\"\n",
+            self.toml
+        );
         let mut gateway = Gateway::named(&self.pki, name, &revocation).await?;
         gateway.ready().await?;
         Ok(gateway)
@@ -55,7 +58,8 @@ impl Pair {
 
     async fn revoke(&self, at: usize, sub: &str) -> Result<String> {
         let body = json!({ "sub": sub, "issuer": Tokens::ISSUER, "reason": "test" });
-        let answer = http_api(self.gateways[at].admin()?, "POST", "/api/v1/revocations", ADMIN, &body).await?;
+        let answer =
+            http_api(self.gateways[at].admin()?, "POST", "/api/v1/revocations", ADMIN, &body).await?;
         ensure!(answer.status < 300, "{answer:?}");
         Ok(answer.json()?["id"].as_str().context("no id")?.to_owned())
     }
@@ -109,7 +113,8 @@ async fn a_gateway_that_was_away_learns_what_it_missed() -> Result<()> {
     let leafnodes = pair.bus.leafnodes()?;
     let port = format!("host = \"127.0.0.1\"\nport = {}\npeers = [\"event-gateway\"]\n", leafnodes.port());
     drop(fs::remove_file(pair.pki.path("bus.ports")));
-    pair.bus = InternalBus::start(&pair.pki, &BusOptions { leafnodes: Some(port), ..BusOptions::default() }).await?;
+    pair.bus =
+        InternalBus::start(&pair.pki, &BusOptions { leafnodes: Some(port), ..BusOptions::default() }).await?;
     for at in 0..2 {
         eventually("five revocations", || async { (pair.revocations(at).await? == 5).then_some(()) }).await?;
     }
@@ -120,7 +125,8 @@ async fn a_gateway_that_was_away_learns_what_it_missed() -> Result<()> {
 async fn nobody_without_the_key_is_believed() -> Result<()> {
     let pair = Pair::start().await?;
     let stranger = pair.bus.client(&pair.pki.service("billing")).await?;
-    let forged = json!({ "entries": [{ "id": "x", "target": { "kind": "subject", "sub": "bob" }, "created_at": 1 }] });
+    let forged =
+        json!({ "entries": [{ "id": "x", "target": { "kind": "subject", "sub": "bob" }, "created_at": 1 }] });
     let message = format!("{}\n{forged}", "0".repeat(64));
     stranger.publish("$GATEHOUSE.REVOCATIONS.all", message.into()).await?;
     stranger.flush().await?;

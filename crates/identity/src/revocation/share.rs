@@ -144,7 +144,8 @@ mod tests {
 
     #[test]
     fn only_the_key_opens() {
-        let (ours, same, other) = (key(&"k".repeat(32)), key(&format!("{}\n", "k".repeat(32))), key(&"x".repeat(32)));
+        let (ours, same, other) =
+            (key(&"k".repeat(32)), key(&format!("{}\n", "k".repeat(32))), key(&"x".repeat(32)));
         let told = Told::Entries(vec![entry("a", None)]);
         let message = ours.seal(&told).unwrap();
         assert_eq!(same.open(&message).unwrap(), told);
