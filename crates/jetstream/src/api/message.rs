@@ -138,8 +138,7 @@ fn deleted(hub: &Hub, account: &Account, request: &Request, name: &str) -> Resul
         Ok(Some(gone)) => {
             stream.note_usage();
             stream.messages_went();
-            stream.wait_for(gone.position);
-            Ok(())
+            stream.wait_for(gone.position).map_err(|error| e::STREAM_MSG_DELETE_FAILED.with(error))
         }
     }
 }

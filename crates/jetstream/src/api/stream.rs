@@ -411,6 +411,6 @@ fn purged(hub: &Hub, account: &Account, request: &Request, name: &str) -> Result
         consumers.purged();
     }
     stream.messages_went();
-    stream.wait_for(purged.position);
+    stream.wait_for(purged.position).map_err(|error| e::STREAM_PURGE_FAILED.with(error))?;
     Ok(Purged { success: true, purged: purged.messages })
 }

@@ -45,14 +45,12 @@ impl Stream {
         }
     }
 
-    /// Waits until a change is as durable as the stream promises. For the API's thread; bounded, because a disk that
-    /// fails may take for ever.
-    pub(crate) fn wait_for(&self, position: u64) {
-        if self.log.committed().position < position
-            && let Err(error) = self.log.wait()
-        {
-            tracing::warn!(stream = %self.name, %error, "a change is not on disk yet");
-        }
+    /// Waits until a change is as durable as the stream promises. For the API's thread.
+    ///
+    /// # Errors
+    /// Writing failed: the change was taken back.
+    pub(crate) fn wait_for(&self, position: u64) -> Result<(), store::Stopped> {
+        self.log.wait_for(position).map(drop)
     }
 
     fn is_needed(&self, sequence: u64) -> bool {
