@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use broker::{
@@ -342,6 +342,6 @@ fn credentials_file(config: &Config, credential: &HealthCredential, clients: Soc
     file
 }
 
-fn absolute(path: &std::path::Path) -> std::path::PathBuf {
+fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }

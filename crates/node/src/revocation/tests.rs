@@ -32,6 +32,7 @@ fn config(folder: &TempDir) -> RevocationConfig {
         store: Some(folder.path().join("data/revocations")),
         file: Some(folder.path().join("revoked.toml")),
         max_entries: 3,
+        share_key_file: None,
     }
 }
 
