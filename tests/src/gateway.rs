@@ -96,6 +96,12 @@ level = "debug"
 "#
         )
     }
+
+    /// The configuration as text, with a link in clear.
+    pub fn to_plain_toml(&self, pki: &Pki, tokens: &Tokens) -> String {
+        let toml = self.to_toml(pki, tokens);
+        toml.lines().filter(|line| !line.starts_with("tls = ")).collect::<Vec<_>>().join("\n")
+    }
 }
 
 /// Partners may do everything under `peer.` and `orders.`, answer requests, and see shipments of their tenant.
@@ -154,9 +160,7 @@ impl Gateway {
     /// # Errors
     /// When it does not come up; its log is in the error.
     pub async fn start_plain(pki: &Pki, tokens: &Tokens, options: &GatewayOptions) -> Result<Self> {
-        let toml = options.to_toml(pki, tokens);
-        let without: Vec<&str> = toml.lines().filter(|line| !line.starts_with("tls = ")).collect();
-        Self::from_toml(pki, &without.join("\n")).await
+        Self::from_toml(pki, &options.to_plain_toml(pki, tokens)).await
     }
 
     /// Starts a gateway with the configuration `toml`.
@@ -174,10 +178,12 @@ impl Gateway {
     pub async fn named(pki: &Pki, name: &str, toml: &str) -> Result<Self> {
         let file = pki.path(&format!("{name}.toml"));
         let ports = format!("{name}.ports");
-        fs::write(
-            &file,
-            toml.replace("gateway.ports", &ports).replace("health-check.token", &format!("{name}.token")),
-        )?;
+        let health_check = format!("{name}.token");
+        let toml = match name {
+            "gateway" => toml.to_owned(),
+            _ => toml.replace("gateway.ports", &ports).replace("health-check.token", &health_check),
+        };
+        fs::write(&file, toml)?;
         // One that was killed before left its own.
         drop(fs::remove_file(pki.path(&ports)));
         let builder = ProcessBuilder::new(binary("event-gateway")?, pki.path(&format!("{name}.log")));

@@ -25,7 +25,9 @@ macro_rules! on_both {
 
 mod address;
 mod audit;
+mod balancer;
 mod bus;
+mod chaos;
 mod cluster;
 mod command;
 mod door;
@@ -50,7 +52,9 @@ mod wait;
 
 pub use address::Addresses;
 pub use audit::AuditLog;
+pub use balancer::Balancer;
 pub use bus::{BusOptions, InternalBus};
+pub use chaos::{Chaos, Published, Report, publish, stored_ids};
 pub use cluster::{Cluster, ClusterOptions, Node, free_ports};
 pub use command::{Ran, run, run_binary};
 pub use door::Door;

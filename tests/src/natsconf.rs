@@ -1,7 +1,7 @@
 //! Servers that are configured by a `nats.conf`: stock nats-server, and the internal bus in its place.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde_json::Value;
@@ -20,6 +20,27 @@ pub enum Kind {
     Ours,
     /// nats-server, as its makers publish it.
     Stock,
+    /// An earlier nats-server, by the first two numbers of its version; see `tests/peers/install`.
+    Older(&'static str),
+}
+
+impl Kind {
+    /// The program. `None`, counted as a skip, where it is not installed.
+    ///
+    /// # Errors
+    /// When ours has not been built.
+    pub(crate) fn program(self) -> Result<Option<PathBuf>> {
+        let program = match self {
+            Self::Ours => binary("internal-bus")?,
+            Self::Stock => peers_dir().join("bin/nats-server"),
+            Self::Older(version) => peers_dir().join(format!("bin/nats-server-{version}")),
+        };
+        if !program.exists() {
+            skip("no such nats-server on this machine");
+            return Ok(None);
+        }
+        Ok(Some(program))
+    }
 }
 
 /// A running server.
@@ -58,14 +79,7 @@ impl ConfServer {
     /// # Errors
     /// When it does not come up; its log is in the error.
     pub async fn named(kind: Kind, dir: &Path, name: &str, conf: &str) -> Result<Option<Self>> {
-        let program = match kind {
-            Kind::Ours => binary("internal-bus")?,
-            Kind::Stock => peers_dir().join("bin/nats-server"),
-        };
-        if !program.exists() {
-            skip("no nats-server on this machine");
-            return Ok(None);
-        }
+        let Some(program) = kind.program()? else { return Ok(None) };
         let file = dir.join(format!("{name}.conf"));
         fs::write(&file, conf)?;
         let builder = ProcessBuilder::new(program, dir.join(format!("{name}.log"))).arg("-c").arg(&file);

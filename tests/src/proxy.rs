@@ -1,6 +1,7 @@
-//! A TCP proxy that can be cut, silenced and restored: the network's bad days.
+//! A TCP proxy that can be cut, silenced, slowed down and restored: the network's bad days.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::Result;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -9,12 +10,17 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+/// Bytes that a slow wire passes on at a time.
+const SLOW_PIECE: usize = 1024;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
     /// Bytes pass.
     Open,
     /// Bytes are held back; connections stay.
     Silent,
+    /// So many bytes pass in a second, each way of each connection.
+    Slow(u32),
     /// Connections end at once.
     Cut,
 }
@@ -71,6 +77,11 @@ impl Proxy {
         self.change(|state| state.mode = Mode::Silent);
     }
 
+    /// Lets so many bytes pass in a second, each way of each connection, until [`Proxy::restore`].
+    pub fn slow(&self, bytes_per_second: u32) {
+        self.change(|state| state.mode = Mode::Slow(bytes_per_second.max(1)));
+    }
+
     /// Lets bytes and new connections pass again.
     pub fn restore(&self) {
         self.change(|state| state.mode = Mode::Open);
@@ -120,9 +131,16 @@ async fn pass(incoming: TcpStream, state: watch::Receiver<State>, now: State) {
 async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut state: watch::Receiver<State>) {
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        let Ok(count @ 1..) = from.read(&mut buffer).await else { return };
-        if state.wait_for(|state| state.mode != Mode::Silent).await.is_err() {
+        // A slow wire has a short queue, so that the sender feels it.
+        let room = if matches!(state.borrow().mode, Mode::Slow(_)) { SLOW_PIECE } else { buffer.len() };
+        let Some(piece) = buffer.get_mut(..room) else { return };
+        let Ok(count @ 1..) = from.read(piece).await else { return };
+        let Ok(mode) = state.wait_for(|state| state.mode != Mode::Silent).await.map(|state| state.mode) else {
             return;
+        };
+        if let Mode::Slow(rate) = mode {
+            let bytes = u32::try_from(count).unwrap_or(u32::MAX);
+            tokio::time::sleep(Duration::from_secs(1) * bytes / rate).await;
         }
         let Some(bytes) = buffer.get(..count) else { return };
         if to.write_all(bytes).await.is_err() {
@@ -135,6 +153,20 @@ async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut state: watch:
 mod tests {
     use super::*;
     use crate::wait::within;
+
+    #[tokio::test]
+    async fn a_slow_proxy_passes_bytes_at_its_rate() {
+        let echo = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let proxy = Proxy::to(echo.local_addr().unwrap()).await.unwrap();
+        proxy.slow(10 * 1024);
+        let mut outer = TcpStream::connect(proxy.address()).await.unwrap();
+        let (mut inner, _) = echo.accept().await.unwrap();
+        let began = tokio::time::Instant::now();
+        outer.write_all(&[7; 4096]).await.unwrap();
+        let mut seen = [0; 4096];
+        within("bytes", inner.read_exact(&mut seen)).await.unwrap().unwrap();
+        assert!(began.elapsed() >= Duration::from_millis(380), "{:?}", began.elapsed());
+    }
 
     #[tokio::test]
     async fn a_cut_ends_connections_and_a_restored_proxy_passes_them() {

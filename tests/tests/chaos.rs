@@ -1,0 +1,37 @@
+//! Nodes, gateways, wires and certificates go bad in an order that a seed decides; whatever was acknowledged is there
+//! afterwards, once, and everybody hears from everybody again.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use gatehouse_tests::{Chaos, Kind, long_run};
+
+/// The seeds of a run: the one asked for, a few that are always the same, or many.
+fn seeds(few: &[u64]) -> Result<Vec<u64>> {
+    match std::env::var("GATEHOUSE_CHAOS_SEED") {
+        Ok(seed) => Ok(vec![seed.parse().context("GATEHOUSE_CHAOS_SEED is no number")?]),
+        Err(_) if long_run() => Ok((1..=20).collect()),
+        Err(_) => Ok(few.to_vec()),
+    }
+}
+
+async fn all(chaos: Chaos, few: &[u64]) -> Result<()> {
+    for seed in seeds(few)? {
+        let Some(report) = chaos.run(seed).await? else { return Ok(()) };
+        ensure!(report.faults > 5 && report.acknowledged > 100, "too little happened: {report}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stock_cluster_and_two_gateways_lose_and_double_nothing() -> Result<()> {
+    let chaos =
+        Chaos { kind: Kind::Stock, nodes: 3, gateways: 2, edge: false, span: Duration::from_secs(10) };
+    all(chaos, &[1, 2]).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn our_bus_and_gateways_that_keep_messages_lose_and_double_nothing() -> Result<()> {
+    let chaos = Chaos { kind: Kind::Ours, nodes: 1, gateways: 2, edge: true, span: Duration::from_secs(10) };
+    all(chaos, &[3]).await
+}
