@@ -83,8 +83,10 @@ mod tests {
 
     #[tokio::test]
     async fn connections_go_round_and_past_whoever_refuses() {
-        let (one, two) =
-            (TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
+        let (one, two) = (
+            TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            TcpListener::bind("127.0.0.1:0").await.unwrap(),
+        );
         let targets = vec![one.local_addr().unwrap(), two.local_addr().unwrap()];
         let balancer = Balancer::before(targets).await.unwrap();
         let _a = TcpStream::connect(balancer.address()).await.unwrap();

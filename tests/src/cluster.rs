@@ -44,6 +44,14 @@ pub struct ClusterOptions {
     pub gateway: Option<String>,
 }
 
+impl ClusterOptions {
+    /// One bus of ours, whose leafnode port lets the same user in.
+    pub fn bus() -> Self {
+        let leafnodes = "authorization { user: app, password: app, account: APP }\n".to_owned();
+        Self { kind: Kind::Ours, nodes: 1, leafnodes, ..Self::default() }
+    }
+}
+
 impl Default for ClusterOptions {
     fn default() -> Self {
         let top = r#"

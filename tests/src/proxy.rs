@@ -135,7 +135,8 @@ async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut state: watch:
         let room = if matches!(state.borrow().mode, Mode::Slow(_)) { SLOW_PIECE } else { buffer.len() };
         let Some(piece) = buffer.get_mut(..room) else { return };
         let Ok(count @ 1..) = from.read(piece).await else { return };
-        let Ok(mode) = state.wait_for(|state| state.mode != Mode::Silent).await.map(|state| state.mode) else {
+        let Ok(mode) = state.wait_for(|state| state.mode != Mode::Silent).await.map(|state| state.mode)
+        else {
             return;
         };
         if let Mode::Slow(rate) = mode {

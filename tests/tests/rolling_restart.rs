@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use async_nats::jetstream;
 use gatehouse_tests::{
-    Balancer, Cluster, ClusterOptions, Gateway, GatewayOptions, Kind, Pki, Tokens, eventually, publish, stored_ids,
+    Balancer, Cluster, ClusterOptions, Gateway, GatewayOptions, Pki, Tokens, eventually, publish, stored_ids,
     within,
 };
 use tokio::sync::watch;
@@ -29,8 +29,7 @@ struct Fleet {
 impl Fleet {
     async fn start() -> Result<Option<Self>> {
         let pki = Pki::new()?;
-        let options = ClusterOptions { kind: Kind::Ours, nodes: 1, ..ClusterOptions::default() };
-        let Some(bus) = Cluster::start(pki.dir(), &options).await? else { return Ok(None) };
+        let Some(bus) = Cluster::start(pki.dir(), &ClusterOptions::bus()).await? else { return Ok(None) };
         let tokens = Tokens::new(pki.dir())?;
         let mut options = GatewayOptions::dialling(&pki, bus.nodes[0].leafnodes());
         options.link = format!(
@@ -50,7 +49,8 @@ impl Fleet {
 
     async fn client(&self) -> Result<async_nats::Client> {
         let options = self.pki.outsider().async_nats().token(self.tokens.good()?);
-        let options = options.ignore_discovered_servers().reconnect_delay_callback(|_| Duration::from_millis(50));
+        let options =
+            options.ignore_discovered_servers().reconnect_delay_callback(|_| Duration::from_millis(50));
         Ok(options.connect(format!("tls://{}", self.balancer.address())).await?)
     }
 

@@ -113,11 +113,20 @@ pub(super) fn stored(ids: &[String], published: &[Published], ledger: &Ledger) -
     for one in published.iter().filter(|one| one.ordered) {
         let places: Vec<usize> = one.acknowledged.iter().filter_map(|id| at.get(id).copied()).collect();
         let wrong = places.windows(2).position(|pair| pair[0] > pair[1]);
-        ensure!(wrong.is_none(), "{}: out of order after {:?}", one.name, wrong.map(|at| &one.acknowledged[at]));
+        ensure!(
+            wrong.is_none(),
+            "{}: out of order after {:?}",
+            one.name,
+            wrong.map(|at| &one.acknowledged[at])
+        );
     }
     let unseen: Vec<_> = ids.iter().filter(|id| !ledger.has(id)).collect();
     ensure!(unseen.is_empty(), "never given to the group: {unseen:?}");
-    ensure!(ledger.twice.is_empty(), "given to the group after a confirmed acknowledgement: {:?}", ledger.twice);
+    ensure!(
+        ledger.twice.is_empty(),
+        "given to the group after a confirmed acknowledgement: {:?}",
+        ledger.twice
+    );
     Ok(Report {
         acknowledged: published.iter().map(|one| one.acknowledged.len()).sum(),
         kept: published.iter().map(|one| one.kept).sum(),

@@ -52,11 +52,9 @@ impl Field {
     /// When something does not come up.
     pub(super) async fn start(kind: Kind, nodes: usize, gateways: usize, edge: bool) -> Result<Option<Self>> {
         let pki = Pki::new()?;
-        let options = ClusterOptions {
-            kind,
-            nodes,
-            leafnodes: "no_advertise: true\n".to_owned(),
-            ..ClusterOptions::default()
+        let options = match kind {
+            Kind::Ours => ClusterOptions::bus(),
+            _ => ClusterOptions { kind, nodes, ..ClusterOptions::default() },
         };
         let Some(cluster) = Cluster::start(pki.dir(), &options).await? else { return Ok(None) };
         let inner = jetstream::new(cluster.client().await?);
@@ -174,9 +172,10 @@ impl Field {
 
     /// What the processes have logged, by name.
     pub(super) fn logs(&self) -> Vec<(String, String)> {
-        let gateways = self.outposts.iter().filter_map(|outpost| {
-            Some((outpost.name.clone(), outpost.gateway.as_ref()?.process.log()))
-        });
+        let gateways = self
+            .outposts
+            .iter()
+            .filter_map(|outpost| Some((outpost.name.clone(), outpost.gateway.as_ref()?.process.log())));
         let nodes = self.cluster.nodes.iter();
         let nodes = nodes.filter_map(|node| Some((node.name().to_owned(), node.process()?.log())));
         gateways.chain(nodes).collect()

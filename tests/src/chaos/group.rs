@@ -18,7 +18,6 @@ use crate::wait::eventually;
 /// Name of the durable consumer.
 pub(super) const GROUP: &str = "workers";
 
-
 #[derive(Debug, Default)]
 struct Entry {
     deliveries: u64,
@@ -93,10 +92,9 @@ pub(super) async fn make(inside: &Client, replicas: usize) -> Result<()> {
 /// When it does not find the consumer.
 pub(super) async fn work(client: Client, ledger: Shared, stop: watch::Receiver<bool>) -> Result<()> {
     let context = jetstream::new(client);
-    let consumer: PullConsumer = eventually("the consumer", || async {
-        context.get_consumer_from_stream(GROUP, STREAM).await.ok()
-    })
-    .await?;
+    let consumer: PullConsumer =
+        eventually("the consumer", || async { context.get_consumer_from_stream(GROUP, STREAM).await.ok() })
+            .await?;
     while !*stop.borrow() {
         let asked = Instant::now();
         let fetch = consumer.fetch().max_messages(50).expires(Duration::from_secs(1)).messages();
