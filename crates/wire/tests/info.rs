@@ -1,6 +1,6 @@
 //! The JSON of INFO and CONNECT: defaults, tolerance, refusals, secrets.
 
-use wire::info::{ConnectOptions, Extension, LeafConnect, LeafInfo, ServerInfo, SubjectPermission};
+use wire::info::{ConnectOptions, Extension, InterestSum, LeafConnect, LeafInfo, ServerInfo, SubjectPermission};
 use wire::{Limits, Step};
 use wire::{ParseError, Verb, client, leaf};
 
@@ -115,7 +115,14 @@ fn lines_are_read_back() {
     };
     assert_eq!(ConnectOptions::parse(json), Ok(options));
 
-    let extension = Extension { version: "0.1.0".into(), epoch: Some(7), features: vec!["digest".into()] };
+    let extension = Extension {
+        version: "0.1.0".into(),
+        epoch: Some(7),
+        features: vec![Extension::INTEREST.into()],
+        interest: Some(InterestSum { epoch: 2, count: 5, sum: "0badcafe".into() }),
+        retelling: Some(3),
+        retell: true,
+    };
     let info = LeafInfo {
         import: Some(SubjectPermission { allow: vec!["a.>".into()], deny: vec![] }),
         leafnode_urls: vec!["h:7422".into()],
