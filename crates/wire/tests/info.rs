@@ -1,6 +1,8 @@
 //! The JSON of INFO and CONNECT: defaults, tolerance, refusals, secrets.
 
-use wire::info::{ConnectOptions, Extension, InterestSum, LeafConnect, LeafInfo, ServerInfo, SubjectPermission};
+use wire::info::{
+    ConnectOptions, Extension, InterestSum, LeafConnect, LeafInfo, ServerInfo, SubjectPermission,
+};
 use wire::{Limits, Step};
 use wire::{ParseError, Verb, client, leaf};
 
