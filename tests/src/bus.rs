@@ -24,6 +24,8 @@ pub struct BusOptions {
     pub tls_extra: String,
     /// Lines of `[leafnodes]`; `None` leaves the section out.
     pub leafnodes: Option<String>,
+    /// More lines of `[admin]`.
+    pub admin: String,
     /// More sections.
     pub sections: String,
 }
@@ -36,6 +38,7 @@ impl Default for BusOptions {
             tls: true,
             tls_extra: String::new(),
             leafnodes: Some("host = \"127.0.0.1\"\nport = 0\npeers = [\"event-gateway\"]\n".to_owned()),
+            admin: String::new(),
             sections: String::new(),
         }
     }
@@ -64,7 +67,7 @@ impl BusOptions {
 
     /// The configuration as text.
     pub fn to_toml(&self, pki: &Pki) -> String {
-        let Self { service, tls_extra, sections, .. } = self;
+        let Self { service, tls_extra, admin, sections, .. } = self;
         let ports = pki.text(&format!("{}.ports", self.name));
         let [cert, key, ca] =
             ["internal-bus.crt", "internal-bus.key", "internal-ca.crt"].map(|file| pki.text(file));
@@ -92,6 +95,7 @@ ports_file = "{ports}"
 [admin]
 host = "127.0.0.1"
 port = 0
+{admin}
 
 [log]
 format = "text"

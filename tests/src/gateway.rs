@@ -1,9 +1,7 @@
 //! A running event gateway, configured by a TOML file.
 
-use std::ffi::OsString;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
@@ -80,6 +78,7 @@ issuer = "{issuer}"
 audience = ["{audience}"]
 algorithms = ["ES256"]
 jwks_file = "{jwks}"
+leeway = "0s"
 {rights}
 {routes}
 [link]
@@ -178,19 +177,6 @@ impl Gateway {
     /// # Errors
     /// When it does not come up; its log is in the error.
     pub async fn named(pki: &Pki, name: &str, toml: &str) -> Result<Self> {
-        Self::launched(pki, name, toml, |program| vec![program.into()]).await
-    }
-
-    /// As [`Gateway::named`], started as `launcher` says: it gets the program, and gives what to run in its place.
-    ///
-    /// # Errors
-    /// When it does not come up; its log is in the error.
-    pub async fn launched(
-        pki: &Pki,
-        name: &str,
-        toml: &str,
-        launcher: impl FnOnce(PathBuf) -> Vec<OsString>,
-    ) -> Result<Self> {
         let file = pki.path(&format!("{name}.toml"));
         let ports = format!("{name}.ports");
         let health_check = format!("{name}.token");
@@ -201,9 +187,7 @@ impl Gateway {
         fs::write(&file, toml)?;
         // One that was killed before left its own.
         drop(fs::remove_file(pki.path(&ports)));
-        let mut words = launcher(binary("event-gateway")?).into_iter();
-        let program = words.next().context("nothing to run")?;
-        let builder = ProcessBuilder::new(program, pki.path(&format!("{name}.log"))).args(words);
+        let builder = ProcessBuilder::new(binary("event-gateway")?, pki.path(&format!("{name}.log")));
         let mut process = builder.arg("--config").arg(&file).current_dir(pki.dir()).spawn()?;
         let addresses = listening(&mut process, pki, name).await?;
         Ok(Self { process, addresses })

@@ -43,6 +43,15 @@ impl Kind {
     }
 }
 
+/// What a client is told that has not logged in in time: nats.js gives up after the second time it hears stock's words.
+#[must_use]
+pub fn late_login(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Ours => "Login Undecided, Try Again Later",
+        Kind::Stock | Kind::Older(_) => "Authentication Timeout",
+    }
+}
+
 /// A running server.
 #[derive(Debug)]
 pub struct ConfServer {

@@ -105,7 +105,7 @@ impl FakeIssuer {
     /// An `[[issuers]]` section that trusts it by discovery; `fetch` are more lines of its `[issuers.fetch]`.
     pub fn section(&self, pki: &Pki, fetch: &str) -> String {
         format!(
-            "[[issuers]]\nissuer = \"{}\"\naudience = [\"events\"]\nalgorithms = [\"ES256\"]\ndiscovery = true\n\
+            "[[issuers]]\nissuer = \"{}\"\naudience = [\"events\"]\nalgorithms = [\"ES256\"]\ndiscovery = true\nleeway = \"0s\"\n\
              [issuers.fetch]\nca_path = \"{}\"\nmin_interval = \"100ms\"\nbackoff_min = \"50ms\"\nbackoff_max = \
              \"200ms\"\n{fetch}\n[[bindings]]\nrole = \"partner\"\nissuer = \"{}\"\n",
             self.name(),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use certs_dev::{Authority, LeafRequest};
-use gatehouse_tests::{AuditLog, Lobby, Pki, Raw, Tokens, http_api, http_form, http_get};
+use gatehouse_tests::{AuditLog, Gateway, Lobby, Pki, Raw, Tokens, http_api, http_form, http_get};
 use serde_json::{Value, json};
 
 const ADMIN: &str = "an-admin-token-of-more-than-32-characters";
@@ -121,6 +121,31 @@ async fn a_revocation_cuts_live_connections_at_once_and_outlives_a_restart() -> 
     ensure!(kept.lines().count() == 5, "four entries and one lifting: {kept}");
     let metrics = http_get(world.lobby.gateway.admin()?, "/metrics").await?.body;
     ensure!(metrics.contains("gatehouse_revocations 4"), "lifted entries are remembered");
+    Ok(())
+}
+
+#[tokio::test]
+async fn neither_a_restart_nor_a_crash_forgets_a_revocation() -> Result<()> {
+    let mut world = world().await?;
+    for (number, crash) in [(0, false), (1, true)] {
+        let [gone, back] = ["gone", "back"].map(|name| json!({ "sub": format!("{name}-{number}") }));
+        let revoke = |claims: &Value| json!({ "sub": claims["sub"], "issuer": Tokens::ISSUER });
+        let (status, answer) = world.api("POST", "/api/v1/revocations", &revoke(&gone)).await?;
+        ensure!(status == 200 && answer["durable"] == true, "{answer}");
+        let (_, lifted) = world.api("POST", "/api/v1/revocations", &revoke(&back)).await?;
+        let id = lifted["id"].as_str().context("an id")?.to_owned();
+        world.api("DELETE", &format!("/api/v1/revocations/{id}"), &Value::Null).await?;
+        match crash {
+            true => world.lobby.gateway.process.kill().await?,
+            false => ensure!(world.lobby.gateway.process.stop().await?.success()),
+        }
+        let toml = fs::read_to_string(world.lobby.pki.path("gateway.toml"))?;
+        world.lobby.gateway = Gateway::from_toml(&world.lobby.pki, &toml).await?;
+        ensure!(!world.lets_in(&gone).await, "crash: {crash}: came back");
+        ensure!(world.lets_in(&back).await, "crash: {crash}: what was lifted is in force again");
+        let (_, listed) = world.api("GET", "/api/v1/revocations", &Value::Null).await?;
+        ensure!(listed["total"] == number + 1, "{listed}");
+    }
     Ok(())
 }
 

@@ -81,7 +81,7 @@ async fn too_many_logins_wait_and_none_is_called_a_violation() -> Result<()> {
     for answer in answers {
         match answer.as_deref() {
             Some("PONG") => in_time += 1,
-            None | Some("-ERR 'Authentication Timeout'") => late += 1,
+            None | Some("-ERR 'Login Undecided, Try Again Later'") => late += 1,
             other => anyhow::bail!("told {other:?}"),
         }
     }

@@ -1,12 +1,14 @@
 //! Streams and key-value from outside: with `consume`, `kv_read` and `kv_write` a stock client does just that with its
 //! usual calls, and nothing else of the API.
 
+use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use async_nats::jetstream::{self, consumer, kv, stream};
 use futures_util::StreamExt;
-use gatehouse_tests::{BusOptions, Gateway, GatewayOptions, InternalBus, Pki, Tokens};
+use gatehouse_tests::{BusOptions, Client, Gateway, GatewayOptions, InternalBus, Pki, Tokens, peers_dir};
+use serde_json::{Value, json};
 
 /// The API crosses by `jetstream_domain` of the link; what is published crosses by routes as ever.
 const ROUTES: &str = "\n[[routes]]\nsubject = \"$KV.>\"\ndirection = \"inward\"\n";
@@ -45,6 +47,60 @@ impl World {
         context.set_timeout(Duration::from_secs(2));
         Ok(context)
     }
+}
+
+/// What the script of another client finds.
+async fn stock(inside: &jetstream::Context) -> Result<()> {
+    for name in ["ORDERS", "SECRET"] {
+        let subject = format!("{}.in", name.to_lowercase());
+        let config =
+            stream::Config { name: name.to_owned(), subjects: vec![subject.clone()], ..Default::default() };
+        let stream = inside.create_stream(config).await?;
+        let config =
+            consumer::pull::Config { durable_name: Some("partner".to_owned()), ..Default::default() };
+        stream.create_consumer(config).await?;
+        for number in 0..20 {
+            inside.publish(subject.clone(), number.to_string().into()).await?.await?;
+        }
+    }
+    for bucket in ["config", "state", "secret"] {
+        let config = kv::Config { bucket: bucket.to_owned(), history: 3, ..kv::Config::default() };
+        let store = inside.create_key_value(config).await?;
+        if bucket == "config" {
+            store.put("limits.max", "9".into()).await?;
+            store.put("limits.max", "10".into()).await?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn nats_py_does_that_and_nothing_else() -> Result<()> {
+    let client = Client::Python;
+    if !client.installed_or_skip() {
+        return Ok(());
+    }
+    let rights = "consume = [\"ORDERS\"]\nkv_read = [\"config\", \"state\"]\nkv_write = [\"state\"]";
+    let (world, inside) = World::new(rights).await?;
+    stock(&inside).await?;
+    let scenarios = ["consume", "key_value"];
+    let options = json!({
+        "url": format!("tls://{}", world.gateway.addresses.clients), "token": world.tokens.good()?,
+        "ca": world.pki.path("frontend-ca.crt"), "scenarios": scenarios,
+    });
+    let mut command = tokio::process::Command::new(peers_dir().join("bin/python"));
+    command.arg(format!("{}/peers/py/outside.py", env!("CARGO_MANIFEST_DIR"))).arg(options.to_string());
+    command.env("GATEHOUSE_PEERS", peers_dir()).stdin(Stdio::null()).kill_on_drop(true);
+    let patience = Duration::from_secs(90);
+    let output =
+        tokio::time::timeout(patience, command.output()).await.context("the script takes too long")??;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let results: Vec<Value> = said.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let good = results.iter().filter(|result| result["ok"] == true).count();
+    ensure!(good == scenarios.len(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    let left = inside.get_stream("ORDERS").await?.cached_info().state.messages;
+    ensure!(left == 20, "{left} of 20 messages are left");
+    Ok(())
 }
 
 #[tokio::test]
@@ -104,11 +160,17 @@ async fn a_bucket_is_read_and_written_by_who_may() -> Result<()> {
     ensure!(config.get("limits.max").await?.is_some_and(|value| value == "10"));
     inside.get_key_value("config").await?.put("limits.max", "11".into()).await?;
     ensure!(config.get("limits.max").await?.is_some_and(|value| value == "11"));
+    let mut watch = config.watch_with_history("limits.>").await?;
+    let seen = tokio::time::timeout(Duration::from_secs(10), watch.next()).await?.context("closed")?;
+    ensure!(seen.map_err(|error| anyhow::anyhow!("{error}"))?.value == "11");
     ensure!(config.put("limits.max", "99".into()).await.is_err(), "a bucket that may be read may be written");
     let state = outside.get_key_value("state").await?;
     let revision = state.put("seen", "1".into()).await?;
     state.update("seen", "2".into(), revision).await?;
     ensure!(state.get("seen").await?.is_some_and(|value| value == "2"));
+    state.delete("seen").await?;
+    state.create("seen", "3".into()).await?;
+    ensure!(state.get("seen").await?.is_some_and(|value| value == "3"));
     ensure!(outside.get_key_value("secret").await.is_err(), "another bucket may be opened");
     let value = inside.get_key_value("config").await?.get("limits.max").await?;
     ensure!(value.is_some_and(|value| value == "11"));

@@ -53,6 +53,11 @@ impl InboxSpace {
 
     /// `subject` (or pattern) as it is known inside.
     pub(crate) fn isolate(&self, subject: &[u8]) -> Option<Vec<u8>> {
+        if self.restore(subject).is_some() {
+            // Streams tell a client where they deliver, as it is known inside, and async-nats, nats.js and nats.go
+            // subscribe to what they are told.
+            return Some(subject.to_vec());
+        }
         // A subscription is always moved, also one that names somebody else's space.
         let rest = subject.strip_prefix(STOCK)?;
         Some([&*self.own, rest].concat())
@@ -80,6 +85,7 @@ mod tests {
         let inside = space.isolate(b"_INBOX.abc.1").unwrap();
         assert!(inside.starts_with(&prefix));
         assert_eq!(space.restore(&inside), Some(&b"abc.1"[..]));
+        assert_eq!(space.isolate(&inside), Some(inside.clone()), "its own space by its inner name");
         assert_eq!(space.rest(b"_INBOX.abc.1"), Some(&b"abc.1"[..]));
         assert_eq!(space.rest(b"orders.1"), None);
     }

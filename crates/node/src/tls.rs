@@ -21,19 +21,25 @@ use crate::sections::TlsFiles;
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// Goes over to another description of the same kind; `None` for one of another kind.
+type Replace = Box<dyn Fn(&dyn Any) -> Option<Result<(), String>> + Send + Sync>;
+
 /// What is told of every change and every refusal, with the name of the TLS it is about.
 type Observer = Box<dyn Fn(&str, &Outcome) + Send + Sync>;
 
+type Observers = std::sync::Mutex<Vec<Observer>>;
+
 /// The verifier in force.
 type Verifier = Box<dyn Fn() -> Arc<dyn ClientCertVerifier> + Send + Sync>;
+
+type Following = Option<(Handle, watch::Receiver<bool>)>;
 
 struct Entry {
     name: String,
     check: Box<dyn Fn() -> Outcome + Send + Sync>,
     expiries: Box<dyn Fn() -> Vec<CertificateExpiry> + Send + Sync>,
     watch: Box<dyn Fn(watch::Receiver<bool>) -> Task + Send + Sync>,
-    /// Goes over to another description of the same kind; `None` for one of another kind.
-    replace: Box<dyn Fn(&dyn Any) -> Option<Result<(), String>> + Send + Sync>,
+    replace: Replace,
 }
 
 #[derive(Default)]
@@ -47,10 +53,10 @@ struct Counts {
 pub struct Reloads {
     entries: Arc<std::sync::Mutex<Vec<Entry>>>,
     counts: Arc<Counts>,
-    observers: Arc<std::sync::Mutex<Vec<Observer>>>,
+    observers: Arc<Observers>,
     verifiers: Arc<std::sync::Mutex<HashMap<String, Verifier>>>,
     /// Where files are followed, and until when; from [`Reloads::spawn`] on.
-    following: Arc<std::sync::Mutex<Option<(Handle, watch::Receiver<bool>)>>>,
+    following: Arc<std::sync::Mutex<Following>>,
 }
 
 impl std::fmt::Debug for Reloads {

@@ -10,10 +10,10 @@ pub const USER_AUTHENTICATION_EXPIRED: &str = "User Authentication Expired";
 pub const ACCOUNT_AUTHENTICATION_EXPIRED: &str = "Account Authentication Expired";
 /// The user's credentials were revoked while connected.
 pub const USER_AUTHENTICATION_REVOKED: &str = "User Authentication Revoked";
-/// No `CONNECT` in time.
+/// No `CONNECT` in time: what other servers say, and what we say to links.
 pub const AUTHENTICATION_TIMEOUT: &str = "Authentication Timeout";
-/// Nobody could decide about the login, for now. A text that no client knows, on purpose: all of them try again after it,
-/// while nats.js takes [`AUTHENTICATION_TIMEOUT`] for a refusal and gives up after the second one.
+/// The login was not over in time, whoever was slow, or nobody could decide about it for now. A text that no client
+/// knows, on purpose: all of them try again after it, while nats.js takes [`AUTHENTICATION_TIMEOUT`] for a refusal and gives up after the second one.
 pub const LOGIN_UNDECIDED: &str = "Login Undecided, Try Again Later";
 /// No answer to `PING`s.
 pub const STALE_CONNECTION: &str = "Stale Connection";

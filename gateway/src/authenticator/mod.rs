@@ -4,7 +4,6 @@
 //! token, a verified certificate may be enough, if the policy binds a role to it. What the client is told is little;
 //! the log has the reason, never the token.
 
-mod certificates;
 mod presented;
 mod record;
 mod rules;
@@ -25,14 +24,13 @@ use identity::policy::{CertificateNames, VerifiedFacts};
 use identity::token::{Claims, check_binding};
 use identity::{Grant, Permission, PermissionError, Rights};
 use node::revocation::Plane;
-use node::sessions::{Judge, Sessions, Verification};
+use node::sessions::{CertificateGuard, Judge, Sessions, Verification};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
-use crate::config::HEALTH_SUBJECTS;
+use crate::config::{CLIENTS_TLS, HEALTH_SUBJECTS};
 use crate::health::HealthCredential;
 use crate::remote::Vouched;
 
-use self::certificates::CertificateGuard;
 pub use self::rules::{Records, Rules};
 pub use self::sources::SourcesError;
 pub use self::tokens::TokenSources;
@@ -81,7 +79,7 @@ impl GatewayAuthenticator {
             tokens: ArcSwap::new(tokens),
             rules: ArcSwap::from_pointee(rules),
             revocations,
-            certificates: CertificateGuard::new(reloads),
+            certificates: CertificateGuard::new(reloads, CLIENTS_TLS),
             audit,
             health,
             health_grant: Arc::new(health_grant()?),
@@ -217,8 +215,20 @@ impl GatewayAuthenticator {
         }
         let denied = |denied| refused_by_policy(&denied, facts.claims.as_ref());
         let mut grant = evaluation.grant.map_err(denied)?;
+        grant.expires_at = self.end(facts, grant.expires_at);
         grant.isolate_inbox = true;
         Ok(grant)
+    }
+
+    /// When rights end that the policy would end at `written`: tokens are good for the leeway of their issuer beyond their
+    /// `exp`, certificates are not.
+    fn end(&self, facts: &VerifiedFacts, written: Option<u64>) -> Option<u64> {
+        let Some(token) = facts.claims.as_ref().and_then(|claims| self.tokens.load().verifier.end_of(claims))
+        else {
+            return written;
+        };
+        let certificate = facts.certificate.as_ref().and_then(|certificate| certificate.not_after);
+        Some(certificate.map_or(token, |end| end.min(token)))
     }
 
     /// The names in the certificate that the handshake has verified, if one was shown.

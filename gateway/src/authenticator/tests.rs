@@ -125,7 +125,10 @@ fn bearer(token: impl Into<String>) -> ConnectOptions {
 async fn a_token_becomes_rights() {
     let world = world();
     let grant = world.login(bearer(world.token(&json!({})))).await.unwrap();
-    assert_eq!((&*grant.identity, grant.expires_at, grant.isolate_inbox), ("alice", Some(NOW + 600), true));
+    assert_eq!(
+        (&*grant.identity, grant.expires_at, grant.isolate_inbox),
+        ("alice", Some(NOW + 600 + identity::token::DEFAULT_LEEWAY), true)
+    );
     assert!(grant.rights.may_publish(b"orders.acme.new") && !grant.rights.may_publish(b"orders.other.new"));
     assert!(grant.rights.may_subscribe(b"shipments.acme.>", None) && !grant.rights.may_subscribe(b">", None));
     assert!(grant.rights.responses().is_some());
@@ -189,7 +192,7 @@ async fn a_certificate_adds_to_a_token_and_does_not_mend_it() {
     let grant = world.login_with(bearer(world.token(&json!({}))), &billing).await.unwrap();
     assert_eq!(&*grant.identity, "alice");
     assert!(grant.rights.may_publish(b"telemetry.1") && grant.rights.may_publish(b"orders.acme.x"));
-    assert_eq!(grant.expires_at, Some(NOW + 600));
+    assert_eq!(grant.expires_at, Some(NOW + 600 + identity::token::DEFAULT_LEEWAY));
     let denied = world.login_with(bearer("nonsense"), &billing).await.unwrap_err();
     assert_eq!(denied.reason, "malformed");
 }
@@ -218,4 +221,14 @@ async fn keys_that_can_not_be_read_again_stay() {
     std::fs::copy(other.jwks_path(), world.issuer.jwks_path()).unwrap();
     assert!(world.authenticator.reload_keys().is_empty());
     assert!(world.login(bearer(token)).await.is_err());
+}
+
+#[tokio::test]
+async fn a_token_within_the_leeway_is_let_in_for_what_is_left_of_it() {
+    let world = world();
+    let grant = world.login(bearer(world.token(&json!({ "exp": NOW - 10 })))).await.unwrap();
+    assert_eq!(grant.expires_at, Some(NOW - 10 + identity::token::DEFAULT_LEEWAY));
+    assert!(!grant.expired(NOW));
+    let late = world.token(&json!({ "exp": NOW - identity::token::DEFAULT_LEEWAY }));
+    assert_eq!(world.login(bearer(late)).await.unwrap_err().reason, "expired");
 }

@@ -11,7 +11,7 @@ use identity::Grant;
 use identity::peer::{IdentitySource, PeerCertificate};
 use identity::policy::{CertificateNames, Policy, VerifiedFacts};
 use node::revocation::Plane;
-use node::sessions::{Judge, Sessions, Verification};
+use node::sessions::{CertificateGuard, Judge, Sessions, Verification};
 
 /// What decisions rest on and where they are written down.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub struct Records {
     pub revocations: Arc<Plane>,
     /// Where decisions are written down.
     pub audit: Audit,
+    /// Certificates of those who are connected, verified again when CAs or revocation lists change.
+    pub certificates: CertificateGuard,
 }
 
 /// Decides by client certificate.
@@ -55,6 +57,14 @@ impl Certificates {
         &self.sessions
     }
 
+    /// CAs or revocation lists are others now: who is connected is judged by them.
+    pub fn certificates_changed(&self) {
+        if let Some(records) = self.records.get() {
+            records.certificates.changed();
+        }
+        self.sessions.reconsider();
+    }
+
     fn decide(&self, login: &Login<'_>) -> Result<Admission, Denied> {
         if !matches!(login.credentials, Credentials::Client(_)) {
             return Err(Denied::new("wrong_port", "a leafnode on the client port"));
@@ -75,6 +85,7 @@ impl Certificates {
         let mut names = CertificateNames::of(&certificate, &peer);
         // A certificate is good until its end, also on a connection that lives longer.
         names.not_after = Some(u64::try_from(certificate.not_after).unwrap_or(0));
+        names.chain = login.certificates.to_vec();
         let facts = VerifiedFacts { certificate: Some(Arc::new(names)), ..VerifiedFacts::default() };
         let grant = self.judge(&facts)?;
         self.record(login, &facts, &grant)?;
@@ -128,10 +139,13 @@ impl Judge for Certificates {
         }
         let names =
             facts.certificate.as_deref().ok_or_else(|| Denied::new("no_certificate", "nothing was shown"))?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        if let Some(records) = self.records.get() {
+            records.certificates.check(names, now)?;
+        }
         let mut grant = if self.policy.is_empty() {
             Grant { expires_at: names.not_after, ..Grant::unrestricted(&names.identity) }
         } else {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
             let granted = self.policy.grant(&facts.as_facts(), now);
             granted.map_err(|denied| Denied::new(denied.reason(), denied.to_string()))?
         };

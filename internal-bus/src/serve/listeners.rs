@@ -12,6 +12,9 @@ use node::tls::Reloads;
 
 use crate::plan::{ListenerPlan, Plan};
 
+/// The clients' listener, where certificates are followed.
+pub(super) const CLIENTS: &str = "clients";
+
 /// Opens everything peers come in by, and dials what is to be dialled.
 pub(super) fn open(
     plan: &mut Plan,
@@ -35,7 +38,7 @@ pub(super) fn open(
     remotes(plan, server, reloads, &group)?;
     let clients = std::mem::replace(&mut plan.clients, nowhere());
     let scheme = if clients.tls.is_some() { "tls" } else { "nats" };
-    let local = listen(server, reloads, "clients", clients, Purpose::Clients)?;
+    let local = listen(server, reloads, CLIENTS, clients, Purpose::Clients)?;
     tracing::info!("Listening for client connections on {local}");
     ports.nats.push(format!("{scheme}://{local}"));
     Ok(())

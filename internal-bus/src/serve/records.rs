@@ -6,10 +6,11 @@ use daemon::audit::{Audit, Event, Kind};
 use daemon::exit::Failure;
 use identity::rotate::Outcome;
 use node::revocation::Plane;
-use node::sessions::Sessions;
+use node::sessions::{CertificateGuard, Sessions};
 use node::tls::Reloads;
 use tokio::sync::watch;
 
+use super::listeners::CLIENTS;
 use crate::auth::Records;
 use crate::plan::RecordsPlan;
 
@@ -25,14 +26,21 @@ pub(super) struct Kept {
 pub(super) fn keep(plan: RecordsPlan, reloads: &Reloads) -> Result<Kept, Failure> {
     let audit = Audit::open(&plan.audit, "internal-bus").map_err(Failure::runtime)?;
     let revocations = Plane::open(&plan.revocation, audit.clone()).map_err(Failure::runtime)?;
-    let records = Records { revocations: Arc::clone(&revocations), audit: audit.clone() };
+    let guard = CertificateGuard::new(reloads.clone(), CLIENTS);
+    let records =
+        Records { revocations: Arc::clone(&revocations), audit: audit.clone(), certificates: guard };
     plan.certificates.keep(records);
     let stop = watch::Sender::new(false);
     tokio::spawn(Arc::clone(&revocations).follow(stop.subscribe()));
     tokio::spawn(judge_again(Arc::clone(&revocations), Arc::clone(plan.certificates.sessions())));
-    let log = audit.clone();
+    let (log, services) = (audit.clone(), Arc::downgrade(&plan.certificates));
     reloads.observe(move |name, outcome| match outcome {
-        Outcome::Reloaded => log.note(Event::new(Kind::CertificatesChanged).with("tls", name)),
+        Outcome::Reloaded => {
+            log.note(Event::new(Kind::CertificatesChanged).with("tls", name));
+            if let Some(services) = services.upgrade().filter(|_| name == CLIENTS) {
+                services.certificates_changed();
+            }
+        }
         Outcome::Refused(error) => {
             log.note(Event::new(Kind::CertificatesRefused).with("tls", name).detail(error))
         }

@@ -150,7 +150,7 @@ async fn greet(
     let first = greeting::first_byte(stream, until).await;
     if first.as_ref().is_err_and(|refused| refused.reason == CloseReason::AuthenticationTimeout) {
         let mut line = Vec::new();
-        wire::encode::error_line(&mut line, wire::text::AUTHENTICATION_TIMEOUT);
+        wire::encode::error_line(&mut line, wire::text::LOGIN_UNDECIDED);
         greeting::write_fresh(stream, &line).map_err(greeting::lost)?;
     }
     first
@@ -331,8 +331,7 @@ async fn read_connect(
         }
         Err(refused) => {
             if refused.reason == CloseReason::AuthenticationTimeout {
-                refuse(peer, wire::text::AUTHENTICATION_TIMEOUT, Instant::now() + Duration::from_millis(100))
-                    .await;
+                refuse(peer, wire::text::LOGIN_UNDECIDED, Instant::now() + Duration::from_millis(100)).await;
             }
             if refused.reason == CloseReason::ProtocolViolation {
                 refuse(peer, wire::text::MAX_CONTROL_LINE_EXCEEDED, until).await;

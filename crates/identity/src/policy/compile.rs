@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::condition::Condition;
 use super::config::{BindingConfig, LimitsConfig, PolicyConfig, RoleConfig};
 use super::jetstream::Shorthand;
+use super::limits::Limits;
 use super::template::Template;
-use crate::grant::Quotas;
 use crate::rights::{Permission, ResponseLimit};
 
 /// Something wrong in a policy.
@@ -33,7 +33,7 @@ pub(super) struct Role {
     pub(super) publish: Templates,
     pub(super) subscribe: Templates,
     pub(super) responses: Option<ResponseLimit>,
-    pub(super) limits: Quotas,
+    pub(super) limits: Limits,
 }
 
 /// The lists of a permission before facts are put in.
@@ -147,31 +147,12 @@ impl Compiler {
         templates
     }
 
-    fn limits(&mut self, place: &str, config: &LimitsConfig) -> Quotas {
-        let payload = config.payload.map(|bytes| u32::try_from(bytes.0));
-        let payload = payload.and_then(|bytes| {
-            bytes.map_err(|_| self.error(&format!("{place} limits.payload"), "4 GiB or more")).ok()
-        });
-        let quotas = Quotas {
-            subscriptions: config.subscriptions,
-            payload,
-            connections: config.connections,
-            messages_per_second: config.messages_per_second,
-            bytes_per_second: config.bytes_per_second.map(|bytes| bytes.0),
-        };
-        // Of what is counted per second, none at all would be a role that can't publish: say so with `publish`.
-        let zeros = [
-            ("connections", quotas.connections.map(u64::from)),
-            ("messages_per_second", quotas.messages_per_second),
-            ("bytes_per_second", quotas.bytes_per_second),
-        ];
-        for (key, _) in zeros.iter().filter(|(_, limit)| *limit == Some(0)) {
-            self.error(
-                &format!("{place} limits.{key}"),
-                "a limit of 0 lets nobody in; leave the key out for no limit",
-            );
+    fn limits(&mut self, place: &str, config: &LimitsConfig) -> Limits {
+        let (limits, problems) = Limits::compile(config);
+        for (key, problem) in problems {
+            self.error(&format!("{place} limits.{key}"), problem);
         }
-        quotas
+        limits
     }
 
     fn binding(

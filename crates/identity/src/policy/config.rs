@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::condition::ConditionConfig;
-use super::units::{Bytes, ResponsesConfig};
+use super::units::{Bytes, Limit, ResponsesConfig};
 
 /// The part of a configuration file that says who may do what.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -59,20 +59,20 @@ pub struct PermissionConfig {
     pub deny: Vec<String>,
 }
 
-/// Upper bounds of a role; whatever is absent is left to the server's own limits.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+/// Upper bounds of a role; whatever is absent is left to the server's own limits. Each is a number, or a template for one.
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LimitsConfig {
     /// Connections at once, per identity.
-    pub connections: Option<u32>,
+    pub connections: Option<Limit<u32>>,
     /// Subscriptions at once, per connection.
-    pub subscriptions: Option<u32>,
+    pub subscriptions: Option<Limit<u32>>,
     /// Messages published per second.
-    pub messages_per_second: Option<u64>,
+    pub messages_per_second: Option<Limit<u64>>,
     /// Bytes published per second, as text with a unit (`"1 MiB"`) or a number of bytes.
-    pub bytes_per_second: Option<Bytes>,
+    pub bytes_per_second: Option<Limit<Bytes>>,
     /// Largest payload, as text with a unit or a number of bytes.
-    pub payload: Option<Bytes>,
+    pub payload: Option<Limit<Bytes>>,
 }
 
 /// One `[[bindings]]` table: a role for whoever meets all of its conditions.

@@ -163,11 +163,12 @@ impl United {
     fn add(&mut self, role: &Role, facts: &Facts<'_>) -> Result<(), String> {
         let publish = Lists::render(&role.publish, facts)?;
         let mut subscribe = Lists::render(&role.subscribe, facts)?;
+        let limits = role.limits.render(facts)?;
         spell_out_queues(&mut subscribe.allow);
         self.publish.extend(publish);
         self.subscribe.extend(subscribe);
         self.responses = wider_responses(self.responses, role.responses);
-        self.limits = wider_limits(self.limits, role.limits);
+        self.limits = wider_limits(self.limits, limits);
         self.roles.push(Arc::clone(&role.name));
         Ok(())
     }

@@ -6,7 +6,7 @@
 //!   peer count as bound.
 //! - Roles add up: what any of them allows is allowed, what any of them denies is denied. Of limits, the widest
 //!   that a role states holds; a role that states none changes none.
-//! - A role whose template can't be filled in safely is refused, and the others stand. If the refused role
+//! - A role whose template (a subject, or a limit out of a fact) can't be filled in safely is refused, and the others stand. If the refused role
 //!   denies something, the peer is refused: the others might add up to more than was meant.
 //! - Tokens come before certificates in naming the peer. The grant ends when the token does.
 
@@ -17,6 +17,7 @@ mod evaluate;
 mod explain;
 mod facts;
 mod jetstream;
+mod limits;
 mod lint;
 mod template;
 mod units;
@@ -35,7 +36,7 @@ pub use self::evaluate::{Denied, Evaluation};
 pub use self::explain::{Explanation, Failed, Judged};
 pub use self::facts::{CertificateNames, Facts, VerifiedFacts};
 pub use self::lint::Lint;
-pub use self::units::{Bytes, ResponsesConfig};
+pub use self::units::{Bytes, Limit, ResponsesConfig};
 use crate::grant::Grant;
 
 /// A compiled policy. Immutable; a reload makes a new one.

@@ -46,6 +46,37 @@ impl Template {
         Ok(Self { text: text.to_owned(), parts })
     }
 
+    /// A template that stands for a number: one fact and nothing around it.
+    pub(super) fn parse_number(text: &str) -> Result<Self, String> {
+        let template = Self::parse(text)?;
+        let lone = template.fact().is_some();
+        lone.then_some(template)
+            .ok_or_else(|| format!("`{text}`: a number is one fact alone, as in `{{{{claims.rate}}}}`"))
+    }
+
+    /// The only fact, where nothing stands around it.
+    fn fact(&self) -> Option<(&str, &FactPath)> {
+        match self.parts.as_slice() {
+            [Part::Literal(before), Part::Fact { name, path }, Part::Literal(after)] => {
+                (before.is_empty() && after.is_empty()).then_some((name, path))
+            }
+            _ => None,
+        }
+    }
+
+    /// The fact as a number. The error says why it can't be used, without its value.
+    pub(super) fn number(&self, facts: &Facts<'_>) -> Result<u64, String> {
+        let refuse = |problem: &str| format!("`{}`: {problem}", self.text);
+        let (name, path) = self.fact().ok_or_else(|| refuse("is more than one fact"))?;
+        let about = |problem| refuse(&format!("{name} {problem}"));
+        let text = value(path, facts).map_err(about)?;
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse()
+            .ok()
+            .filter(|_| digits)
+            .ok_or_else(|| about("is not a whole number of 64 bits, 0 or above"))
+    }
+
     /// The template as it was written.
     pub(super) fn text(&self) -> &str {
         &self.text

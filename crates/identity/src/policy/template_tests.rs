@@ -22,9 +22,18 @@ fn safe_values_go_in() {
         ("o.{{claims.tenant}}", json!({"tenant": "$x"}), "o.$x"),
         ("o.{{claims.https://x.y/t}}", json!({"https://x.y/t": "acme"}), "o.acme"),
         ("plain.subject", json!({}), "plain.subject"),
+        ("o.{{claims.n}}", json!({"n": -7}), "o.-7"),
+        ("o.{{claims.n}}", json!({"n": u64::MAX}), "o.18446744073709551615"),
         ("a.{{claims.t}} q-{{claims.t}}", json!({"t": "x"}), "a.x q-x"),
     ] {
         assert_eq!(render(template, &claims).as_deref(), Ok(rendered), "{template}");
+    }
+}
+
+#[test]
+fn the_longest_value_is_256_bytes_not_characters() {
+    for (value, fits) in [("x".repeat(256), true), ("é".repeat(128), true), ("é".repeat(129), false)] {
+        assert_eq!(render("o.{{claims.t}}", &json!({ "t": value })).is_ok(), fits, "{} bytes", value.len());
     }
 }
 

@@ -298,7 +298,7 @@ fn all_errors_are_told_at_once() {
         "roles[3] \"more\" publish.allow[1]: `a.{{bad.x}}`: `bad.x` names no fact",
         "roles[3] \"more\" consume[0]: `A.B` can't be a stream's or bucket's name",
         "roles[3] \"more\" kv_read[0]: `a/b` can't be a stream's or bucket's name",
-        "roles[3] \"more\" limits.payload: 4 GiB or more",
+        "roles[3] \"more\" limits.payload: 2^32 or more",
         "roles[3] \"more\" limits.connections: a limit of 0",
         "bindings[0]: there is no role `nobody`",
         "bindings[1]: `issuer` must not be empty",
@@ -382,4 +382,23 @@ fn roles_given_directly_count_as_bound_and_unknown_ones_are_told() {
     assert_eq!(evaluation.grant.unwrap().roles, ["reader".into()]);
     assert_eq!(evaluation.refused.len(), 1);
     assert!(policy.grant(&given(&["nobody"]).as_facts(), NOW).is_err());
+}
+
+#[test]
+fn a_role_whose_limit_is_not_in_the_token_is_not_given() {
+    let policy = policy(json!({
+        "roles": [
+            {"name": "paid", "publish": {"allow": ["fast.>"]}, "limits": {"messages_per_second": "{{claims.rate}}"}},
+            {"name": "free", "publish": {"allow": ["slow.>"]}, "limits": {"messages_per_second": 1}},
+        ],
+        "bindings": [{"role": "paid"}, {"role": "free"}],
+    }));
+    let granted = grant(&policy, json!({"rate": "500"})).unwrap();
+    assert_eq!(granted.quotas.messages_per_second, Some(500));
+    assert!(granted.rights.may_publish(b"fast.x"));
+    for claims in [json!({}), json!({"rate": "unlimited"}), json!({"rate": 0})] {
+        let granted = grant(&policy, claims).unwrap();
+        assert_eq!((granted.quotas.messages_per_second, granted.roles.len()), (Some(1), 1));
+        assert!(!granted.rights.may_publish(b"fast.x") && granted.rights.may_publish(b"slow.x"));
+    }
 }

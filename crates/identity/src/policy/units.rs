@@ -1,10 +1,11 @@
 //! Sizes and times as text with units, and `allow_responses`, which uses them.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer, Visitor};
+use serde::de::{self, Deserializer, IntoDeserializer, Visitor};
 
 use crate::rights::ResponseLimit;
 
@@ -36,6 +37,54 @@ impl<'de> Deserialize<'de> for Bytes {
             }
         }
         deserializer.deserialize_any(Read)
+    }
+}
+
+/// A limit: a number as it is, or a template for one (`"{{claims.rate}}"`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Limit<T> {
+    /// The number.
+    Fixed(T),
+    /// The fact it comes from, as it was written.
+    Template(String),
+}
+
+impl<T> Limit<T> {
+    /// The same with another type of number.
+    pub fn map<U>(self, map: impl FnOnce(T) -> U) -> Limit<U> {
+        match self {
+            Self::Fixed(number) => Limit::Fixed(map(number)),
+            Self::Template(text) => Limit::Template(text),
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Limit<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Read<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Read<T> {
+            type Value = Limit<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number, or a fact such as \"{{claims.rate}}\"")
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Limit<T>, E> {
+                T::deserialize(number.into_deserializer()).map(Limit::Fixed)
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Limit<T>, E> {
+                T::deserialize(number.into_deserializer()).map(Limit::Fixed)
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Limit<T>, E> {
+                match text.contains("{{") {
+                    true => Ok(Limit::Template(text.to_owned())),
+                    false => T::deserialize(text.into_deserializer()).map(Limit::Fixed),
+                }
+            }
+        }
+        deserializer.deserialize_any(Read(PhantomData))
     }
 }
 

@@ -19,6 +19,8 @@ mod trust;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod weak_tests;
 
 pub use certified::{CertificateExpiry, CertifiedFile};
 pub use client::{ClientTls, LoadedClient};

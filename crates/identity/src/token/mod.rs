@@ -189,6 +189,14 @@ impl TokenVerifier {
         check::check(claims, &issuer.config, now)
     }
 
+    /// When claims verified here are no longer accepted, in seconds since the Unix epoch: at `exp`, and the leeway of the
+    /// issuer later. `None` where no configured issuer vouches for them.
+    #[must_use]
+    pub fn end_of(&self, claims: &Claims) -> Option<u64> {
+        let leeway = self.issuers.get(claims.iss()?)?.config.leeway;
+        Some(claims.exp()?.saturating_add(leeway))
+    }
+
     /// Whether tokens of `issuer` are verified here.
     #[must_use]
     pub fn knows(&self, issuer: &str) -> bool {

@@ -4,6 +4,7 @@
 //! or a role changes, [`Sessions::reconsider`] has all of them judged again: rights are swapped, or the session ends.
 //! A session that was being let in meanwhile is judged again as soon as it begins, so that none slips through.
 
+mod certificates;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use daemon::audit::{Audit, Event};
 use identity::Grant;
 use identity::policy::VerifiedFacts;
 
+pub use self::certificates::CertificateGuard;
 use self::session::Session;
 
 /// Says what facts are worth, now.

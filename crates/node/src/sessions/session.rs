@@ -155,7 +155,16 @@ impl Follower for Session {
     }
 
     fn expired(&self) -> bool {
-        self.begin_grace().is_some()
+        let goes_on = self.begin_grace().is_some();
+        if let Some(handle) = self.handle.get().filter(|_| !goes_on) {
+            let grant = handle.grant();
+            let identity = grant.as_ref().map(|grant| Arc::clone(&grant.identity)).unwrap_or_default();
+            let end = grant.and_then(|grant| grant.expires_at);
+            self.note(Kind::SessionClosed, handle, &identity, |event| {
+                event.reason("expired").detail("what it was let in on has ended").with_some("expires_at", end)
+            });
+        }
+        goes_on
     }
 
     fn renew(self: Arc<Self>, token: Box<str>) -> Renewal {
