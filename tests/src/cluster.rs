@@ -38,6 +38,8 @@ pub struct ClusterOptions {
     pub jetstream: bool,
     /// The `accounts` block and what else goes to the top of the file.
     pub top: String,
+    /// Address on which leafnodes are accepted.
+    pub leaf_host: &'static str,
     /// More lines of `leafnodes`.
     pub leafnodes: String,
     /// Lines of the `gateway` block without name and address; `None` leaves it out.
@@ -67,6 +69,7 @@ system_account: SYS
             nodes: 3,
             jetstream: true,
             top: top.to_owned(),
+            leaf_host: "127.0.0.1",
             leafnodes: String::new(),
             gateway: None,
         }
@@ -280,10 +283,11 @@ fn conf(dir: &Path, name: &str, options: &ClusterOptions, own: Ports, all: &[Por
         format!("gateway {{ name: {}, listen: \"127.0.0.1:{}\"\n{lines}\n}}", options.name, own.gateway)
     });
     format!(
-        "server_name: {name}\nlisten: \"127.0.0.1:{}\"\nhttp: \"127.0.0.1:{}\"\n{jetstream}\n{cluster}\n{}\nleafnodes {{ listen: \"127.0.0.1:{}\"\n{} }}\n{}\n",
+        "server_name: {name}\nlisten: \"127.0.0.1:{}\"\nhttp: \"127.0.0.1:{}\"\n{jetstream}\n{cluster}\n{}\nleafnodes {{ listen: \"{}:{}\"\n{} }}\n{}\n",
         own.clients,
         own.http,
         gateway.unwrap_or_default(),
+        options.leaf_host,
         own.leafnodes,
         options.leafnodes,
         options.top

@@ -1,7 +1,9 @@
 //! A running event gateway, configured by a TOML file.
 
+use std::ffi::OsString;
 use std::fs;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
@@ -177,6 +179,19 @@ impl Gateway {
     /// # Errors
     /// When it does not come up; its log is in the error.
     pub async fn named(pki: &Pki, name: &str, toml: &str) -> Result<Self> {
+        Self::launched(pki, name, toml, |program| vec![program.into()]).await
+    }
+
+    /// As [`Gateway::named`], started as `launcher` says: it gets the program, and gives what to run in its place.
+    ///
+    /// # Errors
+    /// When it does not come up; its log is in the error.
+    pub async fn launched(
+        pki: &Pki,
+        name: &str,
+        toml: &str,
+        launcher: impl FnOnce(PathBuf) -> Vec<OsString>,
+    ) -> Result<Self> {
         let file = pki.path(&format!("{name}.toml"));
         let ports = format!("{name}.ports");
         let health_check = format!("{name}.token");
@@ -187,7 +202,9 @@ impl Gateway {
         fs::write(&file, toml)?;
         // One that was killed before left its own.
         drop(fs::remove_file(pki.path(&ports)));
-        let builder = ProcessBuilder::new(binary("event-gateway")?, pki.path(&format!("{name}.log")));
+        let mut words = launcher(binary("event-gateway")?).into_iter();
+        let program = words.next().context("nothing to run")?;
+        let builder = ProcessBuilder::new(program, pki.path(&format!("{name}.log"))).args(words);
         let mut process = builder.arg("--config").arg(&file).current_dir(pki.dir()).spawn()?;
         let addresses = listening(&mut process, pki, name).await?;
         Ok(Self { process, addresses })

@@ -83,7 +83,9 @@ fn accepting_conf(pki: &Pki) -> String {
 }
 
 /// A nats.conf of the outside that dials `leafnodes`.
-fn dialling_conf(pki: &Pki, leafnodes: SocketAddr) -> String {
+fn dialling_conf(pki: &Pki, kind: Kind, leafnodes: SocketAddr) -> String {
+    // Before 2.14 there was no such word: a cut link may then come back past the proxy.
+    let through_proxy = if kind == Kind::Older("2.12") { "" } else { "ignore_discovered_servers: true" };
     let [cert, key, ca] =
         ["event-gateway.crt", "event-gateway.key", "internal-ca.crt"].map(|file| pki.text(file));
     format!(
@@ -94,7 +96,7 @@ fn dialling_conf(pki: &Pki, leafnodes: SocketAddr) -> String {
           reconnect: "100ms"
           remotes: [ {{
             url: "tls://{leafnodes}"
-            ignore_discovered_servers: true
+            {through_proxy}
             compression: off
             tls {{ cert_file: "{cert}", key_file: "{key}", ca_file: "{ca}" }}
           }} ]
@@ -131,7 +133,7 @@ impl Link {
             return Ok(None);
         };
         let proxy = Proxy::to(inside.addresses.leafnodes.context("no leafnode listener")?).await?;
-        let conf = dialling_conf(&pki, proxy.address());
+        let conf = dialling_conf(&pki, outer, proxy.address());
         let Some(outside) = ConfServer::named(outer, pki.dir(), "outside", &conf).await? else {
             return Ok(None);
         };
@@ -144,16 +146,16 @@ impl Link {
         }))
     }
 
-    /// Stock nats-server dials our bus as its users configure it. `None` where it is not installed.
+    /// nats-server of a `kind` dials our bus as its users configure it. `None` where it is not installed.
     ///
     /// # Errors
     /// When one does not come up.
-    pub async fn stock_to_bus() -> Result<Option<Self>> {
+    pub async fn stock_to_bus(kind: Kind) -> Result<Option<Self>> {
         let pki = Pki::new()?;
         let bus = InternalBus::start(&pki, &BusOptions::default()).await?;
         let proxy = Proxy::to(bus.leafnodes()?).await?;
-        let conf = dialling_conf(&pki, proxy.address());
-        let Some(outside) = ConfServer::named(Kind::Stock, pki.dir(), "outside", &conf).await? else {
+        let conf = dialling_conf(&pki, kind, proxy.address());
+        let Some(outside) = ConfServer::named(kind, pki.dir(), "outside", &conf).await? else {
             return Ok(None);
         };
         let outer = End::plain(outside.addresses.clients);
@@ -161,14 +163,13 @@ impl Link {
         Ok(Some(Self { outer, inner, proxy, behind: vec![Box::new(outside), Box::new(bus), Box::new(pki)] }))
     }
 
-    /// Our gateway dials stock nats-server. `None` where it is not installed.
+    /// Our gateway dials nats-server of a `kind`. `None` where it is not installed.
     ///
     /// # Errors
     /// When one does not come up.
-    pub async fn gateway_to_stock() -> Result<Option<Self>> {
+    pub async fn gateway_to_stock(kind: Kind) -> Result<Option<Self>> {
         let pki = Pki::new()?;
-        let Some(inside) = ConfServer::named(Kind::Stock, pki.dir(), "inside", &accepting_conf(&pki)).await?
-        else {
+        let Some(inside) = ConfServer::named(kind, pki.dir(), "inside", &accepting_conf(&pki)).await? else {
             return Ok(None);
         };
         let proxy = Proxy::to(inside.addresses.leafnodes.context("no leafnode listener")?).await?;
@@ -232,11 +233,11 @@ impl Link {
         Ok(Self { outer, inner, proxy, behind: vec![Box::new(gateway), Box::new(bus), Box::new(pki)] })
     }
 
-    /// Our gateway and stock nats-server as clusters of a super-cluster. `None` where it is not installed.
+    /// Our gateway and nats-server of a `kind` as clusters of a super-cluster. `None` where it is not installed.
     ///
     /// # Errors
     /// When one does not come up.
-    pub async fn clusters_stock() -> Result<Option<Self>> {
+    pub async fn clusters_stock(kind: Kind) -> Result<Option<Self>> {
         let pki = Pki::new()?;
         let [inside, outside] = two(free_ports(2)?)?;
         let proxy = Proxy::to(([127, 0, 0, 1], inside).into()).await?;
@@ -256,7 +257,7 @@ impl Link {
             "#,
             proxy.address()
         );
-        let Some(server) = ConfServer::named(Kind::Stock, pki.dir(), "inside", &conf).await? else {
+        let Some(server) = ConfServer::named(kind, pki.dir(), "inside", &conf).await? else {
             return Ok(None);
         };
         let (gateway, outer) = Self::clustered(&pki, proxy.address(), outside).await?;

@@ -183,14 +183,20 @@ macro_rules! on_links {
 
 on_links! {
     stock_to_stock: Link::conf(Kind::Stock, Kind::Stock).await?;
-    stock_to_bus: Link::stock_to_bus().await?;
+    stock_to_bus: Link::stock_to_bus(Kind::Stock).await?;
     stock_to_bus_from_nats_conf: Link::conf(Kind::Stock, Kind::Ours).await?;
     bus_from_nats_conf_to_stock: Link::conf(Kind::Ours, Kind::Stock).await?;
-    gateway_to_stock: Link::gateway_to_stock().await?;
+    gateway_to_stock: Link::gateway_to_stock(Kind::Stock).await?;
     gateway_to_bus: Some(Link::gateway_to_bus().await?);
     bus_to_gateway: Some(Link::bus_to_gateway().await?);
     gateway_and_bus_as_clusters: Some(Link::clusters_ours().await?);
-    gateway_and_stock_as_clusters: Link::clusters_stock().await?;
+    gateway_and_stock_as_clusters: Link::clusters_stock(Kind::Stock).await?;
+    older_2_14_to_bus: Link::stock_to_bus(Kind::Older("2.14")).await?;
+    older_2_12_to_bus: Link::stock_to_bus(Kind::Older("2.12")).await?;
+    gateway_to_older_2_14: Link::gateway_to_stock(Kind::Older("2.14")).await?;
+    gateway_to_older_2_12: Link::gateway_to_stock(Kind::Older("2.12")).await?;
+    gateway_and_older_2_14_as_clusters: Link::clusters_stock(Kind::Older("2.14")).await?;
+    gateway_and_older_2_12_as_clusters: Link::clusters_stock(Kind::Older("2.12")).await?;
 }
 
 /// Starts our gateway with a certificate of another name, or from another CA, in front of our bus: the link must not
