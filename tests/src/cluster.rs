@@ -47,10 +47,9 @@ pub struct ClusterOptions {
 }
 
 impl ClusterOptions {
-    /// One bus of ours, whose leafnode port lets the same user in.
+    /// One bus of ours.
     pub fn bus() -> Self {
-        let leafnodes = "authorization { user: app, password: app, account: APP }\n".to_owned();
-        Self { kind: Kind::Ours, nodes: 1, leafnodes, ..Self::default() }
+        Self { kind: Kind::Ours, nodes: 1, ..Self::default() }
     }
 }
 

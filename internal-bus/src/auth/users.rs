@@ -9,6 +9,7 @@ use broker::{Authenticator, Credentials, Decision, Denied, Login};
 use identity::peer::PeerCertificate;
 use identity::{DEFAULT_ACCOUNT, Grant, Permission, PermissionError, ResponseLimit, Rights};
 use subtle::ConstantTimeEq;
+use wire::info::{ConnectOptions, LeafConnect};
 
 use crate::natsconf::{self, LeafAuthorization, NatsConf, Permissions, Secret, SubjectRules};
 
@@ -238,19 +239,40 @@ fn rights(permissions: &Permissions) -> Result<Rights, PermissionError> {
     Ok(Rights::new(publish, subscribe, responses))
 }
 
-/// Decides about links as the `authorization` of a `leafnodes` block says.
-#[derive(Debug)]
+/// Decides about links as the `authorization` of a `leafnodes` block says; without one, as about clients.
 pub struct LeafUsers {
-    /// `None`: TLS alone decides, or nothing does.
     authorization: Option<LeafAuthorization>,
     tls: bool,
+    clients: Arc<dyn Authenticator>,
 }
 
 impl LeafUsers {
-    /// `tls` says that links have shown a verified certificate.
+    /// `tls` says that links have shown a verified certificate; `clients` decides about clients.
     #[must_use]
-    pub fn new(authorization: Option<LeafAuthorization>, tls: bool) -> Self {
-        Self { authorization, tls }
+    pub fn new(authorization: Option<LeafAuthorization>, tls: bool, clients: Arc<dyn Authenticator>) -> Self {
+        Self { authorization, tls, clients }
+    }
+
+    /// A link where no `authorization` is for links: it logs in as a user, as on nats-server. Where there are no
+    /// users, TLS alone decides, or nothing does.
+    async fn as_client(&self, login: Login<'_>, connect: &LeafConnect) -> Result<Arc<Grant>, Denied> {
+        if self.tls && login.certificates.is_empty() {
+            return Err(Denied::new("no_certificate", "the link showed no certificate"));
+        }
+        if !self.clients.required() {
+            return Ok(Arc::new(Grant::unrestricted("leafnode")));
+        }
+        let options = ConnectOptions {
+            user: connect.user.clone(),
+            pass: connect.pass.clone(),
+            auth_token: connect.auth_token.clone(),
+            jwt: connect.jwt.clone(),
+            nkey: connect.nkey.clone(),
+            sig: connect.sig.clone(),
+            ..ConnectOptions::default()
+        };
+        let login = Login { credentials: Credentials::Client(&options), ..login };
+        Ok(self.clients.authenticate(login).await?.grant)
     }
 
     async fn decide(&self, login: Login<'_>) -> Result<Arc<Grant>, Denied> {
@@ -262,13 +284,7 @@ impl LeafUsers {
             grant.account = account.map_or(DEFAULT_ACCOUNT, String::as_str).into();
             Arc::new(grant)
         };
-        let Some(authorization) = &self.authorization else {
-            return if self.tls && login.certificates.is_empty() {
-                Err(Denied::new("no_certificate", "the link showed no certificate"))
-            } else {
-                Ok(grant("leafnode", None))
-            };
-        };
+        let Some(authorization) = &self.authorization else { return self.as_client(login, connect).await };
         let name = connect.user.as_deref().unwrap_or_default();
         let given = connect.pass.as_deref().unwrap_or_default();
         let single =
@@ -293,7 +309,7 @@ impl LeafUsers {
 
 impl Authenticator for LeafUsers {
     fn required(&self) -> bool {
-        self.authorization.is_some()
+        self.authorization.is_some() || self.clients.required()
     }
 
     fn authenticate<'a>(&'a self, login: Login<'a>) -> Decision<'a> {
@@ -341,5 +357,28 @@ mod tests {
             assert!(signed(&key.public_key(), &nonce, &BASE64_URL_SAFE_NO_PAD.encode(&raw)));
             assert!(!signed(&key.public_key(), "another", &BASE64_STANDARD.encode(&raw)));
         }
+    }
+
+    #[tokio::test]
+    async fn a_link_without_rules_of_its_own_logs_in_as_a_user() {
+        let decide = async |text: &str, connect: &str| {
+            let clients: Arc<dyn Authenticator> = Arc::new(users(text));
+            let links = LeafUsers::new(None, false, clients);
+            let connect: LeafConnect = serde_json::from_str(connect).unwrap();
+            let login = Login {
+                credentials: Credentials::Leafnode(&connect),
+                certificates: &[],
+                address: ([127, 0, 0, 1], 1).into(),
+                nonce: "",
+                until: std::time::Instant::now() + std::time::Duration::from_secs(5),
+            };
+            links.decide(login).await.map(|grant| grant.account.to_string()).map_err(|denied| denied.reason)
+        };
+        let accounts = "accounts { APP { users: [{user: a, password: x}] } }";
+        assert_eq!(decide(accounts, r#"{"user":"a","pass":"x"}"#).await, Ok("APP".to_owned()));
+        assert_eq!(decide(accounts, r#"{"user":"a","pass":"y"}"#).await, Err("password"));
+        assert_eq!(decide(accounts, "{}").await, Err("no_credentials"));
+        assert_eq!(decide("authorization { token: t }", "{}").await, Err("token"));
+        assert_eq!(decide("", "{}").await, Ok(DEFAULT_ACCOUNT.to_owned()));
     }
 }

@@ -86,8 +86,9 @@ pub fn from_natsconf(conf: &NatsConf, remote_plaintext: bool) -> Result<Plan, Pl
         }
     };
     let leafnodes = conf.leafnodes.as_ref().filter(|leafnodes| leafnodes.port.is_some());
-    let leafnodes =
-        leafnodes.map(|section| leaf_listener(section, remote_plaintext, &mut notices)).transpose()?;
+    let leafnodes = leafnodes
+        .map(|section| leaf_listener(section, &authenticator, remote_plaintext, &mut notices))
+        .transpose()?;
     let remotes =
         conf.leafnodes.iter().flat_map(|section| &section.remotes).filter(|remote| !remote.disabled);
     let remotes =
@@ -251,6 +252,7 @@ pub(super) fn version(tls: &Tls) -> identity::tls::TlsVersion {
 
 fn leaf_listener(
     section: &Leafnodes,
+    clients: &Arc<dyn Authenticator>,
     remote_plaintext: bool,
     notices: &mut Vec<String>,
 ) -> Result<ListenerPlan, PlanError> {
@@ -262,7 +264,7 @@ fn leaf_listener(
     Ok(ListenerPlan {
         address,
         tls,
-        authenticator: Arc::new(LeafUsers::new(section.authorization.clone(), verified)),
+        authenticator: Arc::new(LeafUsers::new(section.authorization.clone(), verified, clients.clone())),
         advertise: section.advertise.clone(),
     })
 }

@@ -91,7 +91,7 @@ pub(super) async fn make(inside: &Client, replicas: usize) -> Result<()> {
 /// # Errors
 /// When it does not find the consumer.
 pub(super) async fn work(client: Client, ledger: Shared, stop: watch::Receiver<bool>) -> Result<()> {
-    let context = jetstream::new(client);
+    let context = jetstream::new(client.clone());
     let consumer: PullConsumer =
         eventually("the consumer", || async { context.get_consumer_from_stream(GROUP, STREAM).await.ok() })
             .await?;
@@ -101,17 +101,27 @@ pub(super) async fn work(client: Client, ledger: Shared, stop: watch::Receiver<b
         let Ok(Ok(mut batch)) = timeout(Duration::from_secs(2), fetch).await else { continue };
         // The batch ends by itself; where its end is lost, too, the time ends it.
         while let Ok(Some(Ok(message))) = timeout(Duration::from_secs(2), batch.next()).await {
-            handle(&message, &ledger, asked).await?;
+            handle(&client, &message, &ledger, asked).await?;
         }
     }
     Ok(())
 }
 
-async fn handle(message: &jetstream::Message, ledger: &Shared, asked: Instant) -> Result<()> {
+async fn handle(
+    client: &Client,
+    message: &jetstream::Message,
+    ledger: &Shared,
+    asked: Instant,
+) -> Result<()> {
     let headers = message.headers.as_ref().context("a message without headers")?;
     let id = headers.get("Nats-Msg-Id").context("a message without id")?.as_str();
     lock(ledger).delivered(id, asked);
-    if let Ok(Ok(())) = timeout(Duration::from_secs(2), message.double_ack()).await {
+    // By hand: the client library's own takes a 503, which nobody's acknowledgement is answered with, for a confirmation.
+    let subject = message.reply.clone().context("a message without a reply subject")?;
+    let asked = client.request(subject, "+ACK".into());
+    if let Ok(Ok(answer)) = timeout(Duration::from_secs(2), asked).await
+        && answer.status.is_none()
+    {
         lock(ledger).confirmed_now(id);
     }
     Ok(())
