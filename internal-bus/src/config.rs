@@ -116,6 +116,9 @@ pub struct Streams {
     pub max_file: Size,
     /// Bytes of messages in memory, all together. Default 1 GiB.
     pub max_memory: Size,
+    /// Bytes of what was written last, of all streams on disk together, kept in memory for those who read it soon.
+    /// Default 8 MiB.
+    pub tail_cache: Size,
     /// What an acknowledgement means, where a stream does not say. Default `commit`.
     pub sync: SyncLevel,
     /// With `sync = "interval"`: how often the disk gets what has come. Default 1 s.
@@ -144,6 +147,7 @@ impl Default for Streams {
             store_dir: "data/streams".into(),
             max_file: Size::gib(100),
             max_memory: Size::gib(1),
+            tail_cache: Size::mib(8),
             sync: SyncLevel::Commit,
             sync_interval: None,
             domain: None,

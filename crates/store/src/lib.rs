@@ -37,6 +37,7 @@ mod segment;
 mod snapshot;
 mod store;
 mod stream;
+mod tail;
 
 pub use crypt::{Cipher, Keys, SecretKey, ShortKey};
 pub use error::{AppendError, ReadError, Stopped, StoreError};

@@ -14,6 +14,9 @@ pub struct StoreOptions {
     /// After this many bytes of log, or four times the length of the last one, a snapshot of a stream's index is
     /// written; a start after a crash replays what came since. Default 32 MiB.
     pub snapshot_every: u64,
+    /// Bytes of what was written last, of all streams on disk together, that are kept in memory for those who read it
+    /// soon. 0 keeps nothing. Default 8 MiB.
+    pub tail_bytes: usize,
     /// Whether segment files in which little is alive are written again without what is dead. Default false: whole
     /// segments at the front go all the same, and streams in memory are always compacted.
     pub compact_files: bool,
@@ -27,6 +30,7 @@ impl Default for StoreOptions {
             max_pending_bytes: 64 * 1024 * 1024,
             retry_after: Duration::from_secs(1),
             snapshot_every: 32 * 1024 * 1024,
+            tail_bytes: 8 * 1024 * 1024,
             compact_files: false,
             keys: None,
         }

@@ -20,6 +20,7 @@ use crate::options::{Storage, StoreOptions, StreamOptions};
 use crate::problem::{Problem, Problems, Severity};
 use crate::recover::{QUARANTINE, Recovery};
 use crate::stream::{Home, Log, Stream};
+use crate::tail::TailCache;
 
 /// What a directory is called while a stream comes or goes.
 const NEW: &str = ".store-creating";
@@ -41,6 +42,7 @@ struct Place {
     disk: Arc<dyn Disk>,
     streams: PathBuf,
     committer: Arc<Committer>,
+    tails: Arc<TailCache>,
     lock: Mutex<Option<Box<dyn Any + Send + Sync>>>,
 }
 
@@ -92,7 +94,8 @@ impl Store {
         disk.create_dir(&streams).map_err(io_error(&streams))?;
         disk.sync_dir(dir).map_err(io_error(dir))?;
         let committer = Committer::start(options.retry_after).map_err(io_error(dir))?;
-        let place = Place { disk, streams, committer, lock: Mutex::new(Some(lock)) };
+        let tails = Arc::new(TailCache::new(options.tail_bytes));
+        let place = Place { disk, streams, committer, tails, lock: Mutex::new(Some(lock)) };
         let store = Self(Arc::new(Shared {
             options,
             streams: Mutex::new(BTreeMap::new()),
@@ -266,6 +269,7 @@ impl Shared {
             keys: self.options.keys.clone(),
             committer: Arc::clone(&place.committer),
             problems: Arc::clone(&self.problems),
+            tails: Arc::clone(&place.tails),
         }
     }
 

@@ -27,6 +27,8 @@ pub struct StreamsPlan {
     pub store_dir: PathBuf,
     /// Keys the store is encrypted with: the present one, then those of before.
     pub keys: Vec<StoreKey>,
+    /// Bytes of what was written last that are kept in memory; the store's default without it.
+    pub tail_cache: Option<usize>,
     /// Everything else.
     pub settings: Settings,
     /// Accounts that have streams.
@@ -79,7 +81,8 @@ pub(super) fn from_toml(path: &Path, section: &Streams, problems: &mut Problems<
         }
     }
     let accounts = vec![identity::DEFAULT_ACCOUNT.to_owned()];
-    StreamsPlan { store_dir: beside(path, &section.store_dir), keys, settings, accounts }
+    let tail_cache = Some(usize::try_from(section.tail_cache.as_u64()).unwrap_or(usize::MAX));
+    StreamsPlan { store_dir: beside(path, &section.store_dir), keys, tail_cache, settings, accounts }
 }
 
 /// From `jetstream { … }` and what accounts say; `notices` gets what the operator should know.
@@ -130,7 +133,7 @@ pub(super) fn from_natsconf(
     let cipher = section.cipher.unwrap_or(Cipher::ChaCha);
     let keys = [&section.encryption_key, &section.previous_encryption_key].into_iter().flatten();
     let keys = keys.map(|secret| StoreKey { secret: secret.clone(), cipher }).collect();
-    StreamsPlan { store_dir: base.join(FOLDER), keys, settings, accounts }
+    StreamsPlan { store_dir: base.join(FOLDER), keys, tail_cache: None, settings, accounts }
 }
 
 /// Who has streams: the default account where it is alone, else the accounts that say so.

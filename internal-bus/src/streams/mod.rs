@@ -91,7 +91,9 @@ impl Streams {
 /// # Errors
 /// It is in use, can't be read or written, or the keys are no keys.
 pub(crate) fn open_store(plan: &StreamsPlan) -> Result<Store, Failure> {
-    let options = StoreOptions { keys: keys(&plan.keys)?, ..StoreOptions::default() };
+    let default = StoreOptions::default();
+    let tail_bytes = plan.tail_cache.unwrap_or(default.tail_bytes);
+    let options = StoreOptions { keys: keys(&plan.keys)?, tail_bytes, ..default };
     Store::open(&plan.store_dir, options).map_err(|error| Failure::runtime(format!("streams: {error}")))
 }
 

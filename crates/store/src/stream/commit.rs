@@ -18,8 +18,9 @@ use crate::error::Stopped;
 use crate::index::Segment;
 use crate::options::Sync;
 use crate::record::{HEADER, Head, erased};
-use crate::segment::SegmentFile;
+use crate::segment::{Content, SegmentFile};
 use crate::snapshot;
+use crate::tail::TailCache;
 
 /// Bytes to be written to one file.
 struct Job {
@@ -172,6 +173,9 @@ impl Stream {
         if let Some(data) = &mut log.states.data {
             data.landed();
         }
+        if let Some(home) = &self.0.home {
+            log.keep_tail(&home.tails, round);
+        }
         log.committed = round.upto;
         // What died since is not committed as dead yet: it waits for the next round.
         let dead = round.dead.map_or_else(Vec::new, |upto| log.take_dead(upto));
@@ -289,6 +293,16 @@ impl Inner {
 }
 
 impl Log {
+    /// Keeps what was written for those who read it soon.
+    fn keep_tail(&mut self, cache: &TailCache, round: &Round) {
+        for job in round.jobs.iter().filter(|job| job.file.header.content == Content::Messages) {
+            self.tail.add(cache, &job.file, job.at, &job.bytes);
+        }
+        if !round.erasures.is_empty() {
+            self.tail.forget(cache);
+        }
+    }
+
     /// Bytes in files, as far as they are part of the log.
     pub(crate) fn file_bytes(&self) -> u64 {
         let segments: u64 = self.index.segments.iter().map(|segment| segment.data.end()).sum();

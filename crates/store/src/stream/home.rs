@@ -7,6 +7,7 @@ use crate::commit::Committer;
 use crate::crypt::Keys;
 use crate::disk::Disk;
 use crate::problem::Problems;
+use crate::tail::TailCache;
 
 /// What a stream on disk needs besides its log.
 #[derive(Debug)]
@@ -18,4 +19,5 @@ pub(crate) struct Home {
     pub(crate) keys: Option<Keys>,
     pub(crate) committer: Arc<Committer>,
     pub(crate) problems: Arc<Problems>,
+    pub(crate) tails: Arc<TailCache>,
 }

@@ -15,6 +15,7 @@ use crate::record::{Draft, Head, Kind, SYNCED};
 use crate::removal::Removals;
 use crate::segment::{Content, Header, SegmentFile};
 use crate::snapshot;
+use crate::tail::Tail;
 
 /// A message that is to be overwritten once its deletion is committed.
 #[derive(Debug)]
@@ -69,6 +70,8 @@ pub(crate) struct Log {
     pub(crate) options: StreamOptions,
     pub(crate) index: Index<Data>,
     pub(crate) states: States,
+    /// What was written last and may be in memory.
+    pub(crate) tail: Tail,
     /// Changes so far.
     pub(crate) position: u64,
     pub(crate) committed: Committed,
@@ -101,6 +104,7 @@ impl Log {
             options,
             index: Index::new(options.storage, options.limits),
             states: States::default(),
+            tail: Tail::default(),
             position: 0,
             committed: Committed::default(),
             stopped: None,

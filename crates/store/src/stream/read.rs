@@ -12,6 +12,7 @@ use crate::index::{Matcher, Place};
 use crate::problem::{Problem, Severity};
 use crate::record::{self, Message, verify};
 use crate::segment::SegmentFile;
+use crate::tail::Recent;
 
 /// Messages looked at under one hold of the lock; a search that goes on lets appends in between.
 const LOOK_AT: usize = 16 * 1024;
@@ -34,12 +35,25 @@ pub struct Scan {
 struct Span {
     segment: usize,
     region: Region,
+    /// Where it is in memory, if it was written lately.
+    recent: Option<Recent>,
     /// The file, if it is in one.
     file: Option<Arc<SegmentFile>>,
     from: u64,
     to: u64,
     /// (sequence, offset, length) of each wanted one.
     records: Vec<(u64, u64, u32)>,
+}
+
+impl Span {
+    /// Whether the other one is in the same piece of memory, or neither is in any.
+    fn reaches(&self, other: &Self) -> bool {
+        match (&self.recent, &other.recent) {
+            (Some(recent), Some(_)) => recent.holds(other.from, other.to),
+            (None, None) => true,
+            _ => false,
+        }
+    }
 }
 
 impl Stream {
@@ -127,7 +141,7 @@ impl Stream {
         log: parking_lot::RwLockReadGuard<'_, Log>,
         place: Place,
     ) -> Result<Option<Message>, ReadError> {
-        let Some(span) = log.span(place) else { return Ok(None) };
+        let Some(span) = log.span(place, None) else { return Ok(None) };
         let piece = log.piece(&span);
         drop(log);
         let mut messages = Vec::with_capacity(1);
@@ -196,7 +210,7 @@ fn fetch(file: Option<&SegmentFile>, from: u64, to: u64) -> std::io::Result<Byte
 /// Takes a record apart that stands at `offset` of the span's file.
 fn open(record: Bytes, span: &Span, offset: u64) -> Option<Message> {
     let Some(file) = &span.file else { return Message::from_record(&record, 0) };
-    if span.region == Region::Stored && !verify(&record, file.seed) {
+    if span.region == Region::Stored && span.recent.is_none() && !verify(&record, file.seed) {
         return None;
     }
     let tag = file.cipher.tag();
@@ -229,7 +243,7 @@ fn plan(
         let found = log.index.next_matching(from, upto, matcher, LOOK_AT - looked_at);
         looked_at += found.looked_at;
         from = found.next;
-        let Some(one) = found.place.and_then(|place| log.span(place)) else { continue };
+        let Some(one) = found.place.and_then(|place| log.span(place, spans.last())) else { continue };
         count += 1;
         bytes += one.to - one.from;
         match spans.last_mut() {
@@ -238,7 +252,8 @@ fn plan(
                     && last.region == one.region
                     && one.from >= last.to
                     && one.from - last.to <= GAP
-                    && one.to - last.from <= FETCH =>
+                    && one.to - last.from <= FETCH
+                    && last.reaches(&one) =>
             {
                 last.to = one.to;
                 last.records.extend(one.records);
@@ -250,16 +265,29 @@ fn plan(
 }
 
 impl Log {
-    fn span(&self, (at, position): Place) -> Option<Span> {
+    /// Where a message stands; `before` is where the one before it does.
+    fn span(&self, (at, position): Place, before: Option<&Span>) -> Option<Span> {
         let segment = self.index.segments.get(at)?;
         let index = &segment.index;
         let (from, length) = (u64::from(index.offset(position)), index.length(position));
         let records = vec![(index.seq(position), from, length)];
         let (region, file) = (segment.data.region(from), segment.data.file().cloned());
-        Some(Span { segment: at, region, file, from, to: from + u64::from(length), records })
+        let to = from + u64::from(length);
+        let recent = match (region, &file) {
+            (Region::Stored, Some(file)) => {
+                let same =
+                    before.filter(|before| before.segment == at).and_then(|before| before.recent.clone());
+                same.filter(|recent| recent.holds(from, to)).or_else(|| self.tail.find(file, from, to))
+            }
+            _ => None,
+        };
+        Some(Span { segment: at, region, recent, file, from, to, records })
     }
 
     fn piece(&self, span: &Span) -> Option<Piece> {
+        if let Some(recent) = &span.recent {
+            return recent.slice(span.from, span.to).map(Piece::Here);
+        }
         self.index.segments.get(span.segment)?.data.piece(span.from, span.to)
     }
 }
