@@ -52,8 +52,23 @@ fn compare(place: &str, ours: &Value, stock: &Value, found: &mut Vec<String>) {
             }
         }
         (Value::String(a), Value::String(b)) if same_text(place, a, b) => {}
-        _ if ours == stock => {}
+        _ if ours == stock || is_known(place, ours, stock) => {}
         _ => found.push(format!("{place}: ours {ours}, stock {stock}")),
+    }
+}
+
+/// Single answers that are meant to differ.
+fn is_known(place: &str, ours: &Value, stock: &Value) -> bool {
+    match place {
+        // Ours names the way to replicas.
+        ".error.description" => {
+            let way = ": link a nats-server cluster behind the gateway for replicated streams";
+            ours.as_str().and_then(|ours| ours.strip_suffix(way)) == stock.as_str()
+        }
+        // A stream in memory that never stored anything can list sequence 0 as deleted.
+        ".state.deleted" => ours.is_null() && *stock == serde_json::json!([0]),
+        ".state.num_deleted" => ours.is_null() && *stock == serde_json::json!(1),
+        _ => false,
     }
 }
 

@@ -35,6 +35,16 @@ impl Op {
             }
         }
     }
+
+    /// The stream it is about, as its calls show it.
+    pub(crate) fn stream(&self) -> Option<&'static str> {
+        let what = self.describe();
+        let subject = what.split(' ').nth(usize::from(!what.starts_with('$')))?;
+        [".A", ".B", ".KV_C"]
+            .into_iter()
+            .find(|name| format!(".{subject}.").contains(&format!("{name}.")))
+            .map(|name| &name[1..])
+    }
 }
 
 fn api(subject: String, body: Value) -> Op {

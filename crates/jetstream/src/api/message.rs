@@ -9,6 +9,7 @@ use store::{Erase, Filter, Message};
 
 use super::{Answer, Request, read};
 use crate::account::Account;
+use crate::config::Storage;
 use crate::errors::{self as e, ApiError};
 use crate::hub::Hub;
 use crate::stamp::Stamp;
@@ -118,6 +119,15 @@ pub(super) fn delete(hub: &Arc<Hub>, account: &Arc<Account>, request: &Request, 
     Answer::of("stream_msg_delete_response", deleted)
 }
 
+/// There is no such message to delete: nats-server's words for it depend on where the messages are kept.
+fn not_there(stream: &Stream, seq: u64) -> ApiError {
+    match stream.config().storage {
+        Storage::Memory => e::SEQUENCE_NOT_FOUND.with(seq),
+        Storage::File if seq > stream.log.last_seq() => e::STREAM_MSG_DELETE_FAILED.with("stream store EOF"),
+        Storage::File => e::STREAM_MSG_DELETE_FAILED.with("no message found"),
+    }
+}
+
 fn deleted(hub: &Hub, account: &Account, request: &Request, name: &str) -> Result<(), ApiError> {
     if is_empty(request) {
         return Err(e::BAD_REQUEST.err());
@@ -134,7 +144,7 @@ fn deleted(hub: &Hub, account: &Account, request: &Request, name: &str) -> Resul
     let erase = if wanted.no_erase { Erase::No } else { Erase::Yes };
     match stream.log.delete(wanted.seq, erase) {
         Err(error) => Err(e::STREAM_MSG_DELETE_FAILED.with(error)),
-        Ok(None) => Err(e::SEQUENCE_NOT_FOUND.with(wanted.seq)),
+        Ok(None) => Err(not_there(&stream, wanted.seq)),
         Ok(Some(gone)) => {
             stream.note_usage();
             stream.messages_went();

@@ -212,11 +212,12 @@ const CLUSTERING: ApiError = ApiError {
 
 /// The stream's name in a request to create a consumer.
 fn consumer(account: &Account, request: &Request, verb: &str, name: &str, rest: &[&str]) -> Answer {
+    let rest = rest.join(".");
     let Some(stream) = account.stream(name) else {
-        return crate::consumers::without_stream(account, verb, name, request);
+        return crate::consumers::without_stream(account, verb, name, &rest, request);
     };
     match stream.consumers() {
-        Some(consumers) => consumers.api(verb, &rest.join("."), request),
+        Some(consumers) => consumers.api(verb, &rest, request),
         None => Answer::nothing(),
     }
 }

@@ -1,5 +1,6 @@
 //! The API of streams: create, change, delete, show, purge.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -190,25 +191,26 @@ fn reserve(
 
 /// `STREAM.UPDATE.<name>`
 pub(super) fn update(hub: &Arc<Hub>, account: &Arc<Account>, request: &Request, name: &str) -> Answer {
-    let updated = config_of(request, hub.settings.strict).and_then(|(config, pedantic)| {
-        if config.name != name {
-            return Err(e::STREAM_MISMATCH.err());
-        }
-        change(hub, account, config, pedantic)
-    });
+    let updated = config_of(request, hub.settings.strict)
+        .and_then(|(config, pedantic)| change(hub, account, name, config, pedantic));
     Answer::of("stream_update_response", updated.map(|stream| stream.info()))
 }
 
 fn change(
     hub: &Arc<Hub>,
     account: &Arc<Account>,
+    name: &str,
     config: StreamConfig,
     pedantic: bool,
 ) -> Result<Arc<Stream>, ApiError> {
     let _changing = account.changing.lock();
-    let stream = lookup(account, &config.name)?;
-    let old = stream.config();
+    // What is wrong in itself is said first, as by nats-server.
     let mut new = prepared(hub, account, config, pedantic)?;
+    if new.name != name {
+        return Err(e::STREAM_MISMATCH.err());
+    }
+    let stream = lookup(account, name)?;
+    let old = stream.config();
     config::check_update(&old, &mut new)?;
     if overlaps(account, &new) {
         return Err(e::STREAM_SUBJECT_OVERLAP.err());
@@ -293,9 +295,10 @@ pub(super) fn info(hub: &Arc<Hub>, account: &Arc<Account>, request: &Request, na
                 .subjects(&wanted.subjects_filter, usize::MAX)
                 .map_err(|_| e::STREAM_INFO_MAX_SUBJECTS.err())?;
             if !found.is_empty() {
-                let offset = usize::try_from(wanted.offset).unwrap_or(0).min(found.len());
+                let offset = usize::try_from(wanted.offset).unwrap_or(0);
                 page = Page { total: found.len(), offset, limit: SUBJECTS };
-                info.state.subjects = Some(found.into_iter().skip(offset).take(SUBJECTS).collect());
+                let shown: BTreeMap<String, u64> = found.into_iter().skip(offset).take(SUBJECTS).collect();
+                info.state.subjects = Some(shown).filter(|subjects| !subjects.is_empty());
             }
         }
         if let Some(hub) = account.hub() {

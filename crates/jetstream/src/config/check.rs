@@ -62,7 +62,8 @@ pub fn check(config: &StreamConfig, around: &Surroundings<'_>) -> Result<(), Api
     if around.max_stream_bytes > 0 && config.max_bytes > around.max_stream_bytes {
         return Err(e::STREAM_MAX_STREAM_BYTES_EXCEEDED.err());
     }
-    mappings(config)
+    mappings(config)?;
+    one_copy(config)
 }
 
 fn texts(config: &StreamConfig) -> Result<(), ApiError> {
@@ -82,18 +83,25 @@ fn texts(config: &StreamConfig) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// One server holds one copy. The way to more of them is named, because clients show the words to people.
 fn replicas(config: &StreamConfig) -> Result<(), ApiError> {
     match config.num_replicas {
         ..0 => Err(e::REPLICAS_COUNT_CANNOT_BE_NEGATIVE.err()),
-        0 | 1 => Ok(()),
-        2..=5 => Err(ApiError::new(
-            500,
-            e::STREAM_REPLICAS_NOT_SUPPORTED.number(),
-            "replicas > 1 not supported in non-clustered mode: link a nats-server cluster behind the gateway for replicated streams",
-        )),
+        0..=5 => Ok(()),
         _ => invalid("maximum replicas is 5"),
     }
+}
+
+/// One server holds one copy: said of what is right otherwise. The way to more of them is named, because clients show
+/// the words to people.
+fn one_copy(config: &StreamConfig) -> Result<(), ApiError> {
+    if config.num_replicas <= 1 {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        500,
+        e::STREAM_REPLICAS_NOT_SUPPORTED.number(),
+        "replicas > 1 not supported in non-clustered mode: link a nats-server cluster behind the gateway for replicated streams",
+    ))
 }
 
 fn ages(config: &StreamConfig, around: &Surroundings<'_>) -> Result<(), ApiError> {

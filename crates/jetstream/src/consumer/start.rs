@@ -44,7 +44,8 @@ pub fn start(config: &ConsumerConfig, filter: &Filter, stream: &impl History) ->
         DeliverPolicy::LastPerSubject if stream.one_per_subject() => first,
         DeliverPolicy::LastPerSubject => {
             listed = stream.last_per_subject(filter).into();
-            last + 1
+            // With nothing to list nats-server begins with the last message, which then is not one of this consumer's.
+            if listed.is_empty() { last } else { last + 1 }
         }
     };
     // A sequence that was asked for may lie ahead; nothing else does.

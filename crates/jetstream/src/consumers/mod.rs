@@ -326,6 +326,10 @@ impl Consumers for Roster {
     }
 
     fn ack(&self, consumer: &str, call: &mut Call<'_>, message: &Message<'_>) -> Reception {
+        // As with nats-server: who asks for a confirmation is told that nobody is there.
+        if self.seat(consumer).is_some_and(|seat| seat.acknowledges_nothing) {
+            return Reception::Absent;
+        }
         match AckSubject::parse(call.subject()) {
             Some(of) => {
                 let reply = if subject::valid_subject(message.reply) { message.reply } else { b"" };

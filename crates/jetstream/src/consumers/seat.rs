@@ -15,6 +15,7 @@ use super::mouth::Mouth;
 use super::reader::Reader;
 use super::{Roster, saved, state_name};
 use crate::account::Account;
+use crate::consumer::config::AckPolicy;
 use crate::consumer::{Consumer, Fate, Progress, World};
 use crate::stream::Stream;
 
@@ -51,6 +52,8 @@ pub(crate) struct Seat {
     pub(super) stream: Weak<Stream>,
     /// Not shown, not counted: another server copies a stream with it.
     pub(super) direct: bool,
+    /// What it delivers is done with as it is sent: nobody listens to acknowledgements. Never changes.
+    pub(super) acknowledges_nothing: bool,
     crew: Arc<Crew>,
     inbox: Mutex<Inbox>,
     /// Bytes that were declared held.
@@ -123,6 +126,7 @@ impl Seat {
             name: consumer.name().clone(),
             stream: Arc::downgrade(stream),
             direct: consumer.config().direct,
+            acknowledges_nothing: consumer.config().ack_policy == AckPolicy::None,
             crew: crew.clone(),
             inbox: Mutex::default(),
             held: AtomicU64::new(0),

@@ -292,6 +292,9 @@ impl Run<'_> {
             }
         }
         let checked = self.check(&kept.subject, &kept.headers, &kept.payload, &marks, Some(staged))?;
+        if let Some(error) = checked.not_stored {
+            return Err(error);
+        }
         if self.config.allow_msg_counter {
             let standing = Standing::read(&checked.headers, &checked.payload)?;
             staged.counters.insert(kept.subject.clone(), standing);

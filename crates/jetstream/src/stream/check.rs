@@ -34,6 +34,8 @@ pub(crate) struct Checked<'a> {
     pub(crate) due: Option<i64>,
     /// The schedule that ends with this message.
     pub(crate) ends: Option<Vec<u8>>,
+    /// Why it can not be stored: said last, and not of a message that nobody wants.
+    pub(crate) not_stored: Option<ApiError>,
 }
 
 impl Run<'_> {
@@ -54,10 +56,13 @@ impl Run<'_> {
             extra: Extra::None,
             due: None,
             ends: None,
+            not_stored: None,
         };
         if marks.client_info.is_some() {
             checked.headers = Cow::Owned(headers::set(block, b"Nats-Request-Info", None));
         }
+        // First of all, as nats-server does: what is too big is refused for that, whatever else it asks.
+        self.fits(block.len(), payload.len())?;
         self.may_count(marks, payload)?;
         if marks.expected_stream.is_some_and(|name| !name.is_empty() && *name != *self.config.name.as_bytes())
         {
@@ -79,8 +84,10 @@ impl Run<'_> {
             self.count(subject, marks, &mut checked, staged)?;
         }
         self.fits(checked.headers.len(), checked.payload.len())?;
-        if let Some(ttl) = ttl {
-            self.lives(ttl?, &mut checked);
+        match ttl {
+            Some(Ok(ttl)) => self.lives(ttl, &mut checked),
+            Some(Err(error)) => checked.not_stored = Some(error),
+            None => {}
         }
         Ok(checked)
     }

@@ -100,6 +100,7 @@ impl super::Stream {
             extra: Extra::None,
             due: None,
             ends: None,
+            not_stored: None,
         };
         write(&standing, &mut checked)?;
         Ok(checked)

@@ -342,6 +342,9 @@ impl Run<'_> {
         if unwanted {
             return self.pass_over(message.reply, id, checked.rollup);
         }
+        if let Some(error) = &checked.not_stored {
+            return self.refuse(message.reply, error);
+        }
         let before = self.republishes().then(|| self.stream.log.last_seq_of(self.subject).unwrap_or(0));
         let append = Append {
             subject: self.subject,

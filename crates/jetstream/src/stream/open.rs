@@ -195,6 +195,9 @@ impl Stream {
         if let Some(consumers) = self.consumers() {
             consumers.changed(&new);
         }
+        if new.retention != old.retention {
+            self.interest_changed();
+        }
         self.messages_went();
         self.note_usage();
         self.expiry.store(0, Ordering::Release);

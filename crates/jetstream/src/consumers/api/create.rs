@@ -78,9 +78,14 @@ fn read(request: &Request, strict: bool) -> Result<Wish, ApiError> {
 }
 
 /// Whether a request to create a consumer of a stream can be read and says the same as its subject.
-pub(super) fn readable(request: &Request, stream: &str, strict: bool) -> Result<(), ApiError> {
-    let wish = read(request, strict)?;
-    if wish.stream_name == stream { Ok(()) } else { Err(STREAM_MISMATCH.err()) }
+pub(super) fn readable(
+    request: &Request,
+    verb: &str,
+    stream: &str,
+    rest: &str,
+    strict: bool,
+) -> Result<(), ApiError> {
+    names(&mut read(request, strict)?, verb, rest, stream)
 }
 
 /// Another server that copies a stream asks with the same name every time: each time another consumer, or where

@@ -51,9 +51,18 @@ pub(super) fn answer(roster: &Roster, verb: &str, rest: &str, request: &Request)
 }
 
 /// The answer to a request for a stream that is not there: what is wrong with the request itself comes first.
-pub(crate) fn without_stream(account: &Account, verb: &str, stream: &str, request: &Request) -> Answer {
+pub(crate) fn without_stream(
+    account: &Account,
+    verb: &str,
+    stream: &str,
+    rest: &str,
+    request: &Request,
+) -> Answer {
     let strict = account.hub().is_none_or(|hub| hub.settings.strict);
-    let fine = if verb.ends_with("CREATE") { create::readable(request, stream, strict) } else { Ok(()) };
+    let fine = match verb {
+        "CREATE" | "DURABLE.CREATE" => create::readable(request, verb, stream, rest, strict),
+        _ => Ok(()),
+    };
     refused(verb, fine.err().unwrap_or_else(|| STREAM_NOT_FOUND.err()))
 }
 
