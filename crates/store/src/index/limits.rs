@@ -28,7 +28,9 @@ impl<T> Index<T> {
         if limits.max_bytes.is_some_and(|max| new.size > max) {
             return Err(AppendError::MaxBytes);
         }
-        if limits.discard == Discard::Old {
+        // Of the bounds that refuse none is set: nothing has to be looked up.
+        let unbounded = limits.max_messages.is_none() && limits.max_bytes.is_none();
+        if limits.discard == Discard::Old || (unbounded && !limits.discard_new_per_subject) {
             return Ok(());
         }
         let mut replaced = None;
