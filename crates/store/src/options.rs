@@ -17,9 +17,11 @@ pub struct StoreOptions {
     /// Bytes of what was written last, of all streams on disk together, that are kept in memory for those who read it
     /// soon. 0 keeps nothing. Default 8 MiB.
     pub tail_bytes: usize,
-    /// Whether segment files in which little is alive are written again without what is dead. Default false: whole
-    /// segments at the front go all the same, and streams in memory are always compacted.
-    pub compact_files: bool,
+    /// A segment file of which more than this many percent are of no use any more is written again without them; so a
+    /// stream takes at most about `100 / (100 - compact_percent)` times the bytes of its messages on disk, and two
+    /// segments. It is looked for such segments when an eighth of a segment has died. 1 to 99; 0 never does it: then
+    /// a segment goes when nothing in it and before it is alive. Default 50. Streams in memory: always 50.
+    pub compact_percent: u8,
     /// Encrypts everything on disk, if given. Default none.
     pub keys: Option<Keys>,
 }
@@ -31,7 +33,7 @@ impl Default for StoreOptions {
             retry_after: Duration::from_secs(1),
             snapshot_every: 32 * 1024 * 1024,
             tail_bytes: 8 * 1024 * 1024,
-            compact_files: false,
+            compact_percent: 50,
             keys: None,
         }
     }

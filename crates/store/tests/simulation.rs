@@ -104,12 +104,28 @@ impl Run {
         if seqs.is_empty() {
             return;
         }
+        if self.seed % 3 == 1 && self.random.random_bool(0.7) {
+            return self.delete_most(&seqs);
+        }
         let seq = seqs[self.random.random_range(0..seqs.len())];
         let erase = if self.random.random_bool(0.5) { Erase::Yes } else { Erase::No };
         if let Ok(Some(gone)) = self.stream.delete(seq, erase) {
             self.position = gone.position;
             let said = self.committed.remove(&seq).unwrap();
             self.deleting.insert(seq, said);
+        }
+    }
+
+    /// Leaves so little that files are compacted.
+    fn delete_most(&mut self, seqs: &[u64]) {
+        for seq in seqs {
+            if self.random.random_bool(0.6)
+                && let Ok(Some(gone)) = self.stream.delete(*seq, Erase::No)
+            {
+                self.position = gone.position;
+                let said = self.committed.remove(seq).unwrap();
+                self.deleting.insert(*seq, said);
+            }
         }
     }
 
@@ -196,6 +212,14 @@ impl Run {
         self.deleting.clear();
     }
 
+    fn has_compacted(&self) -> bool {
+        let files = self.disk.files();
+        files.iter().any(|(path, _)| {
+            let name = path.to_string_lossy();
+            name.ends_with(".seg") && !name.ends_with("-0.seg")
+        })
+    }
+
     fn no_damage(&self, what: &str) {
         let damage: Vec<Problem> = self
             .store
@@ -217,17 +241,20 @@ impl Run {
 
 #[test]
 fn a_power_cut_takes_nothing_that_was_committed() {
+    let mut compacted = 0;
     for seed in seeds() {
         let mut run = Run::new(seed);
         for round in 0..4 {
             let steps = run.random.random_range(1..30);
             run.work(steps);
             run.disk.power_cut();
+            compacted += usize::from(run.has_compacted());
             run.restart();
             run.check(&format!("round {round}"));
             run.no_damage(&format!("round {round}"));
         }
     }
+    assert!(compacted > 20, "the power was cut after a compaction {compacted} times only");
 }
 
 #[test]
@@ -343,4 +370,53 @@ fn a_flipped_bit_costs_one_message_and_is_reported() {
     }
     assert!(silent < hits / 10, "{silent} of {hits} were not reported");
     assert!(hits > 100 && lost > 20, "{hits} hits, {lost} lost: the test hits nothing");
+}
+
+#[test]
+fn what_a_failed_sync_left_behind_is_on_disk_once_it_was_served() {
+    let mut served = 0;
+    for seed in seeds() {
+        let mut run = Run::new(seed);
+        run.settings.retry_after = Duration::from_secs(3600);
+        run.restart();
+        run.work(10);
+        run.commit();
+        run.disk.inject(Fault::Sync);
+        run.work(10);
+        // The process ends before the stream goes on, and the next one believes what it can read.
+        run.disk.kill();
+        run.restart();
+        let last = run.committed.len();
+        run.check("after the end of the process");
+        served += run.committed.len().saturating_sub(last);
+        run.disk.power_cut();
+        run.restart();
+        run.check("after the power cut");
+        run.no_damage("after the power cut");
+    }
+    assert!(served > 20, "{served}: the failed syncs left nothing behind");
+}
+
+#[test]
+fn an_atomic_batch_behind_many_removals_is_there_after_a_restart() {
+    let disk = SimDisk::new(1);
+    let settings = StoreOptions { compact_percent: 0, ..StoreOptions::default() };
+    let store = open(&disk, &settings);
+    let options = StreamOptions { segment_bytes: 3000, ..StreamOptions::file() };
+    let stream = store.create("S", options, b"").unwrap();
+    let message = |payload| Append { subject: b"s.1", payload, ..Append::default() };
+    stream.append(&vec![message(&[1; 20]); 40]);
+    // A segment in which there are removals alone.
+    for seq in 1..40 {
+        stream.delete(seq, Erase::No).unwrap();
+    }
+    let done = stream.append_atomic(&vec![message(&[2; 500]); 5]).unwrap();
+    stream.wait().unwrap();
+    disk.kill();
+    let store = open(&disk, &settings);
+    let stream = store.stream("S").unwrap();
+    for seq in done.first..=done.last {
+        assert_eq!(stream.get(seq).unwrap().unwrap().payload(), [2; 500], "message {seq}");
+    }
+    assert_eq!(store.problems(), vec![]);
 }

@@ -20,6 +20,9 @@ const STOCK_FOLDER: &str = "jetstream";
 /// How often the disk gets what has come, where nothing else is said.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Percent of a file that may be dead, where nothing else can be said.
+const COMPACT_PERCENT: u8 = 50;
+
 /// What becomes of streams.
 #[derive(Debug, Clone)]
 pub struct StreamsPlan {
@@ -29,6 +32,8 @@ pub struct StreamsPlan {
     pub keys: Vec<StoreKey>,
     /// Bytes of what was written last that are kept in memory; the store's default without it.
     pub tail_cache: Option<usize>,
+    /// Percent of a file that may be dead before it is written again without; 0 is never.
+    pub compact_percent: u8,
     /// Everything else.
     pub settings: Settings,
     /// Accounts that have streams.
@@ -80,9 +85,18 @@ pub(super) fn from_toml(path: &Path, section: &Streams, problems: &mut Problems<
             }
         }
     }
-    let accounts = vec![identity::DEFAULT_ACCOUNT.to_owned()];
     let tail_cache = Some(usize::try_from(section.tail_cache.as_u64()).unwrap_or(usize::MAX));
-    StreamsPlan { store_dir: beside(path, &section.store_dir), keys, tail_cache, settings, accounts }
+    if section.compact_percent > 99 {
+        problems.at("streams.compact_percent", "out of range: expected 0 to 99");
+    }
+    StreamsPlan {
+        store_dir: beside(path, &section.store_dir),
+        keys,
+        tail_cache,
+        compact_percent: section.compact_percent,
+        settings,
+        accounts: vec![identity::DEFAULT_ACCOUNT.to_owned()],
+    }
 }
 
 /// From `jetstream { … }` and what accounts say; `notices` gets what the operator should know.
@@ -133,7 +147,14 @@ pub(super) fn from_natsconf(
     let cipher = section.cipher.unwrap_or(Cipher::ChaCha);
     let keys = [&section.encryption_key, &section.previous_encryption_key].into_iter().flatten();
     let keys = keys.map(|secret| StoreKey { secret: secret.clone(), cipher }).collect();
-    StreamsPlan { store_dir: base.join(FOLDER), keys, tail_cache: None, settings, accounts }
+    StreamsPlan {
+        store_dir: base.join(FOLDER),
+        keys,
+        compact_percent: COMPACT_PERCENT,
+        tail_cache: None,
+        settings,
+        accounts,
+    }
 }
 
 /// Who has streams: the default account where it is alone, else the accounts that say so.

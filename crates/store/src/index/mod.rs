@@ -49,7 +49,7 @@ pub(crate) struct Index<T> {
     pub(crate) last_time: u64,
     /// (expiry, sequence) of messages with an expiry; of dead ones too until they come up.
     deadlines: BinaryHeap<Reverse<(u64, u64)>>,
-    /// Messages that went since somebody looked for sparse segments.
+    /// Bytes of messages that went since somebody looked for sparse segments.
     pub(crate) killed: u64,
 }
 
@@ -168,7 +168,7 @@ impl<T> Index<T> {
         if !segment.index.kill(place.1) {
             return;
         }
-        self.killed += 1;
+        self.killed += size;
         self.messages -= 1;
         self.bytes -= size;
         let entry = self.subjects.entry(id);

@@ -8,11 +8,15 @@ use crate::data::Data;
 use crate::disk::{DiskFile, read_all};
 use crate::error::StoreError;
 use crate::index::Segment;
+use crate::options::Sync;
 use crate::problem::Severity;
 use crate::record::{self, Head, Kind, SYNCED};
 use crate::scan::{Records, Step};
 use crate::segment::{Header, SEGMENT_HEADER, SegmentFile};
 use crate::stream::Erasure;
+
+/// Bytes written again at once.
+const AGAIN: usize = 256 * 1024;
 
 /// A damaged range, and the last sequence before it.
 #[derive(Clone, Copy)]
@@ -54,7 +58,11 @@ impl Recovery<'_> {
         if let Some(tail) = torn_tail {
             self.skip_torn(file, tail);
         }
-        self.log.roll = torn_tail.is_some() || !self.open.is_empty() || !file.header.sealing.is_current(None);
+        // A compacted file is complete: nothing is ever written behind it.
+        self.log.roll = torn_tail.is_some()
+            || !self.open.is_empty()
+            || file.header.generation > 0
+            || !file.header.sealing.is_current(None);
     }
 
     /// Reports the damage that was found, and keeps it aside.
@@ -114,6 +122,35 @@ impl Recovery<'_> {
         let severity = if torn { Severity::Notice } else { Severity::Damage };
         self.report(severity, &file.path, Some(0), None, what);
         Ok(())
+    }
+
+    /// Writes the end of the log again that may be in the operating system's memory alone, and syncs it: a sync that
+    /// failed before the process ended counts its pages as clean, so that another one would do nothing.
+    pub(super) fn make_durable(&self, file: &SegmentFile, from: u64, to: u64) {
+        if from >= to || self.ends.is_some() || self.log.options.sync != Sync::Commit {
+            return;
+        }
+        let again = || -> io::Result<()> {
+            let open = file.file().ok_or(io::ErrorKind::NotFound)?;
+            let mut bytes = vec![0; AGAIN];
+            let mut at = from;
+            while at < to {
+                let part = bytes.get_mut(..usize::try_from(to - at).unwrap_or(AGAIN).min(AGAIN));
+                let part = part.unwrap_or_default();
+                let read = open.read_at(part, at)?;
+                open.write_at(part.get(..read).unwrap_or_default(), at)?;
+                at += read.max(1) as u64;
+            }
+            open.sync()?;
+            self.home.disk.sync_dir(&self.home.dir)
+        };
+        if let Err(error) = again() {
+            let what = format!(
+                "the last {} bytes could not be written again ({error}): they are served, but a power cut may take them",
+                to - from
+            );
+            self.report(Severity::Damage, &file.path, Some(from), None, what);
+        }
     }
 
     /// Reports segments that should be there and are not.

@@ -110,6 +110,8 @@ impl Recovery<'_> {
             self.report(Severity::Notice, path, None, None, what);
             return Ok(None);
         }
+        // Numbers that a compaction merged into this file are not used again: what has one is taken for replaced.
+        self.log.next_number = self.log.next_number.max(header.through + 1);
         let no_key = || StoreError::NoKey { path: path.into() };
         let cipher = FileCipher::new(&header.sealing, self.home.keys.as_ref()).ok_or_else(no_key)?;
         Ok(Some(SegmentFile::existing(path.into(), header, cipher, file)))

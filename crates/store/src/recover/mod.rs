@@ -150,9 +150,12 @@ impl<'a> Recovery<'a> {
         is_last: bool,
     ) -> Result<(), StoreError> {
         let Some(open) = file.file() else { return Ok(()) };
+        // A batch is in one file: without its end there, it was never committed.
+        self.open.clear();
         let length = open.len().map_err(io_error(&file.path))?;
         // A compacted file is complete when it has its name, and shorter than the one it replaced.
         let is_original = file.header.generation == 0;
+        let next = next.filter(|header| header.previous == file.header.number);
         let told = next.map(|header| header.previous_end).filter(|end| *end > 0 && is_original);
         let known = self.ends.and_then(|ends| ends.get(&file.path)).copied().or(told);
         if let Some(known) = known.filter(|known| *known > length) {
@@ -170,6 +173,10 @@ impl<'a> Recovery<'a> {
             return self.records(file, from, end, is_last);
         }
         self.missing_before(file);
+        if file.header.generation > 0 {
+            // Files before it that should have gone, and whose removals it does not list.
+            self.remove(&[(0, file.header.floor)]);
+        }
         let base = file.header.base.max(self.log.index.last_seq + 1);
         self.log.index.skip_to(file.header.base.saturating_sub(1));
         let data =

@@ -10,7 +10,7 @@ use crate::ranges;
 use crate::record::{self, ERASE, Head, JOINED, Kind, OPEN, body_at, decrypt};
 use crate::removal::Removals;
 use crate::scan::{Records, Step};
-use crate::segment::SegmentFile;
+use crate::segment::{SEGMENT_HEADER, SegmentFile};
 use crate::stream::{Erasure, Target};
 
 impl Recovery<'_> {
@@ -25,8 +25,10 @@ impl Recovery<'_> {
         let mut records = Records::new(&**open, file.cipher.tag(), file.seed, from, end);
         let mut damages: Vec<Damage> = Vec::new();
         let mut intact_to = from;
+        // A record that was written after a sync says that what is before it is on disk.
+        let mut proven = if from == SEGMENT_HEADER as u64 { 0 } else { from };
         // What stands before this offset had been committed.
-        let mut synced = if is_last { 0 } else { u64::MAX };
+        let mut synced = if is_last && file.header.generation == 0 { 0 } else { u64::MAX };
         loop {
             match records.next().map_err(io_error(&file.path))? {
                 Step::End => break,
@@ -39,6 +41,9 @@ impl Recovery<'_> {
                 }
                 Step::Record { offset, head, bytes } => {
                     intact_to = offset + head.length as u64;
+                    if head.flags & record::SYNCED != 0 && offset > SEGMENT_HEADER as u64 {
+                        proven = offset;
+                    }
                     let is_broken = head.flags & JOINED != 0 && self.open.is_empty() && !damages.is_empty();
                     if let Err(what) = self.record(file, offset, &head, bytes) {
                         self.report(
@@ -58,6 +63,9 @@ impl Recovery<'_> {
             intact_to = open.offset;
         }
         self.settle(file, &damages, synced, intact_to, end, is_last);
+        if is_last && file.header.generation == 0 {
+            self.make_durable(file, proven, intact_to);
+        }
         Ok(())
     }
 
@@ -128,6 +136,10 @@ impl Recovery<'_> {
             self.log.index.segments.iter().filter_map(|segment| segment.data.file()).find(|file| {
                 (file.header.number, file.header.generation) == (target.number, target.generation)
             });
+        if file.is_none() {
+            // A compaction copied the message before it was deleted: it is overwritten where it stands now.
+            self.log.erasures.extend(self.log.index.find(seq).and_then(|place| self.log.erasure(place)));
+        }
         if let Some(file) = file.cloned() {
             let erasure = Erasure { file, offset: target.offset, length: target.length, seq };
             if self.log.index.find(seq).is_some() {

@@ -61,6 +61,7 @@ impl Recovery<'_> {
             let what = format!("{} bytes of saved states can't be read{kept}", to - from);
             self.report(severity, &file.path, Some(from), None, what);
         }
+        self.make_durable(file, 0, intact_to);
         let data = FileData { file: Arc::clone(file), written: intact_to, flying: None, pending: Vec::new() };
         if goes_on {
             self.log.states.data = Some(data);

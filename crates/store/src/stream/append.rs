@@ -1,6 +1,6 @@
 //! Appending: one lock, one encoding pass and one entry in the commit queue a batch.
 
-use super::{Log, Stream};
+use super::{Home, Log, Stream};
 use crate::crypt::TAG;
 use crate::error::AppendError;
 use crate::index::{Ahead, Newcomer, counted_size};
@@ -92,13 +92,10 @@ impl Stream {
             room.and_then(|()| log.make_room(home, length as u64).map_err(|_| AppendError::from(&*self.0)));
         room.map_err(|error| (0, error))?;
         let mut done = Appended::default();
-        for (at, message) in batch.iter().enumerate() {
-            let flags = if at + 1 < batch.len() { OPEN } else { 0 } | if at > 0 { JOINED } else { 0 };
-            let seq = message.seq.unwrap_or(log.index.last_seq + 1);
-            let stored = log.push_message(home, &draft(message, seq, flags));
-            stored.map_err(|_| (at, AppendError::from(&*self.0)))?;
-            count(&mut done, seq);
-        }
+        log.in_batch = true;
+        let stored = push_batch(&mut log, home, batch, &mut done);
+        log.in_batch = false;
+        stored.map_err(|at| (at, AppendError::from(&*self.0)))?;
         for message in batch {
             log.index.enforce_subject(message.subject, &mut done.removed);
         }
@@ -180,6 +177,22 @@ impl Stream {
         done.durable = self.0.home.is_none();
         log.index.tidy_deadlines();
     }
+}
+
+/// Writes the messages of an atomic batch; at which of them that failed.
+fn push_batch(
+    log: &mut Log,
+    home: Option<&Home>,
+    batch: &[Append<'_>],
+    done: &mut Appended,
+) -> Result<(), usize> {
+    for (at, message) in batch.iter().enumerate() {
+        let flags = if at + 1 < batch.len() { OPEN } else { 0 } | if at > 0 { JOINED } else { 0 };
+        let seq = message.seq.unwrap_or(log.index.last_seq + 1);
+        log.push_message(home, &draft(message, seq, flags)).map_err(|_| at)?;
+        count(done, seq);
+    }
+    Ok(())
 }
 
 fn count(done: &mut Appended, seq: u64) {

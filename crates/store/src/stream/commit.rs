@@ -7,6 +7,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
@@ -66,14 +67,14 @@ impl Stream {
             if unsynced && self.sync().is_err() {
                 return false;
             }
-            dead.iter().for_each(|file| self.discard(&file.path));
+            self.discard_in_order(dead.iter().map(|file| file.path.clone()));
             round.old_states.iter().for_each(|(path, _)| self.discard(path));
             self.erase(&round.erasures);
         }
         if let Some(bytes) = snapshot {
             self.write_snapshot(bytes);
         } else if let Some(plan) = compaction {
-            self.in_background("store-compact", move |stream| stream.compact(&plan));
+            self.in_background("store-compact", move |stream| stream.compact(plan));
         }
         unsynced && matches!(self.options().sync, Sync::Interval(_))
     }
@@ -131,7 +132,13 @@ impl Stream {
         let dead = dead.last().map(|segment| segment.id).filter(|_| !self.is_in_background());
         log.since_snapshot += jobs.iter().map(|job| job.bytes.len() as u64).sum::<u64>();
         let idle = erasures.is_empty() && !self.is_in_background();
-        let compaction = if idle && self.0.store.compact_files { log.plan_compaction() } else { None };
+        let keys = self.0.home.as_ref().and_then(|home| home.keys.as_ref());
+        // What goes at the front must not come back in a compacted file.
+        let compaction = if idle && dead.is_none() {
+            log.plan_compaction(self.0.store.compact_percent, keys)
+        } else {
+            None
+        };
         let every = self.0.store.snapshot_every.max(4 * log.snapshot_bytes);
         let snapshot = if idle && compaction.is_none() { log.snapshot(every) } else { None };
         Some(Round { jobs, upto, sync, erasures, old_states, snapshot, compaction, dead })
@@ -200,6 +207,7 @@ impl Stream {
 
     /// Makes everything durable and takes no more writes. The commit thread has ended.
     pub(crate) fn shut_down(&self) {
+        self.0.closing.store(true, Ordering::Relaxed);
         self.commit();
         let synced = self.sync().is_ok();
         self.finish_background();
@@ -238,6 +246,22 @@ impl Stream {
     fn finish_background(&self) {
         let thread = self.0.background.lock().take();
         thread.into_iter().for_each(|thread| drop(thread.join()));
+    }
+
+    /// Removes segments nobody needs any more, each only when those before it are gone: a segment at the front that
+    /// stayed would bring back messages whose removal is written in one that went, and one that a compaction replaced
+    /// would come back when what replaced it went. Whether all are gone.
+    pub(super) fn discard_in_order(&self, paths: impl Iterator<Item = PathBuf>) -> bool {
+        let Some(home) = &self.0.home else { return true };
+        let mut doomed = self.0.doomed.lock();
+        doomed.extend(paths);
+        while let Some(path) = doomed.front() {
+            match home.disk.remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return false,
+                _gone => drop(doomed.pop_front()),
+            }
+        }
+        true
     }
 
     /// Removes a file nobody needs any more. Should it stay, the next start removes it.

@@ -1,23 +1,33 @@
-//! Compaction: segments in which little is alive are written again without what is dead, neighbours together.
+//! Compaction: segments in which much is dead are written again without it, neighbours together; so are those that are
+//! sealed with a key that is no longer the current one.
 //!
 //! What is committed as alive when a round is taken is copied, by a thread of its own, into a file that gets its name
 //! when it is complete and synced; then it takes the place of the old ones in the index, and they go. Records of
 //! removals are not copied but made anew: of everything dead in the segments before, which may still be there. After a
 //! crash in between, the generation and the `through` of the new file say which old files it replaces.
+//!
+//! Three rules keep that sound. A compacted file is never appended to. A number that it stands for is not used again.
+//! Files go in one order, see [`Stream::discard_in_order`]: none while one that must go before it is there.
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::{Home, Log, Stream};
-use crate::crypt::{FileCipher, Sealing};
+use crate::crypt::{FileCipher, Keys, Sealing};
 use crate::data::{Data, FileData};
 use crate::index::{Added, Segment, SegmentIndex, SubjectId};
+use crate::options::Sync;
 use crate::ranges;
 use crate::record::{self, Draft, Head, Kind, Message, encode, verify};
 use crate::segment::{Header, SEGMENT_HEADER, SegmentFile};
 
-/// Messages that must have died before it is looked for sparse segments again.
-const LOOK_AFTER: u64 = 1024;
+/// Part of a segment's length that must have died before it is looked for sparse segments again.
+const LOOK_AFTER: u64 = 8;
+/// Percent of a segment in memory that may be dead.
+const MEMORY_PERCENT: u8 = 50;
+/// Bytes written at once.
+const CHUNK: usize = 256 * 1024;
 
 /// What a compaction copies.
 pub(super) struct Plan {
@@ -28,8 +38,24 @@ pub(super) struct Plan {
     /// Dead messages of the segments before.
     dead_before: Vec<u64>,
     base: u64,
+    /// Every message below is gone.
+    floor: u64,
     /// Erasures asked for so far: another one makes the plan stale.
     erasures: u64,
+}
+
+/// Why nothing came of a compaction.
+enum Failed {
+    /// A message can't be read: its segment stays as it is, and whoever reads the message is told.
+    Damaged(u64),
+    /// The disk, or encryption: it is tried again when more has died.
+    Disk,
+}
+
+impl From<io::Error> for Failed {
+    fn from(_: io::Error) -> Self {
+        Self::Disk
+    }
 }
 
 /// The new file, what was copied into it, and its length.
@@ -43,47 +69,86 @@ struct Copied {
 }
 
 impl Log {
+    /// Bytes of messages in a segment, and of what else a compaction would leave out.
+    fn weight(&self, at: usize) -> u64 {
+        let Some(segment) = self.index.segments.get(at) else { return 0 };
+        let is_compacted = segment.data.file().is_some_and(|file| file.header.generation > 0);
+        let end = match segment.index.len().checked_sub(1) {
+            _ if !is_compacted => segment.data.end(),
+            // Behind its messages stands the list of removals, which another compaction would write again.
+            Some(last) => u64::from(segment.index.offset(last)) + u64::from(segment.index.length(last)),
+            None => 0,
+        };
+        end.saturating_sub(if segment.data.file().is_some() { SEGMENT_HEADER as u64 } else { 0 })
+    }
+
     /// The neighbouring segments that are worth compacting: first and last.
-    fn sparse_run(&self, limit: u64) -> Option<(usize, usize)> {
+    fn sparse_run(&self, percent: u8, keys: Option<&Keys>) -> Option<(usize, usize)> {
+        let limit = self.options.segment_bytes;
         let segments = &self.index.segments;
         let closed = segments.len().saturating_sub(1);
-        let settled = |at: usize| match segments.get(at).map(|segment| &segment.data) {
-            Some(Data::File(data)) => data.pending.is_empty() && data.flying.is_none(),
+        let settled = |at: usize| match segments.get(at).map(|segment| (&segment.data, segment.id)) {
+            Some((Data::File(data), id)) => {
+                data.pending.is_empty() && data.flying.is_none() && !self.unreadable.contains(&id)
+            }
             other => other.is_some(),
         };
         let live = |at: usize| segments.get(at).map_or(0, |segment| segment.index.live_bytes);
-        let end = |at: usize| segments.get(at).map_or(0, |segment| segment.data.end());
-        let sparse = |at: usize| settled(at) && live(at) * 2 < end(at).saturating_sub(SEGMENT_HEADER as u64);
-        let small = |at: usize| settled(at) && end(at) * 4 < limit;
-        for first in 0..closed {
-            if !sparse(first) && !small(first) {
+        let dead_enough = |at: usize| {
+            let weight = self.weight(at);
+            weight.saturating_sub(live(at)) * 100 > weight * u64::from(percent)
+        };
+        let old_key = |at: usize| {
+            let file = segments.get(at).and_then(|segment| segment.data.file());
+            file.is_some_and(|file| !file.header.sealing.is_current(keys))
+        };
+        let alone = |at: usize| settled(at) && (dead_enough(at) || old_key(at));
+        let small =
+            |at: usize| settled(at) && segments.get(at).is_some_and(|segment| segment.data.end() * 4 < limit);
+        // Those at the front in which nothing is alive go as they are.
+        let front = segments.iter().take_while(|segment| segment.index.live() == 0).count();
+        for first in front..closed {
+            if !alone(first) && !small(first) {
                 continue;
             }
             let (mut last, mut total) = (first, live(first));
             while last + 1 < closed
-                && (sparse(last + 1) || small(last + 1))
+                && (alone(last + 1) || small(last + 1))
                 && total + live(last + 1) <= limit / 2
                 && last - first < 64
             {
                 last += 1;
                 total += live(last);
             }
-            if last > first || sparse(first) {
+            if last > first || alone(first) {
                 return Some((first, last));
             }
         }
         None
     }
 
+    /// Whether there is something to compact.
+    pub(super) fn has_sparse(&self, percent: u8, keys: Option<&Keys>) -> bool {
+        percent > 0 && self.sparse_run(percent, keys).is_some()
+    }
+
+    /// Whether so much died that it is worth looking for sparse segments.
+    fn is_time_to_look(&self) -> bool {
+        self.index.killed >= self.options.segment_bytes / LOOK_AFTER
+    }
+
+    /// It is looked for sparse segments with the next commit, whatever died.
+    pub(super) fn look_soon(&mut self) {
+        self.index.killed = self.options.segment_bytes;
+    }
+
     /// A compaction that is due. What is dead now is written by the round this is called for, or was before.
-    pub(super) fn plan_compaction(&mut self) -> Option<Plan> {
-        if self.index.killed < LOOK_AFTER.min(self.options.segment_bytes / 256) || !self.erasures.is_empty() {
+    pub(super) fn plan_compaction(&mut self, percent: u8, keys: Option<&Keys>) -> Option<Plan> {
+        if percent == 0 || !self.is_time_to_look() || !self.erasures.is_empty() {
             return None;
         }
-        let Some((first, last)) = self.sparse_run(self.options.segment_bytes) else {
-            self.index.killed = 0;
-            return None;
-        };
+        self.index.killed = 0;
+        let (first, last) = self.sparse_run(percent, keys)?;
         let dead = self.index.segments.iter().take(first).flat_map(|segment| {
             let index = &segment.index;
             (0..index.len()).filter(|at| index.is_dead(*at)).map(|at| index.seq(at))
@@ -93,6 +158,7 @@ impl Log {
             alive: Vec::new(),
             dead_before: dead.collect(),
             base: self.index.segments.get(first)?.base,
+            floor: self.index.segments.front()?.base,
             erasures: self.erasures_asked,
         };
         for segment in self.index.segments.iter().skip(first).take(last - first + 1) {
@@ -108,10 +174,10 @@ impl Log {
 
     /// Compacts a stream in memory.
     pub(super) fn compact_memory(&mut self) {
-        if self.index.killed < LOOK_AFTER {
+        if !self.is_time_to_look() {
             return;
         }
-        while let Some((first, last)) = self.sparse_run(self.options.segment_bytes) {
+        while let Some((first, last)) = self.sparse_run(MEMORY_PERCENT, None) {
             let (mut bytes, mut index) = (Vec::new(), SegmentIndex::default());
             let mut run: Vec<Segment<Data>> = self.index.segments.drain(first..=last).collect();
             for segment in &run {
@@ -153,75 +219,102 @@ fn moved(old: &SegmentIndex, position: usize, offset: u32, head: &Head) -> Added
 }
 
 impl Stream {
-    /// Does a compaction. When it can't be done, everything is as before.
-    pub(super) fn compact(&self, plan: &Plan) {
+    /// Does a compaction, and those that are due after it. When one can't be done, everything is as before.
+    pub(super) fn compact(&self, plan: Plan) {
         let Some(home) = &self.0.home else { return };
-        let Ok(Some((file, copied, end))) = self.write_compacted(home, plan) else { return };
-        if !self.swap(plan, &file, &copied, end) {
-            let _stays = home.disk.remove_file(&file.path);
-            return;
-        }
-        for old in &plan.files {
-            let _stays = home.disk.remove_file(&old.path);
+        let mut next = Some(plan);
+        while let Some(plan) = next {
+            if !self.compact_once(home, &plan) || self.0.closing.load(Ordering::Relaxed) {
+                return;
+            }
+            let mut log = self.0.log.write();
+            log.look_soon();
+            // What is dead must be durable as dead; otherwise the next commit sees to the rest.
+            let settled = log.committed.position == log.position && log.options.sync == Sync::Commit;
+            next = if settled && log.stopped.is_none() {
+                log.plan_compaction(self.0.store.compact_percent, home.keys.as_ref())
+            } else {
+                None
+            };
         }
     }
 
-    /// Writes the new file; `None` when there is nothing sensible to write.
-    fn write_compacted(&self, home: &Home, plan: &Plan) -> io::Result<Option<Compacted>> {
-        let failed = || io::Error::other("encryption failed");
-        let (Some(first), Some(last)) = (plan.files.first(), plan.files.last()) else { return Ok(None) };
+    /// Does one compaction; whether it was done.
+    fn compact_once(&self, home: &Home, plan: &Plan) -> bool {
+        if !self.discard_in_order([].into_iter()) {
+            // One of those that are to go may have the name of the new one.
+            return false;
+        }
+        let (file, copied, end) = match self.write_compacted(home, plan) {
+            Ok(Some(written)) => written,
+            Ok(None) => return false,
+            Err(why) => {
+                if let Failed::Damaged(number) = why {
+                    let mut log = self.0.log.write();
+                    log.unreadable.insert(number);
+                    log.look_soon();
+                }
+                // It may have its name already, and must not be taken for good at a later start.
+                let names = plan.header().map(|header| [new_name(&header), header.name()]);
+                self.discard_in_order(names.into_iter().flatten().map(|name| home.dir.join(name)));
+                return false;
+            }
+        };
+        if !self.swap(plan, &file, &copied, end) {
+            self.discard_in_order([file.path.clone()].into_iter());
+            return false;
+        }
+        self.discard_in_order(plan.files.iter().map(|old| old.path.clone()));
+        true
+    }
+
+    /// Writes the new file; `None` when there is nothing to do.
+    fn write_compacted(&self, home: &Home, plan: &Plan) -> Result<Option<Compacted>, Failed> {
+        let failed = || Failed::Disk;
+        let Some(header) = plan.header() else { return Ok(None) };
         let sealing = Sealing::fresh(home.keys.as_ref()).ok_or_else(failed)?;
         let cipher = FileCipher::new(&sealing, home.keys.as_ref()).ok_or_else(failed)?;
-        let header = Header {
-            generation: first.header.generation + 1,
-            through: last.header.through,
-            base: plan.base,
-            sealing,
-            ..first.header
-        };
+        let header = Header { sealing, ..header };
         let seed = header.seed();
-        let mut out = header.encode().to_vec();
+        let new = home.dir.join(new_name(&header));
+        let open = home.disk.create(&new)?;
+        let (mut out, mut written) = (header.encode().to_vec(), 0);
         let mut copied = Vec::with_capacity(plan.alive.len());
         for (at, seq, offset, length) in &plan.alive {
-            let Some(message) = plan.files.get(*at).and_then(|file| read_message(file, *offset, *length))
-            else {
-                // Damaged: the segment stays as it is. Whoever reads the message is told.
-                return Ok(None);
-            };
-            let draft = Draft {
-                kind: Kind::Message,
-                flags: 0,
-                seq: *seq,
-                time: message.time,
-                expires: message.expires,
-                subject: message.subject(),
-                headers: message.headers(),
-                payload: message.payload(),
-            };
-            let offset = out.len() as u64;
-            if !encode(&draft, &cipher, seed, offset, &mut out) {
+            let old = plan.files.get(*at).ok_or_else(failed)?;
+            let message = read_message(old, *offset, *length);
+            let message = message.ok_or(Failed::Damaged(old.header.number))?;
+            let start = out.len();
+            let offset = written + start as u64;
+            if !encode(&copy_of(&message, *seq), &cipher, seed, offset, &mut out) {
                 return Err(failed());
             }
-            let head = out.get(offset as usize..).and_then(|record| Head::read(record, cipher.tag()));
+            let head = out.get(start..).and_then(|record| Head::read(record, cipher.tag()));
             copied.push(Copied { seq: *seq, offset, head: head.ok_or_else(failed)? });
+            if out.len() >= CHUNK {
+                open.write_at(&out, written)?;
+                written += out.len() as u64;
+                out.clear();
+                if self.0.closing.load(Ordering::Relaxed) {
+                    return Err(Failed::Disk);
+                }
+            }
         }
         if !plan.dead_before.is_empty() {
             let list = ranges::encode(&mut plan.dead_before.clone());
             let removal = Draft::control(Kind::Removal, 0, plan.base, &list);
-            let offset = out.len() as u64;
+            let offset = written + out.len() as u64;
             if !encode(&removal, &cipher, seed, offset, &mut out) {
                 return Err(failed());
             }
         }
-        let path = home.dir.join(header.name());
-        let new = home.dir.join(format!("{}.new", header.name()));
-        let open = home.disk.create(&new)?;
-        open.write_at(&out, 0)?;
+        open.write_at(&out, written)?;
         open.sync()?;
+        let path = home.dir.join(header.name());
         home.disk.rename(&new, &path)?;
         home.disk.sync_dir(&home.dir)?;
         let file = SegmentFile::existing(path, header, cipher, open);
-        Ok(Some((Arc::new(file), copied, out.len() as u64)))
+        Ok(Some((Arc::new(file), copied, written + out.len() as u64)))
     }
 
     /// Puts the new file in the place of the old ones; false when they are not what they were.
@@ -265,6 +358,38 @@ impl Stream {
         // The last snapshot knows the old files.
         log.since_snapshot = log.since_snapshot.max(self.0.store.snapshot_every);
         true
+    }
+}
+
+impl Plan {
+    /// The header of the new file, but for how it is sealed.
+    fn header(&self) -> Option<Header> {
+        let (first, last) = (self.files.first()?, self.files.last()?);
+        Some(Header {
+            generation: first.header.generation + 1,
+            through: last.header.through,
+            base: self.base,
+            floor: self.floor,
+            ..first.header
+        })
+    }
+}
+
+/// What a compacted file is called until it is complete.
+fn new_name(header: &Header) -> String {
+    format!("{}.new", header.name())
+}
+
+fn copy_of(message: &Message, seq: u64) -> Draft<'_> {
+    Draft {
+        kind: Kind::Message,
+        flags: 0,
+        seq,
+        time: message.time,
+        expires: message.expires,
+        subject: message.subject(),
+        headers: message.headers(),
+        payload: message.payload(),
     }
 }
 

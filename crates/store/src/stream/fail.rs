@@ -114,12 +114,8 @@ impl Stream {
     fn remove_strays(&self, home: &Home, log: &super::Log) {
         let known = log.ends();
         let names = home.disk.list(&home.dir).unwrap_or_default();
-        for name in names.iter().filter(|name| parse_name(name).is_some()) {
-            let path = home.dir.join(name);
-            if !known.contains_key(&path) {
-                let _stays = home.disk.remove_file(&path);
-            }
-        }
+        let strays = names.iter().filter(|name| parse_name(name).is_some()).map(|name| home.dir.join(name));
+        self.discard_in_order(strays.filter(|path| !known.contains_key(path)));
     }
 }
 

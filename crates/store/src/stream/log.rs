@@ -1,5 +1,6 @@
 //! What the lock of a stream protects, and how records get into it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::home::Home;
@@ -13,7 +14,7 @@ use crate::options::{Storage, StreamOptions, Sync};
 use crate::ranges;
 use crate::record::{Draft, Head, Kind, SYNCED};
 use crate::removal::Removals;
-use crate::segment::{Content, Header, SegmentFile};
+use crate::segment::{Content, Header, SEGMENT_HEADER, SegmentFile};
 use crate::snapshot;
 use crate::tail::Tail;
 
@@ -84,6 +85,8 @@ pub(crate) struct Log {
     pub(crate) next_number: u64,
     /// Whether the next record goes to a new segment.
     pub(crate) roll: bool,
+    /// Whether an atomic batch is being written, for which room was made: it is in one segment.
+    pub(crate) in_batch: bool,
     pub(crate) erasures: Vec<Erasure>,
     /// Erasures asked for so far.
     pub(crate) erasures_asked: u64,
@@ -92,6 +95,8 @@ pub(crate) struct Log {
     pub(crate) snapshot_bytes: u64,
     /// What went during recovery and is not written down yet.
     pub(crate) owed: Removals,
+    /// Segments that compaction leaves alone, because something in them can't be read.
+    pub(crate) unreadable: BTreeSet<u64>,
 }
 
 /// A record could not be put into the log: there is no randomness, or encryption failed.
@@ -112,11 +117,13 @@ impl Log {
             queued: false,
             next_number: 1,
             roll: false,
+            in_batch: false,
             erasures: Vec::new(),
             erasures_asked: 0,
             since_snapshot: 0,
             snapshot_bytes: 0,
             owed: Removals::default(),
+            unreadable: BTreeSet::new(),
         }
     }
 
@@ -187,8 +194,13 @@ impl Log {
 
     /// Begins a new segment if the last one would become too long.
     pub(crate) fn make_room(&mut self, home: Option<&Home>, length: u64) -> Result<(), NotEncrypted> {
+        if self.in_batch {
+            return Ok(());
+        }
         let limit = self.options.segment_bytes;
-        let fits = |segment: &Segment<Data>| segment.data.end() + length <= limit || segment.index.len() == 0;
+        let fits = |segment: &Segment<Data>| {
+            segment.data.end() + length <= limit || segment.data.end() <= SEGMENT_HEADER as u64
+        };
         if !self.roll && self.index.segments.back().is_some_and(fits) {
             return Ok(());
         }
@@ -275,13 +287,17 @@ impl Inner {
                 log.take_dead(u64::MAX);
                 log.compact_memory();
             }
-            Some(home) if !log.queued => {
-                log.queued = true;
-                home.committer.push(super::Stream(Arc::clone(self)));
-            }
-            Some(_) => {}
+            Some(_) => self.queue(log),
         }
         log.position
+    }
+
+    /// Has the commit thread look at the stream.
+    pub(crate) fn queue(self: &Arc<Self>, log: &mut Log) {
+        if let Some(home) = self.home.as_ref().filter(|_| !log.queued) {
+            log.queued = true;
+            home.committer.push(super::Stream(Arc::clone(self)));
+        }
     }
 
     /// The error for [`NotEncrypted`].

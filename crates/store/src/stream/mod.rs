@@ -12,7 +12,9 @@ mod remove;
 mod states;
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 
 use parking_lot::{Condvar, Mutex, RwLock};
@@ -74,6 +76,10 @@ pub(crate) struct Inner {
     pub(crate) unsynced: Mutex<Vec<Arc<SegmentFile>>>,
     /// The thread that writes a snapshot of the index or compacts, if one does.
     pub(crate) background: Mutex<Option<JoinHandle<()>>>,
+    /// Segment files that are to go, in this order.
+    pub(crate) doomed: Mutex<VecDeque<PathBuf>>,
+    /// What takes long gives up.
+    pub(crate) closing: AtomicBool,
     /// For those who wait, see [`Stream::wait`].
     pub(crate) done: Mutex<Done>,
     pub(crate) waiters: Condvar,
@@ -108,6 +114,8 @@ impl Stream {
             home,
             unsynced: Mutex::new(Vec::new()),
             background: Mutex::new(None),
+            doomed: Mutex::new(VecDeque::new()),
+            closing: AtomicBool::new(false),
             done: Mutex::new(done),
             waiters: Condvar::new(),
         }));
@@ -120,8 +128,15 @@ impl Stream {
         let mut log = self.0.log.write();
         let mut owed = std::mem::take(&mut log.owed);
         log.index.enforce_all(&mut owed);
-        if !owed.is_empty() && log.push_removals(self.0.home.as_ref(), &owed).is_ok() {
+        let home = self.0.home.as_ref();
+        if !owed.is_empty() && log.push_removals(home, &owed).is_ok() {
             self.0.changed(&mut log);
+        }
+        if let Some(home) = home
+            && log.has_sparse(self.0.store.compact_percent, home.keys.as_ref())
+        {
+            log.look_soon();
+            self.0.queue(&mut log);
         }
     }
 

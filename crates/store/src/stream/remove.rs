@@ -174,7 +174,7 @@ impl Stream {
 
 impl Log {
     /// What overwrites the message at a place, if it is in a file.
-    fn erasure(&self, (at, position): Place) -> Option<Erasure> {
+    pub(crate) fn erasure(&self, (at, position): Place) -> Option<Erasure> {
         let segment = self.index.segments.get(at)?;
         let (offset, length) = (u64::from(segment.index.offset(position)), segment.index.length(position));
         let file = Arc::clone(segment.data.file()?);
