@@ -405,12 +405,12 @@ fn an_atomic_batch_behind_many_removals_is_there_after_a_restart() {
     let options = StreamOptions { segment_bytes: 3000, ..StreamOptions::file() };
     let stream = store.create("S", options, b"").unwrap();
     let message = |payload| Append { subject: b"s.1", payload, ..Append::default() };
-    stream.append(&vec![message(&[1; 20]); 40]);
+    assert_eq!(stream.append(&[message(&[1; 20]); 40]).count, 40);
     // A segment in which there are removals alone.
     for seq in 1..40 {
         stream.delete(seq, Erase::No).unwrap();
     }
-    let done = stream.append_atomic(&vec![message(&[2; 500]); 5]).unwrap();
+    let done = stream.append_atomic(&[message(&[2; 500]); 5]).unwrap();
     stream.wait().unwrap();
     disk.kill();
     let store = open(&disk, &settings);

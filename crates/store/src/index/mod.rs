@@ -124,6 +124,18 @@ impl<T> Index<T> {
         }
     }
 
+    /// Takes up a message that was deleted and overwritten: should the overwriting be lost, it is known as dead.
+    pub(crate) fn add_dead(&mut self, head: &Head, offset: u32) {
+        let (time, length) = (self.last_time, head.length as u32);
+        if let Some(segment) = self.segments.back_mut() {
+            let (seq, subject) = (head.seq, SubjectId::MAX);
+            let (headers, expires) = (false, false);
+            segment.index.push(Added { seq, subject, offset, length, time, headers, expires });
+            segment.index.kill(segment.index.len() - 1);
+        }
+        self.skip_to(head.seq);
+    }
+
     /// Uses up all sequences to `last` without a message.
     pub(crate) fn skip_to(&mut self, last: u64) {
         self.last_seq = self.last_seq.max(last);

@@ -61,6 +61,8 @@ struct Pending {
     subject: Vec<u8>,
     expires: Option<u64>,
     offset: u64,
+    /// It was deleted and overwritten.
+    erased: bool,
 }
 
 fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError {

@@ -92,9 +92,13 @@ impl Recovery<'_> {
     ) -> Result<(), String> {
         let Some(kind) = Kind::from_byte(head.kind) else { return Ok(()) };
         if kind == Kind::Erased {
+            let last = self.open.last().map_or(self.log.index.last_seq, |last| last.head.seq);
+            if head.seq > last {
+                let subject = Vec::new();
+                self.open.push(Pending { head: *head, subject, expires: None, offset, erased: true });
+            }
             if head.flags & OPEN == 0 {
                 self.close_batch();
-                self.log.index.skip_to(head.seq);
             }
             return Ok(());
         }
@@ -111,7 +115,7 @@ impl Recovery<'_> {
                 }
                 let subject = bytes.get(body..body + head.subject).unwrap_or_default().to_vec();
                 let expires = record::expires(bytes, head);
-                self.open.push(Pending { head: *head, subject, expires, offset });
+                self.open.push(Pending { head: *head, subject, expires, offset, erased: false });
                 if head.flags & OPEN == 0 {
                     self.close_batch();
                 }
@@ -153,6 +157,10 @@ impl Recovery<'_> {
 
     pub(super) fn close_batch(&mut self) {
         for message in std::mem::take(&mut self.open) {
+            if message.erased {
+                self.log.index.add_dead(&message.head, message.offset as u32);
+                continue;
+            }
             self.log.index.add(&message.head, &message.subject, message.expires, message.offset as u32);
         }
     }
