@@ -55,7 +55,8 @@ fn bucket() -> StreamOptions {
 #[test]
 fn a_bucket_written_over_and_over_with_one_old_key_stays_small() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
+    let store =
+        Store::open(dir.path(), StoreOptions { compact_percent: 50, ..StoreOptions::default() }).unwrap();
     let stream = store.create("KV", bucket(), b"").unwrap();
     fill(&stream);
     // 2 MB were written; 21 KB are alive, and half as much again may be dead, besides two segments.
@@ -66,7 +67,8 @@ fn a_bucket_written_over_and_over_with_one_old_key_stays_small() {
         on_disk(dir.path()) <= most
     });
     store.close();
-    let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
+    let store =
+        Store::open(dir.path(), StoreOptions { compact_percent: 50, ..StoreOptions::default() }).unwrap();
     assert_eq!(store.problems(), vec![]);
     let stream = store.stream("KV").unwrap();
     assert_eq!(stream.state().messages, KEYS as u64 + 1);
@@ -90,7 +92,11 @@ fn after_a_rotation_everything_is_written_again_with_the_new_key() {
     let key = |byte| SecretKey::new(vec![byte; 32]).unwrap();
     let with = |current, previous| {
         let keys = Keys { cipher: Cipher::Aes256Gcm, current, previous };
-        Store::open(dir.path(), StoreOptions { keys: Some(keys), ..StoreOptions::default() }).unwrap()
+        Store::open(
+            dir.path(),
+            StoreOptions { keys: Some(keys), compact_percent: 50, ..StoreOptions::default() },
+        )
+        .unwrap()
     };
     let store = with(key(1), vec![]);
     let options = StreamOptions { segment_bytes: SEGMENT, ..StreamOptions::file() };

@@ -51,12 +51,20 @@ fn open(disk: &SimDisk, settings: &StoreOptions) -> Store {
 
 impl Run {
     fn new(seed: u64) -> Self {
+        Self::compacting(seed, 0)
+    }
+
+    fn compacting(seed: u64, compact_percent: u8) -> Self {
         let disk = SimDisk::new(seed);
         let current = SecretKey::new(vec![1; 32]).unwrap();
         let keys = Keys { cipher: Cipher::ChaCha20Poly1305, current, previous: Vec::new() };
         let keys = (seed.is_multiple_of(4)).then_some(keys);
-        let settings =
-            StoreOptions { retry_after: Duration::from_millis(2), keys, ..StoreOptions::default() };
+        let settings = StoreOptions {
+            retry_after: Duration::from_millis(2),
+            keys,
+            compact_percent,
+            ..StoreOptions::default()
+        };
         let store = open(&disk, &settings);
         let options = StreamOptions { segment_bytes: 3000, ..StreamOptions::file() };
         let stream = store.create("S", options, b"m").unwrap();
@@ -243,7 +251,7 @@ impl Run {
 fn a_power_cut_takes_nothing_that_was_committed() {
     let mut compacted = 0;
     for seed in seeds() {
-        let mut run = Run::new(seed);
+        let mut run = Run::compacting(seed, 50);
         for round in 0..4 {
             let steps = run.random.random_range(1..30);
             run.work(steps);
@@ -260,7 +268,7 @@ fn a_power_cut_takes_nothing_that_was_committed() {
 #[test]
 fn the_end_of_the_process_takes_nothing_that_was_committed() {
     for seed in seeds() {
-        let mut run = Run::new(seed);
+        let mut run = Run::compacting(seed, 50);
         for round in 0..4 {
             let steps = run.random.random_range(1..30);
             run.work(steps);
@@ -376,7 +384,7 @@ fn a_flipped_bit_costs_one_message_and_is_reported() {
 fn what_a_failed_sync_left_behind_is_on_disk_once_it_was_served() {
     let mut served = 0;
     for seed in seeds() {
-        let mut run = Run::new(seed);
+        let mut run = Run::compacting(seed, 50);
         run.settings.retry_after = Duration::from_secs(3600);
         run.restart();
         run.work(10);

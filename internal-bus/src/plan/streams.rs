@@ -21,7 +21,7 @@ const STOCK_FOLDER: &str = "jetstream";
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Percent of a file that may be dead, where nothing else can be said.
-const COMPACT_PERCENT: u8 = 50;
+const COMPACT_PERCENT: u8 = 0;
 
 /// What becomes of streams.
 #[derive(Debug, Clone)]

@@ -47,7 +47,7 @@ proptest! {
         ops in proptest::collection::vec(op(), 1..100),
     ) {
         let options = StreamOptions { segment_bytes: 1500, limits, sync, ..StreamOptions::file() };
-        let store = StoreOptions { keys: keys(encrypted), snapshot_every: 2000, ..StoreOptions::default() };
+        let store = StoreOptions { keys: keys(encrypted), snapshot_every: 2000, compact_percent: 50, ..StoreOptions::default() };
         let mut world = World::new(Some(seed), store, options);
         for op in ops {
             world.apply(&op)?;
