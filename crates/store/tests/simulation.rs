@@ -112,7 +112,7 @@ impl Run {
         if seqs.is_empty() {
             return;
         }
-        if self.seed % 3 == 1 && self.random.random_bool(0.7) {
+        if self.settings.compact_percent > 0 && self.seed % 3 == 1 && self.random.random_bool(0.7) {
             return self.delete_most(&seqs);
         }
         let seq = seqs[self.random.random_range(0..seqs.len())];
