@@ -36,6 +36,18 @@ impl Op {
         }
     }
 
+    /// Where nats-server says a moment later what it knows then: it takes note of messages that are gone while it
+    /// answers a request that changes a consumer.
+    pub(crate) fn shown_later(&self) -> Option<Self> {
+        let Self::Api { subject, .. } = self else { return None };
+        let rest = subject
+            .strip_prefix("$JS.API.CONSUMER.CREATE.")
+            .or_else(|| subject.strip_prefix("$JS.API.CONSUMER.DURABLE.CREATE."))?;
+        let mut names = rest.split('.');
+        let (stream, consumer) = (names.next()?, names.next()?);
+        Some(api(format!("CONSUMER.INFO.{stream}.{consumer}"), Value::Null))
+    }
+
     /// The stream it is about, as its calls show it.
     pub(crate) fn stream(&self) -> Option<&'static str> {
         let what = self.describe();

@@ -97,7 +97,10 @@ impl Stream {
             .create(&store_name(&account.name, &new.config.name), options, &text)
             .map_err(|error| e::STREAM_CREATE.with(error))?;
         if new.config.first_seq > 1 && new.config.mirror.is_none() {
-            log.skip_to(new.config.first_seq - 1).map_err(|error| e::STREAM_CREATE.with(error))?;
+            let begun =
+                log.skip_to(new.config.first_seq - 1).map_err(|error| e::STREAM_CREATE.with(error))?;
+            // Who made the stream is not told before: after a crash it begins where it was asked to.
+            log.wait_for(begun).map_err(|error| e::STREAM_CREATE.with(error))?;
         }
         Ok(Self::open(hub, account, log, new))
     }
