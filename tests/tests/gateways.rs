@@ -118,7 +118,7 @@ async fn serve(client: &Client, subject: &'static str, name: &'static str) -> Re
         while let Some(message) = asked.next().await {
             if let Some(reply) = message.reply {
                 let text = format!("{name}:{}", String::from_utf8_lossy(&message.payload));
-                let _ = client.publish(reply, text.into()).await;
+                drop(client.publish(reply, text.into()).await);
             }
         }
     });

@@ -76,7 +76,7 @@ async fn serve(client: &async_nats::Client, subject: &str) -> Result<()> {
     tokio::spawn(async move {
         while let Some(message) = asked.next().await {
             if let Some(reply) = message.reply {
-                let _ = client.publish(reply, message.payload).await;
+                drop(client.publish(reply, message.payload).await);
             }
         }
     });
@@ -153,6 +153,33 @@ async fn a_cluster_tells_of_its_nodes_and_the_link_moves_there() -> Result<()> {
     Ok(())
 }
 
+/// Everything acknowledged is in the stream, and nothing is in it twice.
+async fn check_stored(front: &Front, acknowledged: &[u64]) -> Result<()> {
+    let mut stored: HashMap<String, usize> = HashMap::new();
+    let inside = jetstream::new(front.inner.clone());
+    let stream = eventually("the stream", || async { inside.get_stream("EVENTS").await.ok() }).await?;
+    let config = jetstream::consumer::pull::OrderedConfig::default();
+    let count = eventually("all that was acknowledged", || {
+        let (inside, least) = (&inside, acknowledged.len() as u64);
+        async move {
+            let stream = inside.get_stream("EVENTS").await.ok()?;
+            Some(stream.cached_info().state.messages).filter(|count| *count >= least)
+        }
+    })
+    .await?;
+    let consumer =
+        eventually("a consumer", || async { stream.create_consumer(config.clone()).await.ok() }).await?;
+    let mut messages = consumer.messages().await?;
+    for _ in 0..count {
+        let message = within("a stored message", messages.next()).await?.context("the end")??;
+        *stored.entry(String::from_utf8_lossy(&message.payload).into_owned()).or_default() += 1;
+    }
+    let missing: Vec<_> = acknowledged.iter().filter(|i| !stored.contains_key(&i.to_string())).collect();
+    ensure!(missing.is_empty(), "acknowledged and not there: {missing:?}");
+    ensure!(stored.values().all(|count| *count == 1), "stored twice: {stored:?}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_node_dies_and_nothing_but_a_moment_is_lost() -> Result<()> {
     let Some(mut front) = Front::start("connections = 3").await? else { return Ok(()) };
@@ -180,7 +207,7 @@ async fn a_node_dies_and_nothing_but_a_moment_is_lost() -> Result<()> {
                 if stopped.try_recv().is_ok() {
                     break;
                 }
-                let _ = inner.publish("peer.news", i.to_string().into()).await;
+                drop(inner.publish("peer.news", i.to_string().into()).await);
                 let mut headers = async_nats::HeaderMap::new();
                 headers.insert("Nats-Msg-Id", i.to_string().as_str());
                 let sent = context.publish_with_headers("events.x", headers, i.to_string().into()).await;
@@ -224,28 +251,7 @@ async fn a_node_dies_and_nothing_but_a_moment_is_lost() -> Result<()> {
     let acknowledged = within("the publisher", publisher).await??;
     ensure!(!acknowledged.is_empty(), "nothing was acknowledged");
     ensure!(front.outer.statistics().connects.load(Ordering::Relaxed) == 1, "the client lost its connection");
-    let mut stored: HashMap<String, usize> = HashMap::new();
-    let inside = jetstream::new(front.inner.clone());
-    let stream = eventually("the stream", || async { inside.get_stream("EVENTS").await.ok() }).await?;
-    let config = jetstream::consumer::pull::OrderedConfig::default();
-    let count = eventually("all that was acknowledged", || {
-        let (inside, least) = (&inside, acknowledged.len() as u64);
-        async move {
-            let stream = inside.get_stream("EVENTS").await.ok()?;
-            Some(stream.cached_info().state.messages).filter(|count| *count >= least)
-        }
-    })
-    .await?;
-    let consumer =
-        eventually("a consumer", || async { stream.create_consumer(config.clone()).await.ok() }).await?;
-    let mut messages = consumer.messages().await?;
-    for _ in 0..count {
-        let message = within("a stored message", messages.next()).await?.context("the end")??;
-        *stored.entry(String::from_utf8_lossy(&message.payload).into_owned()).or_default() += 1;
-    }
-    let missing: Vec<_> = acknowledged.iter().filter(|i| !stored.contains_key(&i.to_string())).collect();
-    ensure!(missing.is_empty(), "acknowledged and not there: {missing:?}");
-    ensure!(stored.values().all(|count| *count == 1), "stored twice: {stored:?}");
+    check_stored(&front, &acknowledged).await?;
     // What was published inside came out at most once, and the last of it did come.
     until_heard(&front, &mut heard).await
 }

@@ -71,6 +71,7 @@ issuer = "{ISSUER}"
 [[routes]]
 subject = "{SUBJECTS}"
 direction = "inward"
+stamp = false
 
 [link]
 protocol = "leafnode"

@@ -435,7 +435,7 @@ mod reference {
         let audit = AuditConfig { file: None, head_file: None, ..config.audit };
         assert_eq!(audit, AuditConfig::default());
         assert_eq!(
-            RevocationConfig { store: None, file: None, ..config.revocation },
+            RevocationConfig { store: None, file: None, share_key_file: None, ..config.revocation },
             RevocationConfig::default()
         );
         let clients = ClientCertificates { ca_path: None, crl_path: None, ..config.client_certificates };

@@ -32,7 +32,8 @@ impl Streams {
 
     #[allow(clippy::cast_precision_loss)]
     fn totals(&self, metrics: &Metrics) {
-        const TOTALS: &[(&str, &str, SampleKind, fn(&jetstream::Figures) -> u64)] = &[
+        type Total = (&'static str, &'static str, SampleKind, fn(&jetstream::Figures) -> u64);
+        const TOTALS: &[Total] = &[
             ("streams", "Streams.", SampleKind::Gauge, |figures| figures.streams as u64),
             ("consumers", "Consumers of streams.", SampleKind::Gauge, |figures| figures.consumers as u64),
             ("streams_file_bytes", "Bytes of messages on disk.", SampleKind::Gauge, |figures| figures.file),
