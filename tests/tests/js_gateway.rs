@@ -6,51 +6,130 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use async_nats::jetstream::{self, consumer, kv, stream};
-use futures_util::StreamExt;
-use gatehouse_tests::{BusOptions, Client, Gateway, GatewayOptions, InternalBus, Pki, Tokens, peers_dir};
+use futures_util::{StreamExt, TryStreamExt};
+use gatehouse_tests::{
+    BusOptions, Client, ConfServer, Gateway, GatewayOptions, InternalBus, Kind, Pki, Tokens, on_both,
+    peers_dir, within,
+};
 use serde_json::{Value, json};
 
-/// The API crosses by `jetstream_domain` of the link; what is published crosses by routes as ever.
-const ROUTES: &str = "\n[[routes]]\nsubject = \"$KV.>\"\ndirection = \"inward\"\n";
+on_both! {
+    a_partner_consumes_what_it_may_and_nothing_else
+    a_bucket_is_read_and_written_by_who_may
+    keys_history_and_watch
+    nats_py
+    nats_js
+}
 
+/// All that a user writes beside his usual `[link]`: see docs/streams.md.
+const LINK: &str = "jetstream_domain = \"hub\"\n";
+
+/// Streams and buckets a partner may use; the others are nobody's business.
+const RIGHTS: &str = "consume = [\"ORDERS\"]\nkv_read = [\"config\", \"state\"]\nkv_write = [\"state\"]";
+
+/// All scenarios of a script together.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// What holds the streams.
+enum Hub {
+    Ours(InternalBus),
+    Stock(ConfServer),
+}
+
+impl Hub {
+    async fn start(kind: Kind, pki: &Pki) -> Result<Option<Self>> {
+        if kind == Kind::Ours {
+            let streams = "[streams]\nstore_dir = \"store\"\ndomain = \"hub\"\n";
+            let bus = InternalBus::start(pki, &BusOptions::default().with_sections(streams)).await?;
+            return Ok(Some(Self::Ours(bus)));
+        }
+        let conf = "listen: \"127.0.0.1:-1\"\nleafnodes { listen: \"127.0.0.1:-1\" }\n\
+            jetstream { store_dir: \"store\", domain: hub }\n";
+        Ok(ConfServer::start(kind, pki.dir(), conf).await?.map(Self::Stock))
+    }
+
+    async fn gateway(&self, pki: &Pki, tokens: &Tokens) -> Result<Gateway> {
+        let leafnodes = match self {
+            Self::Ours(bus) => bus.leafnodes()?,
+            Self::Stock(server) => server.addresses.leafnodes.context("no leafnode port")?,
+        };
+        let mut options = GatewayOptions::dialling(pki, leafnodes);
+        options.rights = options.rights.replacen("publish = ", &format!("{RIGHTS}\npublish = "), 1);
+        let mut gateway = if let Self::Ours(_) = self {
+            options.link.push_str(LINK);
+            Gateway::start(pki, tokens, &options).await?
+        } else {
+            options.link = format!("urls = [\"nats-leaf://{leafnodes}\"]\n{LINK}");
+            Gateway::start_plain(pki, tokens, &options).await?
+        };
+        gateway.ready().await?;
+        Ok(gateway)
+    }
+
+    async fn client(&self, pki: &Pki) -> Result<async_nats::Client> {
+        Ok(match self {
+            Self::Ours(bus) => bus.client(&pki.service("orders")).await?,
+            Self::Stock(server) => async_nats::connect(server.url()).await?,
+        })
+    }
+}
+
+/// A hub with streams, and a gateway whose role may do something with them.
 struct World {
     gateway: Gateway,
-    bus: InternalBus,
+    /// Ends with the world.
+    _hub: Hub,
+    /// A service's.
+    inside: jetstream::Context,
     tokens: Tokens,
     pki: Pki,
 }
 
 impl World {
-    /// A bus with streams, a gateway whose role may do `rights`, and a service that has made what there is.
-    async fn new(rights: &str) -> Result<(Self, jetstream::Context)> {
+    /// `None`, counted as a skip, where the hub is not installed.
+    async fn new(kind: Kind) -> Result<Option<Self>> {
         let pki = Pki::new()?;
         let tokens = Tokens::new(pki.dir())?;
-        let bus = InternalBus::start(
-            &pki,
-            &BusOptions::default().with_sections("[streams]\nstore_dir = \"store\"\ndomain = \"hub\"\n"),
-        )
-        .await?;
-        let mut options = GatewayOptions::dialling(&pki, bus.leafnodes()?);
-        options.rights = options.rights.replacen("publish = ", &format!("{rights}\npublish = "), 1);
-        options.link.push_str("jetstream_domain = \"hub\"\n");
-        options.routes.push_str(ROUTES);
-        let mut gateway = Gateway::start(&pki, &tokens, &options).await?;
-        gateway.ready().await?;
-        let service = bus.client(&pki.service("orders")).await?;
-        let inside = jetstream::new(service);
-        Ok((Self { gateway, bus, tokens, pki }, inside))
+        let Some(hub) = Hub::start(kind, &pki).await? else { return Ok(None) };
+        let gateway = hub.gateway(&pki, &tokens).await?;
+        let inside = jetstream::new(hub.client(&pki).await?);
+        fill(&inside).await?;
+        Ok(Some(Self { gateway, _hub: hub, inside, tokens, pki }))
     }
 
+    /// A partner, once the API can be reached over the link.
     async fn outside(&self) -> Result<jetstream::Context> {
         let client = self.gateway.client(&self.pki, &self.tokens.good()?).await?;
         let mut context = jetstream::new(client);
         context.set_timeout(Duration::from_secs(2));
         Ok(context)
     }
+
+    /// Runs scenarios of a script of a peer.
+    async fn peer(&self, client: Client, script: &str, scenarios: &[&str]) -> Result<()> {
+        if !client.installed_or_skip() {
+            return Ok(());
+        }
+        let program = if client == Client::Python { peers_dir().join("bin/python") } else { "node".into() };
+        let options = json!({
+            "url": format!("tls://{}", self.gateway.addresses.clients), "token": self.tokens.good()?,
+            "ca": self.pki.path("frontend-ca.crt"), "scenarios": scenarios,
+        });
+        let mut command = tokio::process::Command::new(program);
+        command.arg(format!("{}/peers/{script}", env!("CARGO_MANIFEST_DIR"))).arg(options.to_string());
+        command.env("GATEHOUSE_PEERS", peers_dir()).stdin(Stdio::null()).kill_on_drop(true);
+        let output =
+            tokio::time::timeout(PATIENCE, command.output()).await.context("the script takes too long")??;
+        let said = String::from_utf8_lossy(&output.stdout);
+        let results: Vec<Value> = said.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let good = results.iter().filter(|result| result["ok"] == true).count();
+        ensure!(good == scenarios.len(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
+    }
 }
 
-/// What the script of another client finds.
-async fn stock(inside: &jetstream::Context) -> Result<()> {
+/// What partners find: streams with a consumer each; the buckets `config`, with two keys, `state` and `secret`, empty.
+async fn fill(inside: &jetstream::Context) -> Result<()> {
     for name in ["ORDERS", "SECRET"] {
         let subject = format!("{}.in", name.to_lowercase());
         let config =
@@ -64,62 +143,19 @@ async fn stock(inside: &jetstream::Context) -> Result<()> {
         }
     }
     for bucket in ["config", "state", "secret"] {
-        let config = kv::Config { bucket: bucket.to_owned(), history: 3, ..kv::Config::default() };
-        let store = inside.create_key_value(config).await?;
-        if bucket == "config" {
-            store.put("limits.max", "9".into()).await?;
-            store.put("limits.max", "10".into()).await?;
-        }
+        let config = kv::Config { bucket: bucket.to_owned(), history: 5, ..kv::Config::default() };
+        inside.create_key_value(config).await?;
+    }
+    let config = inside.get_key_value("config").await?;
+    for (key, value) in [("limits.max", "9"), ("limits.min", "0"), ("limits.max", "10")] {
+        config.put(key, value.into()).await?;
     }
     Ok(())
 }
 
-#[tokio::test]
-async fn nats_py_does_that_and_nothing_else() -> Result<()> {
-    let client = Client::Python;
-    if !client.installed_or_skip() {
-        return Ok(());
-    }
-    let rights = "consume = [\"ORDERS\"]\nkv_read = [\"config\", \"state\"]\nkv_write = [\"state\"]";
-    let (world, inside) = World::new(rights).await?;
-    stock(&inside).await?;
-    let scenarios = ["consume", "key_value"];
-    let options = json!({
-        "url": format!("tls://{}", world.gateway.addresses.clients), "token": world.tokens.good()?,
-        "ca": world.pki.path("frontend-ca.crt"), "scenarios": scenarios,
-    });
-    let mut command = tokio::process::Command::new(peers_dir().join("bin/python"));
-    command.arg(format!("{}/peers/py/outside.py", env!("CARGO_MANIFEST_DIR"))).arg(options.to_string());
-    command.env("GATEHOUSE_PEERS", peers_dir()).stdin(Stdio::null()).kill_on_drop(true);
-    let patience = Duration::from_secs(90);
-    let output =
-        tokio::time::timeout(patience, command.output()).await.context("the script takes too long")??;
-    let said = String::from_utf8_lossy(&output.stdout);
-    let results: Vec<Value> = said.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    let good = results.iter().filter(|result| result["ok"] == true).count();
-    ensure!(good == scenarios.len(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
-    let left = inside.get_stream("ORDERS").await?.cached_info().state.messages;
-    ensure!(left == 20, "{left} of 20 messages are left");
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_partner_consumes_what_it_may_and_nothing_else() -> Result<()> {
-    let (world, inside) = World::new("consume = [\"ORDERS\"]").await?;
-    for name in ["ORDERS", "SECRET"] {
-        let config = stream::Config {
-            name: name.to_owned(),
-            subjects: vec![format!("{}.in", name.to_lowercase())],
-            ..stream::Config::default()
-        };
-        let stream = inside.create_stream(config).await?;
-        let config =
-            consumer::pull::Config { durable_name: Some("partner".to_owned()), ..Default::default() };
-        stream.create_consumer(config).await?;
-        for number in 0..20 {
-            inside.publish(format!("{}.in", name.to_lowercase()), number.to_string().into()).await?.await?;
-        }
-    }
+async fn a_partner_consumes_what_it_may_and_nothing_else(kind: Kind) -> Result<()> {
+    let Some(world) = World::new(kind).await? else { return Ok(()) };
+    let inside = &world.inside;
     let outside = world.outside().await?;
     let stream = outside.get_stream("ORDERS").await?;
     let consumer: consumer::PullConsumer =
@@ -143,36 +179,74 @@ async fn a_partner_consumes_what_it_may_and_nothing_else() -> Result<()> {
     let other = stream::Config { name: "OTHER".to_owned(), ..stream::Config::default() };
     ensure!(outside.create_stream(other).await.is_err(), "streams may be made");
     ensure!(inside.get_stream("ORDERS").await?.cached_info().state.messages == 20);
-    drop(world.bus);
     Ok(())
 }
 
-#[tokio::test]
-async fn a_bucket_is_read_and_written_by_who_may() -> Result<()> {
-    let (world, inside) = World::new("kv_read = [\"config\", \"state\"]\nkv_write = [\"state\"]").await?;
-    for bucket in ["config", "state", "secret"] {
-        let config = kv::Config { bucket: bucket.to_owned(), history: 3, ..kv::Config::default() };
-        let store = inside.create_key_value(config).await?;
-        store.put("limits.max", "10".into()).await?;
-    }
+async fn a_bucket_is_read_and_written_by_who_may(kind: Kind) -> Result<()> {
+    let Some(world) = World::new(kind).await? else { return Ok(()) };
+    let inside = &world.inside;
     let outside = world.outside().await?;
     let config = outside.get_key_value("config").await?;
     ensure!(config.get("limits.max").await?.is_some_and(|value| value == "10"));
     inside.get_key_value("config").await?.put("limits.max", "11".into()).await?;
     ensure!(config.get("limits.max").await?.is_some_and(|value| value == "11"));
-    let mut watch = config.watch_with_history("limits.>").await?;
-    let seen = tokio::time::timeout(Duration::from_secs(10), watch.next()).await?.context("closed")?;
-    ensure!(seen.map_err(|error| anyhow::anyhow!("{error}"))?.value == "11");
     ensure!(config.put("limits.max", "99".into()).await.is_err(), "a bucket that may be read may be written");
     let state = outside.get_key_value("state").await?;
     let revision = state.put("seen", "1".into()).await?;
     state.update("seen", "2".into(), revision).await?;
     ensure!(state.get("seen").await?.is_some_and(|value| value == "2"));
-    state.delete("seen").await?;
-    state.create("seen", "3".into()).await?;
-    ensure!(state.get("seen").await?.is_some_and(|value| value == "3"));
     ensure!(outside.get_key_value("secret").await.is_err(), "another bucket may be opened");
+    state.create("made", "1".into()).await?;
+    ensure!(state.create("made", "2".into()).await.is_err(), "a key was created twice");
+    state.delete("made").await?;
+    ensure!(state.get("made").await?.is_none(), "a deleted key is there");
+    state.create("made", "3".into()).await?;
+    state.purge("made").await?;
+    ensure!(state.get("made").await?.is_none(), "a purged key is there");
     let value = inside.get_key_value("config").await?.get("limits.max").await?;
     ensure!(value.is_some_and(|value| value == "11"));
     Ok(())
+}
+
+async fn keys_history_and_watch(kind: Kind) -> Result<()> {
+    let Some(world) = World::new(kind).await? else { return Ok(()) };
+    let inside = &world.inside;
+    let config = world.outside().await?.get_key_value("config").await?;
+    let keys: Vec<String> = within("the keys", config.keys().await?.try_collect()).await??;
+    ensure!(keys == ["limits.min", "limits.max"], "{keys:?}");
+    let mut history = config.history("limits.max").await?;
+    for value in ["9", "10"] {
+        let entry = within("an old value", history.next()).await?.context("no more history")??;
+        ensure!(entry.key == "limits.max" && entry.value == value, "{entry:?}");
+    }
+    let mut watch = config.watch("limits.>").await?;
+    let writer = inside.get_key_value("config").await?;
+    for number in 0..500 {
+        writer.put("limits.max", number.to_string().into()).await?;
+        let entry = within("a change", watch.next()).await?.context("the watch ended")??;
+        ensure!(entry.key == "limits.max" && entry.value == number.to_string(), "{entry:?}");
+    }
+    // Longer than a client waits without a heartbeat: it must not have to begin anew.
+    let stream = inside.get_stream("KV_config").await?;
+    let before: Vec<String> = stream.consumer_names().try_collect().await?;
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    let after: Vec<String> = stream.consumer_names().try_collect().await?;
+    ensure!(after.iter().all(|name| before.contains(name)), "{before:?} became {after:?}");
+    writer.delete("limits.max").await?;
+    let entry = within("the deletion", watch.next()).await?.context("the watch ended")??;
+    ensure!(entry.operation == kv::Operation::Delete && entry.key == "limits.max", "{entry:?}");
+    Ok(())
+}
+
+async fn nats_py(kind: Kind) -> Result<()> {
+    let Some(world) = World::new(kind).await? else { return Ok(()) };
+    world.peer(Client::Python, "py/outside.py", &["consume", "reading", "writing", "key_value"]).await?;
+    let left = world.inside.get_stream("ORDERS").await?.cached_info().state.messages;
+    ensure!(left == 20, "{left} of 20 messages are left");
+    Ok(())
+}
+
+async fn nats_js(kind: Kind) -> Result<()> {
+    let Some(world) = World::new(kind).await? else { return Ok(()) };
+    world.peer(Client::NodeLegacy, "js/outside.mjs", &["reading", "writing"]).await
 }

@@ -339,8 +339,16 @@ impl HandlerPort {
         self.conn.account.has_interest(subject, &self.conn)
     }
 
+    /// Whether anybody waits for what is to be sent to `subject` unasked: as [`Self::has_interest`], but of the inboxes of
+    /// clients behind a link only those they have subscribed to by name count, not that they have inboxes.
+    #[must_use]
+    pub fn is_awaited(&self, subject: &[u8]) -> bool {
+        self.conn.account.is_awaited(subject, &self.conn)
+    }
+
     /// Calls `changed` after every change of interest that concerns `subject`, until the watch is dropped. It is
-    /// called in the task of whoever subscribes, so it must be quick; it asks [`Self::has_interest`] for what is so now.
+    /// called in the task of whoever subscribes, so it must be quick; it asks [`Self::has_interest`] or [`Self::is_awaited`] for
+    /// what is so now.
     #[must_use]
     pub fn watch(&self, subject: &[u8], changed: Arc<dyn Fn() + Send + Sync>) -> InterestWatch {
         InterestWatch::new(self.conn.account.clone(), subject, changed)

@@ -11,6 +11,9 @@ use rand::Rng;
 /// The prefix of stock clients' inboxes.
 pub(crate) const STOCK: &[u8] = b"_INBOX.";
 
+/// Characters that stand for a server.
+const SERVER: usize = 10;
+
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// `length` random characters of `[0-9A-Za-z]`.
@@ -19,9 +22,15 @@ pub(crate) fn random_token(length: usize) -> String {
     (0..length).map(|_| char::from(ALPHABET[rng.random_range(0..ALPHABET.len())])).collect()
 }
 
+/// Whether a pattern is what a server announces for the inboxes of all its isolated clients: `_INBOX.<server>.>`.
+pub(crate) fn is_whole_space(pattern: &[u8]) -> bool {
+    let server = pattern.strip_prefix(STOCK).and_then(|rest| rest.strip_suffix(b".>"));
+    server.is_some_and(|server| server.len() == SERVER && server.iter().all(u8::is_ascii_alphanumeric))
+}
+
 /// The inbox prefix shared by all isolated connections of one server: `_INBOX.<server>.`.
 pub(crate) fn server_prefix() -> Box<[u8]> {
-    format!("_INBOX.{}.", random_token(10)).into_bytes().into_boxed_slice()
+    format!("_INBOX.{}.", random_token(SERVER)).into_bytes().into_boxed_slice()
 }
 
 /// One connection's inbox space.
@@ -82,6 +91,7 @@ mod tests {
     fn there_and_back() {
         let prefix = server_prefix();
         let space = InboxSpace::new(&prefix);
+        assert!(is_whole_space(&[&*prefix, b">"].concat()) && !is_whole_space(b"_INBOX.abc.>"));
         let inside = space.isolate(b"_INBOX.abc.1").unwrap();
         assert!(inside.starts_with(&prefix));
         assert_eq!(space.restore(&inside), Some(&b"abc.1"[..]));

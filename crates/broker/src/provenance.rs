@@ -28,6 +28,10 @@ fn is_reserved(name: &[u8]) -> bool {
 /// # Errors
 /// The block can't be read without doubt: somebody else might read such a header in it.
 pub(crate) fn strip(block: &[u8]) -> Result<Option<Vec<u8>>, HeaderError> {
+    if block.is_empty() {
+        // nats.js says HPUB with 0 bytes of headers where it has none.
+        return Ok(None);
+    }
     let headers = headers::parse(block)?;
     if !headers.iter().any(|(name, _)| is_reserved(name)) {
         return Ok(None);
@@ -92,6 +96,7 @@ mod tests {
     fn reserved_headers_go_in_any_spelling_and_others_stay_as_they_are() {
         let block = b"NATS/1.0\r\nA: 1\r\ngateway-subject: x\r\nGATEWAY-Issuer:y\r\nnats-request-info: {}\r\nNATS-trace-Dest: a.b\r\nB:2\r\n\r\n";
         assert_eq!(strip(block).unwrap().unwrap(), b"NATS/1.0\r\nA: 1\r\nB:2\r\n\r\n");
+        assert_eq!(strip(b""), Ok(None), "headers of no bytes are no headers");
         assert_eq!(strip(b"NATS/1.0\r\nA: 1\r\nGateway-Other: 1\r\n\r\n"), Ok(None));
         for odd in [
             &b"NATS/1.0\r\nA: 1\nGateway-Subject: x\r\n\r\n"[..],

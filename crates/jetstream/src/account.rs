@@ -84,7 +84,21 @@ impl Account {
                 tracing::error!(account = name, pattern, %error, "no JetStream here");
             }
         }
+        account.answer_domain(hub);
         account
+    }
+
+    /// Leads what clients across a link write into buckets, which comes under the API's name with the domain because
+    /// nothing else of JetStream crosses, to where the buckets are.
+    fn answer_domain(&self, hub: &Hub) {
+        let Some(domain) = &hub.settings.domain else { return };
+        for stored in ["$KV.>", "$OBJ.>"] {
+            let crossing = format!("$JS.{domain}.API.{stored}");
+            let led = hub.server.import_stream(&self.name, &crossing, &self.name, stored);
+            if let Err(error) = led {
+                tracing::error!(account = &*self.name, crossing, %error, "can't be written from across a link");
+            }
+        }
     }
 
     /// Its figures now.

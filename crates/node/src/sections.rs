@@ -341,7 +341,8 @@ impl Link {
         vec![
             inward("$JS.API.>", Some(format!("$JS.{domain}.API.>"))),
             inward("$KV.>", Some(format!("$JS.{domain}.API.$KV.>"))),
-            inward("$O.>", Some(format!("$JS.{domain}.API.$O.>"))),
+            // Object stores have no name with a domain: stock servers let them cross as they are.
+            inward("$O.>", None),
             inward("$JS.ACK.>", None),
             inward("$JS.FC.>", None),
         ]

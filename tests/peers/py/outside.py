@@ -12,7 +12,8 @@ import traceback
 
 import nats
 from nats.js.api import ConsumerConfig, StreamConfig
-from nats.js.errors import KeyNotFoundError
+from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
+from nats.js.kv import KV_DEL
 
 
 def need(condition, message):
@@ -65,6 +66,35 @@ async def key_value(nc):
         pass
     await refused(js.key_value("secret"), "another bucket")
     await refused(js.delete_key_value("state"), "deleting a bucket")
+
+
+async def reading(nc):
+    js = nc.jetstream(timeout=2)
+    config = await js.key_value("config")
+    need(sorted(await config.keys()) == ["limits.max", "limits.min"], "keys")
+    history = [(entry.key, entry.value) for entry in await config.history("limits.max")]
+    need(history == [("limits.max", b"9"), ("limits.max", b"10")], f"history: {history}")
+
+
+async def writing(nc):
+    js = nc.jetstream(timeout=2)
+    state = await js.key_value("state")
+    watcher = await state.watch("seen.*")
+    need(await watcher.updates(timeout=5) is None, "nothing at first")
+    first = await state.create("seen.a", b"1")
+    second = await state.update("seen.a", b"2", last=first)
+    try:
+        await state.update("seen.a", b"3", last=first)
+        need(False, "an update of an old revision was taken")
+    except KeyWrongLastSequenceError:
+        pass
+    await state.put("other", b"x")
+    await state.delete("seen.a")
+    seen = [await watcher.updates(timeout=5) for _ in range(3)]
+    need([(entry.key, entry.value) for entry in seen[:2]] == [("seen.a", b"1"), ("seen.a", b"2")], f"watch: {seen}")
+    need(seen[1].revision == second and seen[2].operation == KV_DEL, f"watch: {seen}")
+    await watcher.stop()
+    need(await state.keys() == ["other"], "a deleted key is listed")
 
 
 async def main(opts):

@@ -209,12 +209,25 @@ impl Account {
 
     /// Whether anybody but `own` would get what is published to `subject`.
     pub(crate) fn has_interest(&self, subject: &[u8], own: &Arc<Conn>) -> bool {
-        let others = |sub: &Sub| !matches!(sub.conn.kind, Kind::Gate) && !Arc::ptr_eq(&sub.conn, own);
+        self.has_interest_of(subject, |sub| !Arc::ptr_eq(&sub.conn, own))
+    }
+
+    /// As [`Self::has_interest`], for a subject nobody has asked for an answer to. That another server's clients have
+    /// inboxes at all does not say that this one is listened to: there, only a subscription to it by name counts.
+    pub(crate) fn is_awaited(&self, subject: &[u8], own: &Arc<Conn>) -> bool {
+        self.has_interest_of(subject, |sub| {
+            let whole_space = sub.conn.link().is_some() && crate::inbox::is_whole_space(sub.subject());
+            !whole_space && !Arc::ptr_eq(&sub.conn, own)
+        })
+    }
+
+    fn has_interest_of(&self, subject: &[u8], counts: impl Fn(&Sub) -> bool) -> bool {
+        let counts = |sub: &Sub| !matches!(sub.conn.kind, Kind::Gate) && counts(sub);
         let mut found = false;
         self.index().interest.matches(subject, |members| {
             found = found
-                || members.plain().iter().any(others)
-                || members.queues().any(|(_, subs)| subs.iter().any(others));
+                || members.plain().iter().any(counts)
+                || members.queues().any(|(_, subs)| subs.iter().any(counts));
         });
         found
     }

@@ -21,6 +21,10 @@ pub(crate) fn receive(account: &Account, call: &mut Call<'_>) -> Reception {
         });
     }
     let Some(operation) = operation(account, subject) else { return Reception::Absent };
+    if operation.starts_with(b"$") {
+        // A write into a bucket: its stream takes it, see `Account::answer_domain`.
+        return Reception::Absent;
+    }
     if let Some(rest) = operation.strip_prefix(b"CONSUMER.MSG.NEXT.") {
         return of_consumer(account, call, rest, |consumers, name, call| {
             each(call, |call, message| consumers.next(name, call, message))

@@ -155,7 +155,7 @@ impl Seat {
             }
         };
         work.watch = Some(account.port.watch(subject.as_bytes(), Arc::new(changed)));
-        let listens = account.port.has_interest(subject.as_bytes());
+        let listens = account.port.is_awaited(subject.as_bytes());
         work.consumer.interest_changed(listens, now);
     }
 

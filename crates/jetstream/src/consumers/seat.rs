@@ -279,7 +279,7 @@ impl Seat {
         let stream = consumer.stream().clone();
         let went = reader.removals();
         if self.interest.swap(false, Ordering::AcqRel) {
-            let listens = account.port.has_interest(consumer.config().deliver_subject.as_bytes());
+            let listens = account.port.is_awaited(consumer.config().deliver_subject.as_bytes());
             consumer.interest_changed(listens, now);
         }
         let mut random = rand::random::<u64>;

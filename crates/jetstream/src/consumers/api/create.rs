@@ -207,7 +207,7 @@ fn update(
         return Ok(seat.clone());
     }
     let bound =
-        stream.account().is_some_and(|account| account.port.has_interest(old.deliver_subject.as_bytes()));
+        stream.account().is_some_and(|account| account.port.is_awaited(old.deliver_subject.as_bytes()));
     check_update(&old, &config, bound)?;
     seat.update(stream, config)?;
     roster.filters.write().insert(seat.name.clone(), seat.work.lock().consumer.filter().clone());
