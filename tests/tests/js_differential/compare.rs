@@ -68,6 +68,8 @@ fn is_known(place: &str, ours: &Value, stock: &Value) -> bool {
         // A stream in memory that never stored anything can list sequence 0 as deleted.
         ".state.deleted" => ours.is_null() && *stock == serde_json::json!([0]),
         ".state.num_deleted" => ours.is_null() && *stock == serde_json::json!(1),
+        // A purge of a stream that never stored anything makes nats-server say that it begins at 1.
+        ".state.first_seq" => *ours == serde_json::json!(0) && *stock == serde_json::json!(1),
         _ => false,
     }
 }
