@@ -212,7 +212,7 @@ impl Stream {
     pub fn durable(&self) -> u64 {
         let position = self.committed().position;
         match self.taken_back() {
-            Some((from, upto)) if position <= upto + 1 => position.min(from),
+            Some((from, upto)) if position <= upto.saturating_add(1) => position.min(from),
             _ => position,
         }
     }
