@@ -229,7 +229,8 @@ async fn keys_history_and_watch(kind: Kind) -> Result<()> {
     // Longer than a client waits without a heartbeat: it must not have to begin anew.
     let stream = inside.get_stream("KV_config").await?;
     let before: Vec<String> = stream.consumer_names().try_collect().await?;
-    tokio::time::sleep(Duration::from_secs(12)).await;
+    let silent = tokio::time::timeout(Duration::from_secs(12), watch.next()).await;
+    ensure!(silent.is_err(), "a change nobody made: {silent:?}");
     let after: Vec<String> = stream.consumer_names().try_collect().await?;
     ensure!(after.iter().all(|name| before.contains(name)), "{before:?} became {after:?}");
     writer.delete("limits.max").await?;
