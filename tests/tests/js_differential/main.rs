@@ -49,13 +49,14 @@ async fn seed(seed: u64) -> Result<()> {
 /// What differs when both had the time to take note of messages that are gone.
 async fn settled(twins: &Twins, info: &Op) -> Result<Vec<String>> {
     let deadline = tokio::time::Instant::now() + SETTLING;
+    let mut turns = tokio::time::interval(std::time::Duration::from_millis(20));
     loop {
+        turns.tick().await;
         let (ours, stock) = twins.both(info).await?;
         let differences = compare::differences(&ours, &stock);
         if differences.is_empty() || tokio::time::Instant::now() > deadline {
             return Ok(differences);
         }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
 }
 
