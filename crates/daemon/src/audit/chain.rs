@@ -20,7 +20,7 @@ impl Hash {
     /// What stands before the first line.
     pub const ZERO: Self = Self([0; 32]);
 
-    /// Reads 64 hex digits.
+    /// Reads 64 hex digits as they are written here, in lower case: another spelling is another text.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = text.as_bytes();
@@ -29,7 +29,11 @@ impl Hash {
             return None;
         }
         for (byte, pair) in out.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-            let digit = |c: u8| char::from(c).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+            let digit = |c: u8| match c {
+                b'0'..=b'9' => Some(c - b'0'),
+                b'a'..=b'f' => Some(c - b'a' + 10),
+                _ => None,
+            };
             *byte = digit(pair[0])? << 4 | digit(pair[1])?;
         }
         Some(Self(out))

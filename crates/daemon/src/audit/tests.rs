@@ -139,6 +139,23 @@ fn a_head_kept_elsewhere_shows_a_log_written_anew() {
     assert!(matches!(verify(&[path], Some(known)), Err(VerifyError::OtherHead(4))));
 }
 
+#[test]
+fn a_hash_in_another_spelling_is_an_alteration() {
+    let folder = TempDir::new().unwrap();
+    let path = write(&config(&folder), 8);
+    let text = fs::read_to_string(&path).unwrap();
+    let (line, hash) = text
+        .lines()
+        .find_map(|line| {
+            Some((line, line.rsplit_once("\"hash\":\"")?.1))
+                .filter(|(_, hash)| hash.contains(['a', 'b', 'c']))
+        })
+        .unwrap();
+    let spelled = line.replace(hash, &hash.to_uppercase());
+    fs::write(&path, text.replace(line, &spelled)).unwrap();
+    assert!(verify(&[path], None).is_err());
+}
+
 /// What an intruder may do to a log.
 #[derive(Debug, Clone)]
 enum Tampering {
