@@ -4,8 +4,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::{Mutex, PoisonError};
 
 use store::{Append, Store, StoreOptions, StreamOptions};
+
+/// One test at a time: a child that another one is just starting has copies of all open files, and so of a store's lock,
+/// until it runs its own program.
+static ALONE: Mutex<()> = Mutex::new(());
 
 fn run(arguments: &[&str], dir: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_internal-bus"));
@@ -31,6 +36,7 @@ fn filled(dir: &Path) -> PathBuf {
 
 #[test]
 fn damage_is_found_mended_and_kept_aside() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let dir = tempfile::tempdir().unwrap();
     let segment = filled(dir.path());
     let well = run(&["check"], dir.path());
@@ -63,6 +69,7 @@ fn damage_is_found_mended_and_kept_aside() {
 
 #[test]
 fn a_store_in_use_no_store_and_wrong_words_are_refused() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let dir = tempfile::tempdir().unwrap();
     let none = run(&["check"], dir.path());
     assert!(none.status.code().is_some_and(|code| code != 0));
