@@ -156,7 +156,7 @@ async fn streams_push_to_the_clients_inbox_and_nowhere_it_could_not_listen() -> 
     within("a consumer", outside.create_consumer(push("peer.pushed".into()))).await??;
     inside.publish("events.made", "last".into()).await?.await?;
     ensure!(within("the last one", pushed.next()).await?.context("closed")?.payload == "last");
-    ensure!(tokio::time::timeout(Duration::from_millis(1), elsewhere.next()).await.is_err(), "delivered");
+    ensure!(timeout(Duration::from_millis(1), elsewhere.next()).await.is_err(), "delivered");
     ensure!(stream.cached_info().config.name == "EVENTS");
     Ok(())
 }
