@@ -46,7 +46,7 @@ pub struct Cli {
 pub enum Command {
     /// Start a gateway and a bus on this machine, with certificates, and show how to use them.
     Up(Up),
-    /// Mint a token for development.
+    /// Mint a token for development; create, list and revoke opaque tokens.
     Token(Token),
     /// Look after an audit log.
     Audit(AuditCommand),

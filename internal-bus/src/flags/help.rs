@@ -10,6 +10,7 @@ internal-bus: the message bus on the inside.
 
 Usage: internal-bus --config FILE [options]
        internal-bus import --from URL --config FILE   (see `internal-bus import --help`)
+       internal-bus store check|repair DIR [--json]
 
   -c, --config FILE            Configuration: FILE.toml is this server's own, any other name is
                                read as a nats-server configuration. Without it the options below
