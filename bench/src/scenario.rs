@@ -18,6 +18,8 @@ pub(crate) enum Security {
     TlsToken,
     /// TLS with certificates on both sides.
     Mtls,
+    /// TCP, anybody, with permissions.
+    Rights,
 }
 
 /// What clients show at a door that asks for bearer tokens, over TLS 1.3.
@@ -92,6 +94,8 @@ pub(crate) enum Scenario {
     Queue { payload: usize },
     /// One connection with many literal subscriptions; 128 B to random ones of them.
     Many { subscriptions: usize },
+    /// One publisher to random ones of so many subjects, one subscriber of all, 128 B; with permissions for both.
+    Subjects { subjects: usize, rights: bool },
     /// Requests with their answers, so many at a time, 128 B each way.
     RequestReply { in_flight: usize },
     /// Connecting, logging in, leaving.
@@ -130,7 +134,7 @@ const STORM: usize = 256;
 const IDLE_CONNECTIONS: usize = 5_000;
 
 /// All scenarios, in the order of the report.
-pub(crate) const ALL: [&str; 53] = [
+pub(crate) const ALL: [&str; 55] = [
     "pub:16",
     "pub:128",
     "pubsub:16",
@@ -142,6 +146,8 @@ pub(crate) const ALL: [&str; 53] = [
     "queue:128",
     "queue:1024",
     "many:100000",
+    "subjects:10000",
+    "rights:10000",
     "rr:1",
     "rr:64",
     "tls-pubsub:128",
@@ -219,6 +225,8 @@ impl FromStr for Scenario {
             "fanout" => Self::FanOut { subscribers: count()? },
             "queue" => Self::Queue { payload: count()? },
             "many" => Self::Many { subscriptions: count()? },
+            "subjects" => Self::Subjects { subjects: count()?, rights: false },
+            "rights" => Self::Subjects { subjects: count()?, rights: true },
             "rr" => Self::RequestReply { in_flight: count()? },
             "login" => Self::Login { bearer: detail.parse()?, at_once: LOGINS },
             "storm" => Self::Login { bearer: detail.parse()?, at_once: STORM },
@@ -327,7 +335,8 @@ impl FromStr for Security {
             "tls" => Self::Tls,
             "tls-token" => Self::TlsToken,
             "mtls" => Self::Mtls,
-            _ => bail!("unknown security {name:?}: plain, tls, tls-token or mtls"),
+            "rights" => Self::Rights,
+            _ => bail!("unknown security {name:?}: plain, tls, tls-token, mtls or rights"),
         })
     }
 }
@@ -339,6 +348,7 @@ impl fmt::Display for Security {
             Self::Tls => "tls",
             Self::TlsToken => "tls-token",
             Self::Mtls => "mtls",
+            Self::Rights => "rights",
         })
     }
 }
@@ -352,6 +362,8 @@ impl fmt::Display for Scenario {
             Self::FanOut { subscribers } => write!(f, "fanout:{subscribers}"),
             Self::Queue { payload } => write!(f, "queue:{payload}"),
             Self::Many { subscriptions } => write!(f, "many:{subscriptions}"),
+            Self::Subjects { subjects, rights: false } => write!(f, "subjects:{subjects}"),
+            Self::Subjects { subjects, rights: true } => write!(f, "rights:{subjects}"),
             Self::RequestReply { in_flight } => write!(f, "rr:{in_flight}"),
             Self::Connections { security } => write!(f, "conns:{security}"),
             Self::Login { bearer, at_once: STORM } => write!(f, "storm:{bearer}"),
@@ -396,6 +408,7 @@ impl Scenario {
             Self::TlsPubSub { .. } => Security::Tls,
             Self::Connections { security } => security,
             Self::Idle { kind: IdleKind::Mtls, .. } => Security::Mtls,
+            Self::Subjects { rights: true, .. } => Security::Rights,
             _ => Security::Plain,
         })
     }
@@ -410,6 +423,10 @@ impl Scenario {
             Self::Queue { payload } => format!("4 publishers, queue group of 4, {payload} B"),
             Self::Many { subscriptions } => {
                 format!("{subscriptions} literal subscriptions, random subjects, 128 B")
+            }
+            Self::Subjects { subjects, rights } => {
+                let rights = if rights { ", with permissions" } else { "" };
+                format!("1 publisher to {subjects} subjects, 1 subscriber of all, 128 B{rights}")
             }
             Self::RequestReply { in_flight } => format!("request and reply, {in_flight} in flight, 128 B"),
             Self::Login { bearer, at_once } => {

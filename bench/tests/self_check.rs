@@ -10,8 +10,17 @@ use anyhow::Result;
 use serde_json::Value;
 
 /// Together they use every way of starting servers and every kind of load that is quickly done.
-const SCENARIOS: [&str; 8] =
-    ["pub:16", "pubsub:128", "fanout:6", "queue:16", "many:500", "rr:8", "conns:mtls", "whole-way"];
+const SCENARIOS: [&str; 9] = [
+    "pub:16",
+    "pubsub:128",
+    "fanout:6",
+    "queue:16",
+    "many:500",
+    "rights:500",
+    "rr:8",
+    "conns:mtls",
+    "whole-way",
+];
 
 #[test]
 fn a_stock_server_against_itself() -> Result<()> {

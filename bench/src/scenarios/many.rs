@@ -1,4 +1,5 @@
-//! Very many literal subscriptions on one connection: making them, their memory, publishing among them.
+//! Very many subjects: literal subscriptions on one connection (making them, their memory, publishing among them), and
+//! one subscriber of all.
 
 use std::fmt::Write as _;
 use std::thread;
@@ -44,6 +45,17 @@ pub(super) fn run(fleet: &Fleet, count: usize, duration: Duration) -> Result<Out
     let published = throughput::measure(fleet, traffic, 1, duration)?;
     readings.extend(published.readings);
     Ok(Outcome { readings, usage: published.usage })
+}
+
+/// Publishes to random ones of `count` subjects for `duration`; one subscriber takes all.
+pub(super) fn one_subscriber(fleet: &Fleet, count: usize, duration: Duration) -> Result<Outcome> {
+    let mut client = fleet.subscribe.connect()?;
+    client.subscribe("bench.many.>", None)?;
+    fleet.settle()?;
+    let subscribers = Subscribers::start(vec![client], delivered_length(&subject(0), "1", PAYLOAD))?;
+    let frames = Frames::encode(PUBLICATIONS, PAYLOAD, |random| subject((random % count as u64) as usize));
+    let traffic = Traffic::new(vec![fleet.publish.connect()?], frames, subscribers, Delivery::ToEach);
+    throughput::measure(fleet, traffic, 1, duration)
 }
 
 fn subscribe(fleet: &Fleet, client: &mut Client, count: usize) -> Result<Vec<Reading>> {

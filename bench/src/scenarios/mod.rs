@@ -36,6 +36,7 @@ pub(crate) fn run(
         Scenario::FanOut { subscribers } => throughput::fan_out(fleet, subscribers, 128, duration),
         Scenario::Queue { payload } => throughput::queue(fleet, payload, duration),
         Scenario::Many { subscriptions } => many::run(fleet, subscriptions, duration),
+        Scenario::Subjects { subjects, .. } => many::one_subscriber(fleet, subjects, duration),
         Scenario::RequestReply { in_flight } => request_reply::run(fleet, in_flight, duration),
         Scenario::Connections { .. } => connections::run(fleet, duration),
         Scenario::Login { at_once, .. } => logins::run(fleet, at_once, duration),

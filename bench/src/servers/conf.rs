@@ -14,12 +14,13 @@ pub(crate) const TOKEN: &str = "bench-token-9f27c1";
 pub(crate) fn single(listen: SocketAddr, security: Security, server: &KeyPair, pki: &Pki) -> String {
     let mut text = head(listen, "single");
     text += &match security {
-        Security::Plain => String::new(),
+        Security::Plain | Security::Rights => String::new(),
         Security::Tls | Security::TlsToken => tls(server, None),
         Security::Mtls => tls(server, Some(pki)),
     };
     text += &match security {
         Security::TlsToken => authorization(),
+        Security::Rights => permissions(),
         // Nobody has to log in, but some are silent on purpose: they must not be taken for dead.
         _ => "authorization { timeout: 60 }\n".to_owned(),
     };
@@ -102,6 +103,24 @@ fn head(listen: SocketAddr, name: &str) -> String {
 
 fn authorization() -> String {
     format!("authorization {{ token: \"{TOKEN}\" }}\n")
+}
+
+/// Permissions as an application has them: twenty patterns to publish to, of which the last ones match what is
+/// published here, some exceptions, and a few to subscribe to. Nobody has to log in.
+fn permissions() -> String {
+    let own = ["bench.*.*.x", "bench.many.>"];
+    let others = (0..18).map(|number| format!("orders.region{number}.*.created"));
+    let publish = quoted(others.chain(own.map(str::to_owned)));
+    let deny = quoted(["bench.many.*.secret", "bench.*.internal.>"].map(str::to_owned));
+    let subscribe = quoted(["bench.>", "_INBOX.>", "orders.*.status"].map(str::to_owned));
+    format!(
+        "authorization {{\n  timeout: 60\n  users: [ {{ user: {USER}, password: \"{PASSWORD}\", permissions: {{\n    publish: \
+         {{ allow: [{publish}], deny: [{deny}] }}\n    subscribe: {{ allow: [{subscribe}] }}\n  }} }} ]\n}}\nno_auth_user: {USER}\n"
+    )
+}
+
+fn quoted(patterns: impl IntoIterator<Item = String>) -> String {
+    patterns.into_iter().map(|pattern| format!("\"{pattern}\"")).collect::<Vec<_>>().join(", ")
 }
 
 /// A `tls` block; with `clients`, only certificates of that PKI may connect. The generous timeout is for

@@ -80,12 +80,15 @@ impl Fleet {
         let conf = conf::single(address, security, &pki.pair(BUS), pki);
         let server = start_with_conf(program, &dir.path().join("server"), &conf, address)?;
         let tls = match security {
-            Security::Plain => None,
+            Security::Plain | Security::Rights => None,
             Security::Tls | Security::TlsToken => Some(pki.load_client(false)?),
             Security::Mtls => Some(pki.load_client(true)?),
         };
         let token = (security == Security::TlsToken).then(|| TOKEN.to_owned());
         let endpoint = Endpoint { address, tls, token };
+        if security == Security::Rights {
+            holds_to_permissions(&endpoint)?;
+        }
         Ok(Self::new(vec![server], endpoint.clone(), endpoint, dir))
     }
 
@@ -261,6 +264,16 @@ fn start_with_toml(
     fs::create_dir_all(dir)?;
     fs::write(dir.join(file), toml)?;
     ServerProcess::start(program, &["--config", file], dir, address)
+}
+
+/// Permissions that nobody is held to cost nothing.
+fn holds_to_permissions(endpoint: &Endpoint) -> Result<()> {
+    let mut client = endpoint.connect()?;
+    client.send(b"PUB elsewhere 1\r\n.\r\n")?;
+    if client.flush().is_ok() {
+        bail!("a publication without a right was taken");
+    }
+    Ok(())
 }
 
 /// A comparison is worth nothing where one side does less: the server must show a certificate of our CA,
