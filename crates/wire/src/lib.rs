@@ -6,7 +6,8 @@
 //! keep no state and allocate nothing: the caller keeps the unread tail and calls again.
 //!
 //! [`encode`] appends frames to a buffer, [`info`] holds the JSON bodies of `INFO` and `CONNECT`,
-//! [`headers`] reads and rewrites message header blocks, [`text`] the error texts clients react to.
+//! [`headers`] reads and rewrites message header blocks, [`text`] the error texts clients react to, [`s2`] is how links
+//! are compressed.
 
 pub mod client;
 pub mod encode;
@@ -16,6 +17,7 @@ pub mod headers;
 pub mod info;
 pub mod leaf;
 mod limits;
+pub mod s2;
 mod scan;
 pub mod text;
 
