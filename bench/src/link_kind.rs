@@ -14,12 +14,12 @@ pub(crate) struct LinkKind {
 }
 
 impl LinkKind {
-    /// Reads `leaf`, `leaf-mtls`, `gateway` or `gateway-mtls`, and the payload in bytes behind a colon.
+    /// Reads `leaf`, `leaf-mtls`, `gateway` or `gateway-mtls`, and a positive number behind a colon.
     ///
     /// # Errors
     /// Anything else.
-    pub(crate) fn with_payload(text: &str) -> Result<(Self, usize)> {
-        let (kind, payload) = text.split_once(':').unwrap_or((text, ""));
+    pub(crate) fn with_number(text: &str) -> Result<(Self, usize)> {
+        let (kind, number) = text.split_once(':').unwrap_or((text, ""));
         let (gateway, tls) = match kind {
             "leaf" => (false, false),
             "leaf-mtls" => (false, true),
@@ -27,9 +27,9 @@ impl LinkKind {
             "gateway-mtls" => (true, true),
             _ => bail!("unknown link {kind:?}: leaf, leaf-mtls, gateway or gateway-mtls"),
         };
-        let payload = payload.parse().ok().filter(|payload| *payload > 0);
-        let payload = payload.ok_or_else(|| anyhow!("link:{text}: a payload in bytes belongs at the end"))?;
-        Ok((Self { gateway, tls }, payload))
+        let number = number.parse().ok().filter(|number| *number > 0);
+        let number = number.ok_or_else(|| anyhow!("{text}: a positive number belongs at the end"))?;
+        Ok((Self { gateway, tls }, number))
     }
 }
 

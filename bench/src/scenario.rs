@@ -46,6 +46,10 @@ pub(crate) enum Layout {
     WholeWay,
     /// Two with the same configuration language, clients in clear, joined by such a link.
     Linked(LinkKind),
+    /// The same, with a wire between them that can be reset.
+    Wired(LinkKind),
+    /// A stock cluster, and a server in front of it.
+    Front,
 }
 
 /// What an acknowledgement of a stored message means, as configured.
@@ -108,6 +112,10 @@ pub(crate) enum Scenario {
     WholeWay,
     /// One publisher, a link, one subscriber.
     Link { kind: LinkKind, payload: usize },
+    /// A link breaks and comes back, with so many subscriptions to be told.
+    LinkReset { kind: LinkKind, subscriptions: usize },
+    /// One publisher in front of a stock cluster, one subscriber in it; and the same without the server in front.
+    Front { payload: usize },
     /// Messages stored and acknowledged, so many at a time, 128 B.
     Store { place: Place, in_flight: usize },
     /// A pull consumer takes what is stored and acknowledges each, 128 B.
@@ -134,7 +142,7 @@ const STORM: usize = 256;
 const IDLE_CONNECTIONS: usize = 5_000;
 
 /// All scenarios, in the order of the report.
-pub(crate) const ALL: [&str; 55] = [
+pub(crate) const ALL: [&str; 58] = [
     "pub:16",
     "pub:128",
     "pubsub:16",
@@ -173,6 +181,9 @@ pub(crate) const ALL: [&str; 55] = [
     "link:gateway:1024",
     "link:gateway-mtls:128",
     "link:gateway-mtls:1024",
+    "link-reset:leaf:100000",
+    "link-reset:gateway:100000",
+    "front:128",
     "js-pub:file:4096",
     "js-pub:sync:1",
     "js-pub:sync:4096",
@@ -234,9 +245,14 @@ impl FromStr for Scenario {
             "idle" => idle(detail)?,
             "whole-way" if detail.is_empty() => Self::WholeWay,
             "link" => {
-                let (kind, payload) = LinkKind::with_payload(detail)?;
+                let (kind, payload) = LinkKind::with_number(detail)?;
                 Self::Link { kind, payload }
             }
+            "link-reset" => {
+                let (kind, subscriptions) = LinkKind::with_number(detail)?;
+                Self::LinkReset { kind, subscriptions }
+            }
+            "front" => Self::Front { payload: count()? },
             "js-pub" => {
                 let (place, in_flight) = detail.split_once(':').unwrap_or((detail, ""));
                 let in_flight = in_flight.parse().ok().filter(|count| *count > 0);
@@ -381,6 +397,8 @@ impl fmt::Display for Scenario {
             }
             Self::WholeWay => f.write_str("whole-way"),
             Self::Link { kind, payload } => write!(f, "link:{kind}:{payload}"),
+            Self::LinkReset { kind, subscriptions } => write!(f, "link-reset:{kind}:{subscriptions}"),
+            Self::Front { payload } => write!(f, "front:{payload}"),
             Self::Store { place, in_flight } => write!(f, "js-pub:{place}:{in_flight}"),
             Self::Drain { place } => write!(f, "js-drain:{place}"),
             Self::KvPut { in_flight } => write!(f, "kv-put:{in_flight}"),
@@ -398,6 +416,8 @@ impl Scenario {
         Layout::Single(match self {
             Self::WholeWay => return Layout::WholeWay,
             Self::Link { kind, .. } => return Layout::Linked(kind),
+            Self::LinkReset { kind, .. } => return Layout::Wired(kind),
+            Self::Front { .. } => return Layout::Front,
             Self::Login { bearer, .. } => return Layout::Login(bearer),
             Self::Store { place, .. } | Self::Drain { place } => return Layout::Streams(place.durability()),
             Self::KvPut { .. }
@@ -436,6 +456,14 @@ impl Scenario {
             Self::Idle { connections, .. } => format!("memory of {connections} idle connections"),
             Self::Link { kind, payload } => {
                 format!("1 publisher, a link ({kind}), 1 subscriber, {payload} B")
+            }
+            Self::LinkReset { kind, subscriptions } => {
+                format!("a link ({kind}) is reset: time until {subscriptions} subscriptions are known again")
+            }
+            Self::Front { payload } => {
+                format!(
+                    "token publisher, mTLS leafnode link, stock cluster; cost beyond the cluster's, {payload} B"
+                )
             }
             Self::WholeWay => "token publisher, mTLS leafnode link, mTLS subscriber, 128 B".to_owned(),
             Self::Store { place, in_flight } => {

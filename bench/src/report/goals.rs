@@ -28,10 +28,11 @@ pub(crate) struct Goal {
     pub(crate) aim: f64,
 }
 
-const GOALS: [Goal; 64] = {
+const GOALS: [Goal; 69] = {
     use Quantity::{
-        Connections, IdleAfterTraffic, IdleFresh, LatencyP50, LatencyP99, Messages, Requests, RestartInOrder,
-        RestartKilled, StoredMemory, SubscriptionMemory, Subscriptions,
+        AddedCpu, Connections, IdleAfterTraffic, IdleFresh, InterestAfterDial, InterestAfterReset,
+        LatencyP50, LatencyP99, Messages, Requests, RestartInOrder, RestartKilled, StoredMemory,
+        SubscriptionMemory, Subscriptions,
     };
     use Rule::{AtLeast, Fraction, Limit, Times};
     [
@@ -84,6 +85,11 @@ const GOALS: [Goal; 64] = {
         goal("link:gateway:128", LatencyP99, Fraction, 0.9, 0.7),
         goal("link:gateway-mtls:128", LatencyP50, Fraction, 0.9, 0.7),
         goal("link:gateway-mtls:128", LatencyP99, Fraction, 0.9, 0.7),
+        goal("link-reset:leaf:100000", InterestAfterReset, Fraction, 1.0, 0.25),
+        goal("link-reset:leaf:100000", InterestAfterDial, Fraction, 1.0, 0.25),
+        goal("link-reset:gateway:100000", InterestAfterReset, Fraction, 1.0, 0.25),
+        goal("link-reset:gateway:100000", InterestAfterDial, Fraction, 1.0, 0.25),
+        goal("front:128", AddedCpu, Fraction, 1.6, 1.0),
         goal("whole-way", Messages, Times, 2.5, 4.0),
         goal("whole-way", LatencyP50, Fraction, 0.9, 0.7),
         goal("js-pub:file:4096", Messages, Times, 3.0, 6.0),

@@ -39,6 +39,12 @@ pub(crate) enum Quantity {
     RestartKilled,
     /// Resident memory of the server with the stream in it, MiB.
     StoredMemory,
+    /// From a reset of the link until all interest is known at the other end again, milliseconds.
+    InterestAfterReset,
+    /// The same, counted from when the link was dialled anew.
+    InterestAfterDial,
+    /// CPU time of all servers for a message beyond what it costs without the one in front, nanoseconds.
+    AddedCpu,
 }
 
 /// One figure of a run.
@@ -93,6 +99,9 @@ impl Quantity {
             Self::RestartInOrder => "ms to serve again, ended in order",
             Self::RestartKilled => "ms to serve again, killed",
             Self::StoredMemory => "MiB resident",
+            Self::InterestAfterReset => "ms from reset to complete interest",
+            Self::InterestAfterDial => "ms from dialling to complete interest",
+            Self::AddedCpu => "ns CPU added per message",
         }
     }
 }

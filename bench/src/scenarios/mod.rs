@@ -1,7 +1,9 @@
 //! What each scenario does with the servers it gets.
 
 mod connections;
+mod front;
 mod idle;
+mod link_reset;
 mod logins;
 mod many;
 mod request_reply;
@@ -43,6 +45,8 @@ pub(crate) fn run(
         Scenario::Idle { kind, connections } => idle::run(fleet, kind, connections),
         Scenario::WholeWay => whole_way::run(fleet, 128, duration),
         Scenario::Link { payload, .. } => whole_way::run(fleet, payload, duration),
+        Scenario::LinkReset { subscriptions, .. } => link_reset::run(fleet, subscriptions),
+        Scenario::Front { payload } => front::run(fleet, payload, duration),
         Scenario::Store { place, in_flight } => streams::publish(fleet, place, in_flight, duration),
         Scenario::Drain { place } => streams::drain(fleet, place),
         Scenario::KvPut { in_flight } => streams::kv_put(fleet, in_flight, duration),

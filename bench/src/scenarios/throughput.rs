@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::warm_up;
-use crate::client::Client;
+use crate::client::{Client, Endpoint};
 use crate::load::{Delivery, Frames, Subscribers, Traffic, delivered_length};
 use crate::measure::Meter;
 use crate::report::{Outcome, Quantity, Reading};
@@ -29,6 +29,22 @@ pub(super) fn fan_out(fleet: &Fleet, count: usize, payload: usize, duration: Dur
     let publishers = vec![fleet.publish.connect()?];
     let traffic = Traffic::new(publishers, Frames::on(SUBJECT, payload), subscribers, Delivery::ToEach);
     measure(fleet, traffic, count as u64, duration)
+}
+
+/// One publisher, who connects at `publish`, and one subscriber.
+pub(super) fn one_to_one(
+    fleet: &Fleet,
+    publish: &Endpoint,
+    payload: usize,
+    duration: Duration,
+) -> Result<Outcome> {
+    let mut client = fleet.subscribe.connect()?;
+    client.subscribe(SUBJECT, None)?;
+    fleet.settle_from(publish)?;
+    let subscribers = Subscribers::start(vec![client], delivered_length(SUBJECT, "1", payload))?;
+    let frames = Frames::on(SUBJECT, payload);
+    let traffic = Traffic::new(vec![publish.connect()?], frames, subscribers, Delivery::ToEach);
+    measure(fleet, traffic, 1, duration)
 }
 
 /// Four publishers, a queue group of four.

@@ -58,6 +58,22 @@ pub(crate) fn hub(listen: SocketAddr, leafnodes: SocketAddr, server: &KeyPair, p
     text
 }
 
+/// A node of a cluster: clients in clear, the link comes with certificates.
+pub(crate) fn node(
+    number: usize,
+    [listen, cluster, leafnodes]: [SocketAddr; 3],
+    routes: &[SocketAddr],
+    server: &KeyPair,
+    pki: &Pki,
+) -> String {
+    let tls = tls(server, Some(pki));
+    let routes: Vec<String> = routes.iter().map(|route| format!("\"nats://{route}\"")).collect();
+    let mut text = head(listen, &format!("node-{number}"));
+    text += &format!("cluster {{ name: bench, listen: \"{cluster}\", routes: [ {} ] }}\n", routes.join(", "));
+    text += &format!("leafnodes {{\n  listen: \"{leafnodes}\"\n  compression: off\n  {tls}}}\n");
+    text
+}
+
 /// The outer of two linked servers: clients come with a token, and it dials the hub.
 pub(crate) fn edge(listen: SocketAddr, hub: SocketAddr, server: &KeyPair, pki: &Pki) -> String {
     let mut text = head(listen, "edge");
@@ -68,12 +84,12 @@ pub(crate) fn edge(listen: SocketAddr, hub: SocketAddr, server: &KeyPair, pki: &
     text
 }
 
-/// One end of a link between two servers whose clients come in clear. It accepts links at `own`, and dials `other` where
-/// there is one.
+/// One end of a link between two servers whose clients come in clear. It accepts links at `own`, which others know as
+/// `advertised`, and dials `other` where there is one.
 pub(crate) fn linked(
     name: &str,
     listen: SocketAddr,
-    own: SocketAddr,
+    [own, advertised]: [SocketAddr; 2],
     other: Option<SocketAddr>,
     kind: LinkKind,
     server: &KeyPair,
@@ -84,13 +100,17 @@ pub(crate) fn linked(
     let head = head(listen, name);
     if kind.gateway {
         let remote = url.map(|url| format!("{{ name: inner, url: \"{url}\" }}")).unwrap_or_default();
-        let advertise = format!("localhost:{}", own.port());
+        let advertise = format!("localhost:{}", advertised.port());
         return format!(
             "{head}gateway {{\n  name: {name}\n  listen: \"{own}\"\n  advertise: \"{advertise}\"\n  {block}  gateways: [ {remote} ]\n}}\n"
         );
     }
     let Some(url) = url else {
-        return format!("{head}leafnodes {{\n  listen: \"{own}\"\n  compression: off\n  {block}}}\n");
+        // Whoever comes back is to come over the same wire.
+        let advertise = format!("localhost:{}", advertised.port());
+        return format!(
+            "{head}leafnodes {{\n  listen: \"{own}\"\n  advertise: \"{advertise}\"\n  compression: off\n  {block}}}\n"
+        );
     };
     let files =
         if kind.tls { format!(", tls: {{ {} }}", tls_files(server, Some(pki))) } else { String::new() };

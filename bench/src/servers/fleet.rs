@@ -16,6 +16,7 @@ use super::login;
 use super::pki::{BUS, GATEWAY, Pki};
 use super::process::{ServerProcess, free_addresses};
 use super::programs::{Ours, Programs, Side};
+use super::wire::Wire;
 use crate::client::{Client, Endpoint, Operation};
 use crate::link_kind::LinkKind;
 use crate::scenario::{Bearer, Durability, Layout, Security};
@@ -36,6 +37,10 @@ pub(crate) struct Fleet {
     pub(crate) publish: Endpoint,
     /// Where subscribers connect; the same unless there is a link between.
     pub(crate) subscribe: Endpoint,
+    /// Where publishers connect to leave out the server in front, where there is one.
+    pub(crate) direct: Option<Endpoint>,
+    /// In the link, where it is to be reset.
+    wire: Option<Wire>,
     /// Configuration and logs; declared last, so it goes after the processes.
     dir: TempDir,
 }
@@ -52,7 +57,17 @@ impl Fleet {
             Layout::Single(security) => Self::single(programs.single(side), security, pki, dir)?,
             Layout::Streams(durability) => Self::streams(programs.single(side), durability, dir)?,
             Layout::Linked(kind) => {
-                let fleet = Self::linked(programs.single(side), kind, pki, dir)?;
+                let fleet = Self::linked(programs.single(side), kind, false, pki, dir)?;
+                fleet.settle()?;
+                fleet
+            }
+            Layout::Wired(kind) => {
+                let fleet = Self::linked(programs.single(side), kind, true, pki, dir)?;
+                fleet.settle()?;
+                fleet
+            }
+            Layout::Front => {
+                let fleet = Self::front(programs, side, pki, dir)?;
                 fleet.settle()?;
                 fleet
             }
@@ -136,17 +151,52 @@ impl Fleet {
         Ok(Self::new(login.processes, endpoint.clone(), endpoint, dir))
     }
 
-    /// Two servers of one kind, clients in clear, joined by a link.
-    fn linked(program: &Path, kind: LinkKind, pki: &Pki, dir: TempDir) -> Result<Self> {
+    /// Two servers of one kind, clients in clear, joined by a link, perhaps over a wire.
+    fn linked(program: &Path, kind: LinkKind, wired: bool, pki: &Pki, dir: TempDir) -> Result<Self> {
         let [outside, inside, accepts, dials] = free_addresses()?;
+        let wire = wired.then(|| Wire::to(accepts)).transpose()?;
+        let found = wire.as_ref().map_or(accepts, Wire::address);
         let ends = [
-            conf::linked("inner", inside, accepts, None, kind, &pki.pair(BUS), pki),
-            conf::linked("outer", outside, dials, Some(accepts), kind, &pki.pair(GATEWAY), pki),
+            conf::linked("inner", inside, [accepts, found], None, kind, &pki.pair(BUS), pki),
+            conf::linked("outer", outside, [dials, dials], Some(found), kind, &pki.pair(GATEWAY), pki),
         ];
         let inner = start_with_conf(program, &dir.path().join("inner"), &ends[0], inside)?;
         let outer = start_with_conf(program, &dir.path().join("outer"), &ends[1], outside)?;
         let plain = |address| Endpoint { address, tls: None, token: None };
-        Ok(Self::new(vec![inner, outer], plain(outside), plain(inside), dir))
+        Ok(Self { wire, ..Self::new(vec![inner, outer], plain(outside), plain(inside), dir) })
+    }
+
+    /// A stock cluster of three, and before it our gateway or another stock server, linked to the first node.
+    fn front(programs: &Programs, side: Side, pki: &Pki, dir: TempDir) -> Result<Self> {
+        let ports: [SocketAddr; 9] = free_addresses()?;
+        let nodes: Vec<[SocketAddr; 3]> = ports.chunks_exact(3).map(|p| [p[0], p[1], p[2]]).collect();
+        let routes: Vec<SocketAddr> = nodes.iter().map(|[_, cluster, _]| *cluster).collect();
+        let mut processes = Vec::new();
+        for (number, node) in nodes.iter().enumerate() {
+            let conf = conf::node(number, *node, &routes, &pki.pair(BUS), pki);
+            let folder = dir.path().join(format!("node-{number}"));
+            processes.push(start_with_conf(&programs.nats_server, &folder, &conf, node[0])?);
+        }
+        let [outside, admin] = free_addresses()?;
+        let folder = dir.path().join("front");
+        let (front, token) = match (side, &programs.ours) {
+            (Side::Ours, Ours::Gatehouse { gateway, .. }) => {
+                start_gateway(gateway, &folder, [outside, nodes[0][2], admin], pki)?
+            }
+            (Side::Ours, Ours::Stock(server)) => {
+                let conf = conf::edge(outside, nodes[0][2], &pki.pair(GATEWAY), pki);
+                (start_with_conf(server, &folder, &conf, outside)?, TOKEN.to_owned())
+            }
+            (Side::Theirs, _) => {
+                let conf = conf::edge(outside, nodes[0][2], &pki.pair(GATEWAY), pki);
+                (start_with_conf(&programs.nats_server, &folder, &conf, outside)?, TOKEN.to_owned())
+            }
+        };
+        processes.push(front);
+        let plain = |address| Endpoint { address, tls: None, token: None };
+        let publish = Endpoint { token: Some(token), ..plain(outside) };
+        let fleet = Self::new(processes, publish, plain(nodes[1][0]), dir);
+        Ok(Self { direct: Some(plain(nodes[0][0])), ..fleet })
     }
 
     /// Two stock servers: token outside, leafnode link with certificates, certificates inside.
@@ -166,10 +216,7 @@ impl Fleet {
         let gateway_dir = dir.path().join("gateway");
         let bus_toml = gatehouse::bus_toml(inside, link, admin_inside, pki);
         let bus = start_with_toml(bus, &bus_dir, "internal-bus.toml", &bus_toml, inside)?;
-        fs::create_dir_all(&gateway_dir)?;
-        let token = gatehouse::mint_token(gateway, &gateway_dir, pki)?;
-        let gateway_toml = gatehouse::gateway_toml(outside, link, admin_outside, pki);
-        let gateway = start_with_toml(gateway, &gateway_dir, "gateway.toml", &gateway_toml, outside)?;
+        let (gateway, token) = start_gateway(gateway, &gateway_dir, [outside, link, admin_outside], pki)?;
         Self::joined(vec![bus, gateway], outside, token, inside, pki, dir)
     }
 
@@ -187,7 +234,15 @@ impl Fleet {
     }
 
     fn new(processes: Vec<ServerProcess>, publish: Endpoint, subscribe: Endpoint, dir: TempDir) -> Self {
-        Self { processes, probes: AtomicUsize::new(0), publish, subscribe, dir }
+        Self { processes, probes: AtomicUsize::new(0), publish, subscribe, direct: None, wire: None, dir }
+    }
+
+    /// The wire in the link.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(crate) fn wire(&self) -> Result<&Wire> {
+        self.wire.as_ref().context("the link of this scenario can't be reset")
     }
 
     /// Process ids of all servers.
@@ -203,6 +258,14 @@ impl Fleet {
     /// # Errors
     /// When no message crosses the link in time.
     pub(crate) fn settle(&self) -> Result<()> {
+        self.settle_from(&self.publish)
+    }
+
+    /// As [`Fleet::settle`], for publishers who connect elsewhere.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn settle_from(&self, publish: &Endpoint) -> Result<()> {
         if self.processes.len() == 1 {
             return Ok(());
         }
@@ -214,7 +277,7 @@ impl Fleet {
         let mut last = None;
         while begun.elapsed() < LINK_TIMEOUT {
             // While the link is down, the gateway may refuse publishers.
-            last = self.publish_probe(&probe).err();
+            last = publish_probe(publish, &probe).err();
             if probe_arrives(&mut subscriber)? {
                 return Ok(());
             }
@@ -222,12 +285,12 @@ impl Fleet {
         let cause = last.unwrap_or_else(|| anyhow!("messages are taken and don't arrive"));
         Err(cause.context(format!("nothing has crossed the link within {LINK_TIMEOUT:?}")))
     }
+}
 
-    fn publish_probe(&self, subject: &str) -> Result<()> {
-        let mut publisher = self.publish.connect().context("publisher outside")?;
-        publisher.send(format!("PUB {subject} 1\r\n.\r\n").as_bytes())?;
-        publisher.flush()
-    }
+fn publish_probe(publish: &Endpoint, subject: &str) -> Result<()> {
+    let mut publisher = publish.connect().context("publisher outside")?;
+    publisher.send(format!("PUB {subject} 1\r\n.\r\n").as_bytes())?;
+    publisher.flush()
 }
 
 fn probe_arrives(subscriber: &mut Client) -> Result<bool> {
@@ -274,6 +337,19 @@ fn holds_to_permissions(endpoint: &Endpoint) -> Result<()> {
         bail!("a publication without a right was taken");
     }
     Ok(())
+}
+
+/// Our gateway, listening outside, linked to `link`, and a token for it.
+fn start_gateway(
+    program: &Path,
+    dir: &Path,
+    [outside, link, admin]: [SocketAddr; 3],
+    pki: &Pki,
+) -> Result<(ServerProcess, String)> {
+    fs::create_dir_all(dir)?;
+    let token = gatehouse::mint_token(program, dir, pki)?;
+    let toml = gatehouse::gateway_toml(outside, link, admin, pki);
+    Ok((start_with_toml(program, dir, "gateway.toml", &toml, outside)?, token))
 }
 
 /// A comparison is worth nothing where one side does less: the server must show a certificate of our CA,

@@ -7,6 +7,7 @@ mod login;
 pub(crate) mod pki;
 mod process;
 pub(crate) mod programs;
+mod wire;
 
 pub(crate) use fleet::Fleet;
 pub(crate) use pki::Pki;
