@@ -361,11 +361,8 @@ impl Delivery<'_> {
         let mut copies = 0;
         if self.route.choices.is_empty() {
             for link in &self.route.links {
-                let queues = self.route.text(&link.queues);
                 self.block.clear();
-                for item in self.items.list {
-                    frame::for_link(self.block, self.origin, self.route, link, queues, self.items, item);
-                }
+                frame::all_for_link(self.block, self.origin, self.route, link, self.items);
                 if send_block(&link.conn, self.block, self.items.load(), self.dirty) {
                     copies += self.items.list.len();
                 }

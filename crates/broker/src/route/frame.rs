@@ -1,6 +1,7 @@
 //! Messages as a link carries them: under the other side's name for the subject, with the reply it may know of.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::{Item, Items, LinkTarget, Route};
 use crate::conn::Conn;
@@ -15,6 +16,41 @@ struct Way<'a> {
     queues: &'a [u8],
     /// Header lines that say who published it.
     stamp: &'a [u8],
+}
+
+/// Encodes messages for a link that gets all of them. Those with nothing that the other side must be told otherwise
+/// share their first words, and are copied from there on.
+pub(super) fn all_for_link(
+    out: &mut Vec<u8>,
+    origin: &Conn,
+    route: &Route,
+    link: &LinkTarget,
+    items: &Items<'_>,
+) {
+    let queues = route.text(&link.queues);
+    let (account, subject) = (route.text(&link.account), route.text(&link.subject));
+    let words = account.len() + subject.len() + b"LMSG  ".len();
+    out.reserve(items.tail_bytes() + words * items.list.len());
+    let mut head = None;
+    for item in items.list {
+        let as_it_is = item.reply_len == 0 && item.front == 0 && item.shown_len == 0 && !item.has_headers;
+        if !(as_it_is && queues.is_empty() && link.stamp.is_empty()) {
+            for_link(out, origin, route, link, queues, items, item);
+            continue;
+        }
+        match &head {
+            Some(head) => out.extend_from_within(Range::clone(head)),
+            None => {
+                let at = out.len();
+                out.extend_from_slice(if account.is_empty() { b"LMSG " } else { b"RMSG " });
+                out.extend_from_slice(account);
+                out.extend_from_slice(subject);
+                out.push(b' ');
+                head = Some(at..out.len());
+            }
+        }
+        out.extend_from_slice(items.tail(item));
+    }
 }
 
 /// Encodes one message for a link target.
