@@ -4,6 +4,7 @@
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -44,6 +45,8 @@ pub struct ClusterOptions {
     pub leafnodes: String,
     /// Lines of the `gateway` block without name and address; `None` leaves it out.
     pub gateway: Option<String>,
+    /// Where others are told to find the gateway of each node; empty: where it listens.
+    pub advertise: Vec<SocketAddr>,
 }
 
 impl ClusterOptions {
@@ -71,6 +74,7 @@ system_account: SYS
             leaf_host: "127.0.0.1",
             leafnodes: String::new(),
             gateway: None,
+            advertise: Vec::new(),
         }
     }
 }
@@ -142,8 +146,8 @@ impl Cluster {
             .collect();
         let mut cluster = Self { nodes: Vec::new(), dir: dir.to_owned(), program };
         for (at, own) in ports.iter().enumerate() {
-            let name = format!("{}-{}", options.name, at + 1);
-            fs::write(dir.join(format!("{name}.conf")), conf(dir, &name, options, *own, &ports))?;
+            let name = node_name(options, at);
+            fs::write(dir.join(format!("{name}.conf")), conf(dir, at, options, &ports))?;
             cluster.nodes.push(Node { name, ports: *own, process: None });
         }
         for at in 0..options.nodes {
@@ -254,20 +258,43 @@ impl Cluster {
     }
 }
 
-/// Ports nobody listens on: found together, so that they differ.
+/// Ports nobody listens on, which differ from all that were given before. They lie below those the system gives to who
+/// asks for any, so that nobody is given one before it is used.
+///
+/// # Errors
+/// When there are not so many.
 pub fn free_ports(count: usize) -> Result<Vec<u16>> {
-    let held = (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<std::io::Result<Vec<_>>>()?;
-    Ok(held
-        .iter()
-        .map(|listener| listener.local_addr().map(|address| address.port()))
-        .collect::<std::io::Result<_>>()?)
+    /// From here, so many; each process begins elsewhere.
+    const FIRST: u32 = 10_240;
+    const PORTS: u32 = 20_480;
+    const APART: u32 = 64;
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    let mut found = Vec::new();
+    for _ in 0..PORTS {
+        if found.len() == count {
+            break;
+        }
+        let next = GIVEN.fetch_add(1, Ordering::Relaxed);
+        let place = std::process::id().wrapping_mul(APART).wrapping_add(next) % PORTS;
+        let port = u16::try_from(FIRST + place)?;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            found.push(port);
+        }
+    }
+    ensure!(found.len() == count, "no free ports");
+    Ok(found)
 }
 
-fn conf(dir: &Path, name: &str, options: &ClusterOptions, own: Ports, all: &[Ports]) -> String {
+fn node_name(options: &ClusterOptions, at: usize) -> String {
+    format!("{}-{}", options.name, at + 1)
+}
+
+fn conf(dir: &Path, at: usize, options: &ClusterOptions, all: &[Ports]) -> String {
+    let (name, own) = (node_name(options, at), all[at]);
     let routes: Vec<String> =
         all.iter().map(|ports| format!("\"nats://127.0.0.1:{}\"", ports.cluster)).collect();
     let jetstream = if options.jetstream {
-        let store = dir.join(name);
+        let store = dir.join(&name);
         format!("jetstream {{ store_dir: \"{}\", domain: {} }}", store.display(), options.name)
     } else {
         String::new()
@@ -279,7 +306,13 @@ fn conf(dir: &Path, name: &str, options: &ClusterOptions, own: Ports, all: &[Por
         String::new()
     };
     let gateway = options.gateway.as_ref().map(|lines| {
-        format!("gateway {{ name: {}, listen: \"127.0.0.1:{}\"\n{lines}\n}}", options.name, own.gateway)
+        let advertise = options.advertise.get(at).map(|address| format!("advertise: \"{address}\""));
+        format!(
+            "gateway {{ name: {}, listen: \"127.0.0.1:{}\"\n{}\n{lines}\n}}",
+            options.name,
+            own.gateway,
+            advertise.unwrap_or_default()
+        )
     });
     format!(
         "server_name: {name}\nlisten: \"127.0.0.1:{}\"\nhttp: \"127.0.0.1:{}\"\n{jetstream}\n{cluster}\n{}\nleafnodes {{ listen: \"{}:{}\"\n{} }}\n{}\n",

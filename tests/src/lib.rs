@@ -56,7 +56,7 @@ pub use audit::AuditLog;
 pub use balancer::Balancer;
 pub use bus::{BusOptions, InternalBus};
 pub use cable::Cable;
-pub use chaos::{Chaos, Published, Report, publish, stored_ids};
+pub use chaos::{Chaos, Joint, Published, Report, publish, stored_ids};
 pub use cluster::{Cluster, ClusterOptions, Node, free_ports};
 pub use command::{Ran, run, run_binary};
 pub use door::Door;

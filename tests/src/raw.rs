@@ -77,7 +77,7 @@ impl Raw {
     /// # Errors
     /// When the handshake fails.
     pub async fn tls_first(address: SocketAddr, config: Arc<ClientConfig>, name: &str) -> Result<Self> {
-        Ok(Self::over(handshake(tcp(address).await?, config, name).await?))
+        Ok(Self::over(tls_at_once(address, config, name).await?))
     }
 
     fn over(stream: impl Stream + 'static) -> Self {
@@ -226,6 +226,15 @@ async fn tcp(address: SocketAddr) -> Result<TcpStream> {
 async fn handshake(stream: TcpStream, config: Arc<ClientConfig>, name: &str) -> Result<TlsStream<TcpStream>> {
     let name = ServerName::try_from(name.to_owned())?;
     Ok(within("the TLS handshake", TlsConnector::from(config).connect(name, stream)).await??)
+}
+
+/// Does the TLS handshake before anything is read.
+pub(crate) async fn tls_at_once(
+    address: SocketAddr,
+    config: Arc<ClientConfig>,
+    name: &str,
+) -> Result<TlsStream<TcpStream>> {
+    handshake(tcp(address).await?, config, name).await
 }
 
 /// Reads INFO in clear, then does the TLS handshake.

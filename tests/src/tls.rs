@@ -95,6 +95,20 @@ pub async fn peer_certificate(address: SocketAddr, config: Arc<ClientConfig>, na
     Ok(shown.context("no certificate was shown")?.to_vec())
 }
 
+/// The certificate a server shows (DER) where TLS begins at once.
+///
+/// # Errors
+/// When the handshake fails.
+pub(crate) async fn peer_certificate_first(
+    address: SocketAddr,
+    config: Arc<ClientConfig>,
+    name: &str,
+) -> Result<Vec<u8>> {
+    let stream = crate::raw::tls_at_once(address, config, name).await?;
+    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    Ok(shown.context("no certificate was shown")?.to_vec())
+}
+
 /// The first certificate of a PEM file (DER).
 ///
 /// # Errors

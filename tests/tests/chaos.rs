@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
-use gatehouse_tests::{Chaos, Kind, long_run};
+use gatehouse_tests::{Chaos, Joint, Kind, long_run};
 
 /// The seeds of a run: the one asked for, a few that are always the same, or many.
 fn seeds(few: &[u64]) -> Result<Vec<u64>> {
@@ -27,15 +27,43 @@ async fn all(chaos: Chaos, few: &[u64]) -> Result<()> {
     Ok(())
 }
 
+/// Two gateways before three stock nodes.
+fn stock(joint: Joint) -> Chaos {
+    let span = Duration::from_secs(10);
+    Chaos { kind: Kind::Stock, nodes: 3, gateways: 2, joint, edge: false, span }
+}
+
+/// Two gateways that keep messages before our bus.
+fn ours(joint: Joint) -> Chaos {
+    Chaos { kind: Kind::Ours, nodes: 1, edge: true, ..stock(joint) }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stock_cluster_and_two_gateways_lose_and_double_nothing() -> Result<()> {
-    let chaos =
-        Chaos { kind: Kind::Stock, nodes: 3, gateways: 2, edge: false, span: Duration::from_secs(10) };
-    all(chaos, &[1, 2]).await
+    all(stock(Joint::default()), &[1, 2]).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn our_bus_and_gateways_that_keep_messages_lose_and_double_nothing() -> Result<()> {
-    let chaos = Chaos { kind: Kind::Ours, nodes: 1, gateways: 2, edge: true, span: Duration::from_secs(10) };
-    all(chaos, &[3]).await
+    all(ours(Joint::default()), &[3]).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn links_to_a_stock_cluster_whose_certificates_change_lose_and_double_nothing() -> Result<()> {
+    all(stock(Joint { gateway: false, tls: true }), &[4]).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn links_to_our_bus_whose_certificates_change_lose_and_double_nothing() -> Result<()> {
+    all(ours(Joint { gateway: false, tls: true }), &[5]).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stock_cluster_and_gateways_as_clusters_lose_and_double_nothing() -> Result<()> {
+    all(stock(Joint { gateway: true, tls: true }), &[6]).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn our_bus_and_gateways_as_clusters_lose_and_double_nothing() -> Result<()> {
+    all(ours(Joint { gateway: true, tls: true }), &[7]).await
 }

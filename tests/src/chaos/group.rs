@@ -10,13 +10,16 @@ use async_nats::jetstream::{self, consumer::PullConsumer};
 use futures_util::StreamExt;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::chaos::field::STREAM;
 use crate::wait::eventually;
 
 /// Name of the durable consumer.
 pub(super) const GROUP: &str = "workers";
+
+/// Messages asked for at once.
+const BATCH: usize = 50;
 
 #[derive(Debug, Default)]
 struct Entry {
@@ -97,7 +100,7 @@ pub(super) async fn work(client: Client, ledger: Shared, stop: watch::Receiver<b
             .await?;
     while !*stop.borrow() {
         let asked = Instant::now();
-        let fetch = consumer.fetch().max_messages(50).expires(Duration::from_secs(1)).messages();
+        let fetch = consumer.fetch().max_messages(BATCH).expires(Duration::from_secs(1)).messages();
         let Ok(Ok(mut batch)) = timeout(Duration::from_secs(2), fetch).await else { continue };
         // The batch ends by itself; where its end is lost, too, the time ends it.
         while let Ok(Some(Ok(message))) = timeout(Duration::from_secs(2), batch.next()).await {
@@ -107,9 +110,39 @@ pub(super) async fn work(client: Client, ledger: Shared, stop: watch::Receiver<b
     Ok(())
 }
 
+/// As [`work`], without the API, which does not cross between clusters: what the consumer itself listens to does.
+///
+/// # Errors
+/// When the client is closed.
+pub(super) async fn work_by_hand(client: Client, ledger: Shared, stop: watch::Receiver<bool>) -> Result<()> {
+    let next = format!("$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{GROUP}");
+    while !*stop.borrow() {
+        let asked = Instant::now();
+        let inbox = client.new_inbox();
+        let mut batch = client.subscribe(inbox.clone()).await?;
+        let request = format!(r#"{{"batch":{BATCH},"expires":1000000000}}"#);
+        let sent = client.publish_with_reply(next.clone(), inbox, request.into());
+        // A client without a connection takes commands until its buffer is full, then it waits.
+        let Ok(sent) = timeout(Duration::from_secs(2), sent).await else { continue };
+        sent?;
+        // A full batch has no end of its own.
+        for _ in 0..BATCH {
+            let next = timeout(Duration::from_secs(2), batch.next());
+            let Ok(Some(message)) = next.await else { break };
+            if message.status.is_some() {
+                // No more for now, or nobody there.
+                sleep(Duration::from_millis(20)).await;
+                break;
+            }
+            handle(&client, &message, &ledger, asked).await?;
+        }
+    }
+    Ok(())
+}
+
 async fn handle(
     client: &Client,
-    message: &jetstream::Message,
+    message: &async_nats::Message,
     ledger: &Shared,
     asked: Instant,
 ) -> Result<()> {

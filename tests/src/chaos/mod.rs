@@ -22,6 +22,7 @@ use crate::natsconf::Kind;
 use crate::wait::within;
 
 pub use check::{Report, stored_ids};
+pub use field::Joint;
 pub use load::{Published, publish};
 
 /// What a run is made of.
@@ -33,6 +34,8 @@ pub struct Chaos {
     pub nodes: usize,
     /// How many gateways.
     pub gateways: usize,
+    /// What joins them.
+    pub joint: Joint,
     /// Whether gateways keep messages while their links are down. Publishers then stay with one gateway each: what
     /// one gateway keeps has no order relative to what goes through another.
     pub edge: bool,
@@ -47,10 +50,10 @@ impl Chaos {
     /// When something that has to hold does not; the seed is in the error.
     pub async fn run(self, seed: u64) -> Result<Option<Report>> {
         eprintln!("chaos: seed {seed} (GATEHOUSE_CHAOS_SEED={seed} runs it again), {self:?}");
-        let Some(mut field) = Field::start(self.kind, self.nodes, self.gateways, self.edge).await? else {
+        let Some(mut field) = Field::start(self).await? else {
             return Ok(None);
         };
-        let schedule = Schedule::new(seed, field.nodes(), field.gateways(), self.span);
+        let schedule = Schedule::new(seed, field.nodes(), field.gateways(), self.joint.tls, self.span);
         let outcome = self.bear(&mut field, &schedule).await;
         match outcome {
             Ok(report) => {
@@ -79,7 +82,12 @@ impl Chaos {
         let (ledger, mut working) = (group::Shared::default(), JoinSet::new());
         for number in 0..2 * self.gateways {
             let client = field.outside(&self.order(number, false)).await?;
-            working.spawn(group::work(client, ledger.clone(), finishing.clone()));
+            let (ledger, finishing) = (ledger.clone(), finishing.clone());
+            if self.joint.gateway {
+                working.spawn(group::work_by_hand(client, ledger, finishing));
+            } else {
+                working.spawn(group::work(client, ledger, finishing));
+            }
         }
         let mut churning = JoinSet::new();
         for at in 0..self.gateways {
@@ -103,7 +111,10 @@ impl Chaos {
         while let Some(one) = within("the workers", working.join_next()).await? {
             one??;
         }
-        drained?;
+        drained.with_context(|| {
+            let ledger = group::lock(&ledger);
+            format!("{} confirmed by the group, {} redelivered", ledger.confirmed(), ledger.redelivered())
+        })?;
         let ids = stored_ids(&inside).await?;
         let mut report = check::stored(&ids, &published, &group::lock(&ledger))?;
         let mut checking = JoinSet::new();

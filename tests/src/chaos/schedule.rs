@@ -31,6 +31,8 @@ pub(super) enum Fault {
     ResetClients(usize),
     /// The certificate of the gateways' door is replaced.
     RotateDoor,
+    /// The certificates at both ends of all links are replaced.
+    RotateLinks,
 }
 
 /// A fault, when it begins, counted from the start of the schedule, and how long it lasts.
@@ -54,14 +56,17 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    /// The schedule of a seed, over `span`.
-    pub(super) fn new(seed: u64, nodes: usize, gateways: usize, span: Duration) -> Self {
+    /// The schedule of a seed, over `span`; with `tls`, links have certificates, which change, too.
+    pub(super) fn new(seed: u64, nodes: usize, gateways: usize, tls: bool, span: Duration) -> Self {
         let mut random = Random::new(seed);
         let of_nodes = lane(&mut random, span, (400, 1600), (800, 2500), |random| {
             let node = random.index(nodes);
             let mut faults = vec![Fault::KillNode(node), Fault::PauseNode(random.index(nodes))];
             if nodes > 1 {
                 faults.push(Fault::KillLeader);
+            }
+            if tls {
+                faults.push(Fault::RotateLinks);
             }
             faults
         });
@@ -121,9 +126,9 @@ mod tests {
     #[test]
     fn a_seed_gives_the_same_schedule_again_and_another_one_another() {
         let span = Duration::from_secs(10);
-        let of = |seed| format!("{:?}", Schedule::new(seed, 3, 2, span));
+        let of = |seed| format!("{:?}", Schedule::new(seed, 3, 2, true, span));
         assert_eq!(of(7), of(7));
         assert_ne!(of(7), of(8));
-        assert!(Schedule::new(7, 3, 2, span).faults() > 8);
+        assert!(Schedule::new(7, 3, 2, false, span).faults() > 8);
     }
 }
