@@ -10,10 +10,10 @@ use crate::error::StoreError;
 use crate::index::Segment;
 use crate::options::Sync;
 use crate::problem::Severity;
-use crate::record::{self, Head, Kind, SYNCED};
+use crate::record::{self, ERASE, Head, Kind, SYNCED};
 use crate::scan::{Records, Step};
 use crate::segment::{Header, SEGMENT_HEADER, SegmentFile};
-use crate::stream::Erasure;
+use crate::stream::{Erasure, Target};
 
 /// Bytes written again at once.
 const AGAIN: usize = 256 * 1024;
@@ -24,6 +24,24 @@ pub(super) struct Damage {
     pub(super) from: u64,
     pub(super) to: u64,
     pub(super) after: u64,
+}
+
+/// What stands behind a damaged range.
+#[derive(Default)]
+pub(super) struct Rest {
+    /// Where the last record stands that was written after a sync; 0 if there is none.
+    pub(super) synced: u64,
+    /// The highest sequence of a message.
+    pub(super) last_seq: u64,
+    /// Where messages stand that were overwritten, which is not done before their deletion is committed.
+    erased: Vec<(u64, u64)>,
+}
+
+impl Rest {
+    /// Whether the damaged range is what an overwriting left that was cut short.
+    pub(super) fn was_erased(&self, from: u64, to: u64) -> bool {
+        self.erased.iter().any(|(begin, end)| *begin <= from && to <= *end)
+    }
 }
 
 /// Damage that is reported unless it turns out to be an erasure that was cut short.
@@ -91,6 +109,32 @@ impl Recovery<'_> {
             let seqs = (!torn && seqs.0 <= seqs.1 && seqs.1 < u64::MAX).then_some(seqs);
             let what = format!("{} bytes: {what}{kept}", damage.to - damage.from);
             self.report(severity, &file.path, Some(damage.from), seqs, what);
+        }
+    }
+
+    /// Looks at what stands behind a damaged range, without taking it up.
+    pub(super) fn look_ahead(&self, file: &SegmentFile, from: u64, end: u64) -> io::Result<Rest> {
+        let mut rest = Rest::default();
+        let Some(open) = file.file() else { return Ok(rest) };
+        let mut records = Records::new(&**open, file.cipher.tag(), file.seed, from, end);
+        loop {
+            let (offset, head, bytes) = match records.next()? {
+                Step::End => return Ok(rest),
+                Step::Damage { .. } => continue,
+                Step::Record { offset, head, bytes } => (offset, head, bytes),
+            };
+            if head.flags & SYNCED != 0 {
+                rest.synced = offset;
+            }
+            if head.kind == Kind::Message as u8 || head.kind == Kind::Erased as u8 {
+                rest.last_seq = rest.last_seq.max(head.seq);
+            }
+            let is_erasure = head.kind == Kind::Removal as u8 && head.flags & ERASE != 0;
+            if is_erasure && record::decrypt(bytes, &file.cipher, offset) {
+                let target = Target::decode(bytes.get(record::HEADER..).unwrap_or_default());
+                let here = target.filter(|target| target.is_in(&file.header));
+                rest.erased.extend(here.map(|at| (at.offset, at.offset + u64::from(at.length))));
+            }
         }
     }
 

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::damage::{Damage, last_synced};
+use super::damage::Damage;
 use super::{Pending, Recovery, io_error};
 use crate::error::StoreError;
+use crate::options::Sync;
 use crate::problem::Severity;
 use crate::ranges;
 use crate::record::{self, ERASE, Head, JOINED, Kind, OPEN, body_at, decrypt};
@@ -27,17 +28,34 @@ impl Recovery<'_> {
         let mut intact_to = from;
         // A record that was written after a sync says that what is before it is on disk.
         let mut proven = if from == SEGMENT_HEADER as u64 { 0 } else { from };
-        // What stands before this offset had been committed.
-        let mut synced = if is_last && file.header.generation == 0 { 0 } else { u64::MAX };
+        // What stands before this offset had been committed: all of it, but for the end of the log after a crash.
+        let may_be_torn = is_last && file.header.generation == 0 && self.ends.is_none();
+        let (mut synced, mut rest) = (if may_be_torn { 0 } else { u64::MAX }, None);
         loop {
             match records.next().map_err(io_error(&file.path))? {
                 Step::End => break,
                 Step::Damage { from, to } => {
-                    if synced == 0 {
-                        synced = last_synced(&**open, file.seed, to, end).map_err(io_error(&file.path))?;
+                    let after = self.log.index.last_seq;
+                    if from < synced {
+                        damages.push(Damage { from, to, after });
+                        self.end_broken_batch(true);
+                        continue;
                     }
-                    damages.push(Damage { from, to, after: self.log.index.last_seq });
-                    self.end_broken_batch(from < synced);
+                    let rest = match &mut rest {
+                        Some(rest) => rest,
+                        None => rest.insert(self.look_ahead(file, to, end).map_err(io_error(&file.path))?),
+                    };
+                    synced = rest.synced;
+                    let is_torn = from >= synced && !rest.was_erased(from, to);
+                    let whole = is_torn && self.log.options.sync == Sync::Commit;
+                    damages.push(Damage { from, to: if whole { end } else { to }, after });
+                    self.end_broken_batch(!is_torn);
+                    if whole {
+                        // One write, of which a part is missing: what stands behind it counts as little, as if the
+                        // write had never begun there. Its sequences are used up, should it have been damaged since.
+                        self.log.index.skip_to(rest.last_seq);
+                        break;
+                    }
                 }
                 Step::Record { offset, head, bytes } => {
                     intact_to = offset + head.length as u64;
@@ -136,10 +154,13 @@ impl Recovery<'_> {
     /// A message was deleted and was to be overwritten: if it still stands there, it is overwritten now.
     pub(super) fn erase(&mut self, seq: u64, record: &[u8]) {
         let Some(target) = Target::decode(record.get(record::HEADER..).unwrap_or_default()) else { return };
-        let file =
-            self.log.index.segments.iter().filter_map(|segment| segment.data.file()).find(|file| {
-                (file.header.number, file.header.generation) == (target.number, target.generation)
-            });
+        let file = self
+            .log
+            .index
+            .segments
+            .iter()
+            .filter_map(|segment| segment.data.file())
+            .find(|file| target.is_in(&file.header));
         if file.is_none() {
             // A compaction copied the message before it was deleted: it is overwritten where it stands now.
             self.log.erasures.extend(self.log.index.find(seq).and_then(|place| self.log.erasure(place)));
@@ -153,6 +174,8 @@ impl Recovery<'_> {
             }
         }
         self.remove(&[(seq, seq + 1)]);
+        // Where it was, there may be nothing left that says so.
+        self.log.index.skip_to(seq);
     }
 
     pub(super) fn close_batch(&mut self) {

@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use super::compact::Plan;
 use super::log::{Erasure, Log};
-use super::{Committed, Inner, Stream};
+use super::{Committed, Home, Inner, Stream};
 use crate::data::Data;
 use crate::error::Stopped;
 use crate::index::Segment;
@@ -31,6 +31,7 @@ struct Job {
 }
 
 /// What one commit covers.
+#[derive(Default)]
 struct Round {
     jobs: Vec<Job>,
     upto: Committed,
@@ -48,7 +49,7 @@ struct Round {
 impl Stream {
     /// Commits what is waiting; whether there is more to sync later.
     pub(crate) fn commit(&self) -> bool {
-        let Some(mut round) = self.gather(false) else { return false };
+        let Some(mut round) = self.gather() else { return false };
         if let Err((error, file)) = self.write_all(&round) {
             self.0.log.write().states.old.extend(round.old_states);
             self.fail(error, file);
@@ -79,10 +80,10 @@ impl Stream {
         unsynced && matches!(self.options().sync, Sync::Interval(_))
     }
 
-    /// Commits the files that a stopped stream is to go on in; whether that worked.
+    /// Commits the files that a stopped stream is to go on in; whether that worked. What else there is to do, such as
+    /// overwriting what was deleted, waits until the stream goes on.
     pub(crate) fn commit_new_files(&self) -> bool {
-        let Some(round) = self.gather(true) else { return false };
-        let round = Round { sync: true, ..round };
+        let round = Round { sync: true, ..self.0.log.write().take_waiting(self.0.home.as_ref()) };
         match self.write_all(&round) {
             Ok(()) => {
                 self.landed(&round);
@@ -101,47 +102,30 @@ impl Stream {
         round.jobs.iter().try_for_each(|job| self.write(job, round.sync))
     }
 
-    /// Takes what is waiting.
-    fn gather(&self, while_stopped: bool) -> Option<Round> {
+    /// Takes what is waiting, and what is to be done once it is written.
+    fn gather(&self) -> Option<Round> {
         let mut log = self.0.log.write();
         log.queued = false;
-        if log.stopped.is_some() && !while_stopped {
+        if log.stopped.is_some() {
             return None;
         }
-        let old_states = log.states.rewrite_if_due(self.0.home.as_ref());
-        let upto = Committed { seq: log.index.last_seq, position: log.position };
-        let sync = log.options.sync == Sync::Commit;
-        let erasures = std::mem::take(&mut log.erasures);
-        let mut jobs = Vec::new();
-        let busy = log.index.segments.iter().rev().take_while(|segment| is_busy(segment)).count();
-        let first = log.index.segments.len() - busy;
-        for segment in log.index.segments.iter_mut().skip(first) {
-            let Data::File(data) = &mut segment.data else { continue };
-            if let Some((at, bytes)) = data.take() {
-                jobs.push(Job { file: Arc::clone(&data.file), at, bytes });
-            }
-        }
-        if let Some(data) = &mut log.states.data
-            && let Some((at, bytes)) = data.take()
-        {
-            jobs.push(Job { file: Arc::clone(&data.file), at, bytes });
-        }
+        let mut round = log.take_waiting(self.0.home.as_ref());
+        round.erasures = std::mem::take(&mut log.erasures);
         let others = log.index.segments.len().saturating_sub(1);
         let dead = log.index.segments.iter().take(others).take_while(|segment| segment.index.live() == 0);
         // A compaction must have removed the files it replaced before the new one may go: else they would come back.
-        let dead = dead.last().map(|segment| segment.id).filter(|_| !self.is_in_background());
-        log.since_snapshot += jobs.iter().map(|job| job.bytes.len() as u64).sum::<u64>();
-        let idle = erasures.is_empty() && !self.is_in_background();
+        round.dead = dead.last().map(|segment| segment.id).filter(|_| !self.is_in_background());
+        let idle = round.erasures.is_empty() && !self.is_in_background();
         let keys = self.0.home.as_ref().and_then(|home| home.keys.as_ref());
         // What goes at the front must not come back in a compacted file.
-        let compaction = if idle && dead.is_none() {
-            log.plan_compaction(self.0.store.compact_percent, keys)
-        } else {
-            None
-        };
-        let every = self.0.store.snapshot_every.max(4 * log.snapshot_bytes);
-        let snapshot = if idle && compaction.is_none() { log.snapshot(every) } else { None };
-        Some(Round { jobs, upto, sync, erasures, old_states, snapshot, compaction, dead })
+        if idle && round.dead.is_none() {
+            round.compaction = log.plan_compaction(self.0.store.compact_percent, keys);
+        }
+        if idle && round.compaction.is_none() {
+            let every = self.0.store.snapshot_every.max(4 * log.snapshot_bytes);
+            round.snapshot = log.snapshot(every);
+        }
+        Some(round)
     }
 
     fn write(&self, job: &Job, sync: bool) -> Result<(), (io::Error, PathBuf)> {
@@ -317,6 +301,28 @@ impl Inner {
 }
 
 impl Log {
+    /// Takes what is to be written.
+    fn take_waiting(&mut self, home: Option<&Home>) -> Round {
+        let old_states = self.states.rewrite_if_due(home);
+        let mut jobs = Vec::new();
+        let busy = self.index.segments.iter().rev().take_while(|segment| is_busy(segment)).count();
+        let first = self.index.segments.len() - busy;
+        for segment in self.index.segments.iter_mut().skip(first) {
+            let Data::File(data) = &mut segment.data else { continue };
+            if let Some((at, bytes)) = data.take() {
+                jobs.push(Job { file: Arc::clone(&data.file), at, bytes });
+            }
+        }
+        if let Some(data) = &mut self.states.data
+            && let Some((at, bytes)) = data.take()
+        {
+            jobs.push(Job { file: Arc::clone(&data.file), at, bytes });
+        }
+        self.since_snapshot += jobs.iter().map(|job| job.bytes.len() as u64).sum::<u64>();
+        let upto = Committed { seq: self.index.last_seq, position: self.position };
+        Round { jobs, upto, sync: self.options.sync == Sync::Commit, old_states, ..Round::default() }
+    }
+
     /// Keeps what was written for those who read it soon.
     fn keep_tail(&mut self, cache: &TailCache, round: &Round) {
         for job in round.jobs.iter().filter(|job| job.file.header.content == Content::Messages) {

@@ -44,6 +44,11 @@ pub(crate) struct Target {
 }
 
 impl Target {
+    /// Whether it is in the file with this header.
+    pub(crate) fn is_in(&self, header: &Header) -> bool {
+        (self.number, self.generation) == (header.number, header.generation)
+    }
+
     pub(crate) fn encode(self) -> Vec<u8> {
         let mut out = self.number.to_le_bytes().to_vec();
         out.extend_from_slice(&self.generation.to_le_bytes());

@@ -132,6 +132,9 @@ impl Stream {
         if !owed.is_empty() && log.push_removals(home, &owed).is_ok() {
             self.0.changed(&mut log);
         }
+        if !log.erasures.is_empty() {
+            self.0.queue(&mut log);
+        }
         if let Some(home) = home
             && log.has_sparse(self.0.store.compact_percent, home.keys.as_ref())
         {
