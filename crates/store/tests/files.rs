@@ -56,6 +56,26 @@ fn a_removed_stream_is_gone_and_its_name_free() {
 }
 
 #[test]
+fn what_a_removed_stream_had_not_committed_is_taken_back_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
+    for round in 0..50 {
+        let stream = store.create("S", StreamOptions::file(), b"").unwrap();
+        append(&stream, b"x").unwrap();
+        let safe = stream.committed().position;
+        let last = stream.append(&[Append { subject: b"a.b", ..Append::default() }; 3]).position;
+        store.remove("S").unwrap();
+        assert!(stream.append(&[Append::default()]).refused.is_some());
+        let durable = stream.durable();
+        assert!(safe <= durable && durable <= last, "round {round}: {durable}");
+        if let Some((from, upto)) = stream.taken_back() {
+            assert!(safe <= from && upto == last, "round {round}: {from} to {upto}");
+            assert!(stream.wait_for(last).is_err());
+        }
+    }
+}
+
+#[test]
 fn foreign_and_newer_files_are_left_alone_and_named() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), StoreOptions::default()).unwrap();

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use store::disk::{Disk, Fault, SimDisk};
@@ -155,13 +156,14 @@ fn damage_before_a_sync_costs_the_message_it_hit_alone() {
     assert_eq!((problems[0].severity, problems[0].sequences), (Severity::Damage, Some((2, 2))));
 }
 
-/// Breaks the disk as soon as something is committed, before anything is overwritten for it.
-struct BreaksThen(SimDisk, std::sync::atomic::AtomicBool);
+/// Breaks the disk as soon as something is committed behind a position, before anything is overwritten for it.
+struct BreaksThen(SimDisk, AtomicU64);
 
 impl Listener for BreaksThen {
-    fn committed(&self, _upto: Committed) {
-        if !self.1.swap(true, std::sync::atomic::Ordering::Relaxed) {
+    fn committed(&self, upto: Committed) {
+        if upto.position > self.1.load(Ordering::Relaxed) {
             self.0.inject(Fault::Write);
+            self.1.store(u64::MAX, Ordering::Relaxed);
         }
     }
 
@@ -176,9 +178,9 @@ fn what_could_not_be_overwritten_is_overwritten_when_the_disk_works_again() {
         let store = Store::open_on(Arc::new(disk.boot()), Path::new("/s"), options).unwrap();
         let stream = store.create("S", StreamOptions::file(), b"").unwrap();
         append(&stream, &[("a", "first"), ("a", "a secret that is long"), ("a", "third")]);
-        stream.set_listener(Arc::new(BreaksThen(disk.clone(), false.into())));
-        stream.delete(2, Erase::Yes).unwrap();
-        stream.wait().unwrap();
+        stream.set_listener(Arc::new(BreaksThen(disk.clone(), stream.committed().position.into())));
+        let gone = stream.delete(2, Erase::Yes).unwrap().unwrap();
+        stream.wait_for(gone.position).unwrap();
         until("it did not fail", || stream.stopped().is_some());
         disk.heal();
         until("it does not go on", || stream.stopped().is_none());
@@ -190,5 +192,37 @@ fn what_could_not_be_overwritten_is_overwritten_when_the_disk_works_again() {
         assert_eq!(payloads(&stream), [(1, "first".into()), (3, "third".into()), (4, "next".into())]);
         assert!(find(&disk, &segment(1), "long").is_none());
         assert_eq!(store.problems(), vec![]);
+    }
+}
+
+#[test]
+fn a_file_that_was_begun_before_a_failed_write_is_not_taken_for_part_of_the_log() {
+    let disk = SimDisk::new(3);
+    let settings = StoreOptions { retry_after: Duration::from_millis(1), ..StoreOptions::default() };
+    let store = Store::open_on(Arc::new(disk.boot()), Path::new("/s"), settings).unwrap();
+    let options = StreamOptions { segment_bytes: 1000, ..StreamOptions::file() };
+    let stream = store.create("S", options, b"").unwrap();
+    append(&stream, &[("a", &"x".repeat(700))]);
+    disk.inject(Fault::Sync);
+    // The second segment is begun.
+    let long = "y".repeat(700);
+    let done = stream.append(&[Append { subject: b"a", payload: long.as_bytes(), ..Append::default() }]);
+    stream.wait_for(done.position).unwrap_err();
+    let stray = bytes(&disk, &segment(2));
+    disk.heal();
+    until("it does not go on", || stream.stopped().is_none());
+    assert!(disk.boot().open(&segment(2)).is_err(), "it is still there");
+    append(&stream, &[("a", "two")]);
+    disk.kill();
+    // As if it could not have been removed.
+    disk.boot().create(&segment(2)).unwrap().write_at(&stray, 0).unwrap();
+    for notices in [1, 0] {
+        let store = open(&disk);
+        let stream = store.stream("S").unwrap();
+        assert_eq!(payloads(&stream), [(1, "x".repeat(700)), (2, "two".into())]);
+        let problems = store.problems();
+        assert_eq!(problems.len(), notices, "{problems:?}");
+        assert!(problems.iter().all(|problem| problem.severity == Severity::Notice), "{problems:?}");
+        disk.kill();
     }
 }

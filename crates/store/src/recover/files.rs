@@ -48,6 +48,7 @@ impl Recovery<'_> {
                 continue;
             };
             self.drop_replaced(&mut files, &file);
+            self.drop_strays(&mut files, &file);
             let replaced = files.last().is_some_and(|last| {
                 last.header.content == file.header.content && last.header.through >= file.header.number
             });
@@ -70,6 +71,33 @@ impl Recovery<'_> {
         {
             let _stays = self.home.disk.remove_file(&old.path);
         }
+    }
+
+    /// `file` says which one it was begun behind: those in between were begun before a write failed, and nothing in
+    /// them was ever committed.
+    fn drop_strays(&self, files: &mut Vec<Arc<SegmentFile>>, file: &SegmentFile) {
+        if file.header.content != Content::Messages || self.bad_headers.contains(&file.path) {
+            return;
+        }
+        let is_stray = |last: &Arc<SegmentFile>| last.header.number > file.header.previous;
+        while files.last().is_some_and(is_stray)
+            && let Some(stray) = files.pop()
+        {
+            let what = match self.set_aside(&stray.path) {
+                Ok(()) => format!("nothing in it was committed; it is kept in {QUARANTINE}/"),
+                Err(error) => format!("nothing in it was committed; it can't be moved aside: {error}"),
+            };
+            self.report(Severity::Notice, &stray.path, None, None, what);
+        }
+    }
+
+    /// Moves a file that is not part of the log into the quarantine.
+    fn set_aside(&self, path: &Path) -> std::io::Result<()> {
+        let (dir, disk) = (self.home.dir.join(QUARANTINE), &self.home.disk);
+        disk.create_dir(&dir)?;
+        disk.rename(path, &dir.join(path.file_name().unwrap_or_default()))?;
+        disk.sync_dir(&dir)?;
+        disk.sync_dir(&self.home.dir)
     }
 
     /// Opens a file and believes its header, if it can.
@@ -123,12 +151,7 @@ impl Recovery<'_> {
         if !torn {
             return self.report(Severity::Damage, path, Some(0), None, what.into());
         }
-        let dir = self.home.dir.join(QUARANTINE);
-        let name = path.file_name().unwrap_or_default();
-        let disk = &self.home.disk;
-        let moved = disk.create_dir(&dir).and_then(|()| disk.rename(path, &dir.join(name)));
-        let moved = moved.and_then(|()| disk.sync_dir(&dir)).and_then(|()| disk.sync_dir(&self.home.dir));
-        let what = match moved {
+        let what = match self.set_aside(path) {
             Ok(()) => format!("it was being created when the machine stopped; it is kept in {QUARANTINE}/"),
             Err(error) => {
                 format!("it was being created when the machine stopped; it can't be moved aside: {error}")

@@ -8,12 +8,11 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::{Committed, Home, Stream};
+use super::{Committed, Stream};
 use crate::data::Data;
 use crate::error::Stopped;
 use crate::problem::{Problem, Severity};
 use crate::recover::{Ends, Recovery};
-use crate::segment::parse_name;
 
 /// Bytes a disk must have room for before a stream goes on after it was full.
 const PROBE: usize = 256 * 1024;
@@ -29,6 +28,7 @@ impl Stream {
                 return;
             }
             log.stopped = Some(why.clone());
+            log.note_strays();
             log.ends()
         };
         self.0.unsynced.lock().clear();
@@ -84,7 +84,7 @@ impl Stream {
             if !matches!(log.stopped, Some(Stopped::DiskFull { .. } | Stopped::Io { .. })) {
                 return false;
             }
-            if !log.roll {
+            if log.is_unread {
                 // It could not be read back at the time.
                 let ends = log.ends();
                 let read = Recovery::new(home, &self.0.name, log.options, Some(&ends)).run();
@@ -96,7 +96,8 @@ impl Stream {
             if begun.is_err() {
                 return false;
             }
-            self.remove_strays(home, &log);
+            let strays = std::mem::take(&mut log.strays);
+            self.discard_in_order(strays.into_iter());
             log.position += 1;
         }
         if !self.commit_new_files() {
@@ -109,16 +110,6 @@ impl Stream {
     }
 }
 
-impl Stream {
-    /// Removes files that were begun and never committed.
-    fn remove_strays(&self, home: &Home, log: &super::Log) {
-        let known = log.ends();
-        let names = home.disk.list(&home.dir).unwrap_or_default();
-        let strays = names.iter().filter(|name| parse_name(name).is_some()).map(|name| home.dir.join(name));
-        self.discard_in_order(strays.filter(|path| !known.contains_key(path)));
-    }
-}
-
 impl super::Log {
     /// Becomes what was read back, as the same stream.
     fn take_back(&mut self, mut fresh: Self) {
@@ -128,8 +119,22 @@ impl super::Log {
         fresh.next_number = fresh.next_number.max(self.next_number);
         fresh.states.number = fresh.states.number.max(self.states.number);
         fresh.states.close_file();
+        fresh.strays = std::mem::take(&mut self.strays);
         fresh.roll = true;
         *self = fresh;
+    }
+
+    /// Notes the files that were begun and of which nothing is known to be written: they are not part of the log, and
+    /// go when it goes on.
+    fn note_strays(&mut self) {
+        self.is_unread = true;
+        let files = self.index.segments.iter().filter_map(|segment| match &segment.data {
+            Data::File(data) => Some(data),
+            _ => None,
+        });
+        let begun = files.chain(&self.states.data).filter(|data| data.written == 0);
+        let begun: Vec<PathBuf> = begun.map(|data| data.file.path.clone()).collect();
+        self.strays.extend(begun);
     }
 
     /// How far each file is known to be good.

@@ -1,6 +1,7 @@
 //! What the lock of a stream protects, and how records get into it.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::home::Home;
@@ -100,6 +101,10 @@ pub(crate) struct Log {
     pub(crate) snapshot_bytes: u64,
     /// What went during recovery and is not written down yet.
     pub(crate) owed: Removals,
+    /// Files that were begun before a failure and are not part of the log.
+    pub(crate) strays: Vec<PathBuf>,
+    /// Whether the files have not been read back since a failure.
+    pub(crate) is_unread: bool,
     /// Segments that compaction leaves alone, because something in them can't be read.
     pub(crate) unreadable: BTreeSet<u64>,
 }
@@ -128,6 +133,8 @@ impl Log {
             since_snapshot: 0,
             snapshot_bytes: 0,
             owed: Removals::default(),
+            strays: Vec::new(),
+            is_unread: false,
             unreadable: BTreeSet::new(),
         }
     }

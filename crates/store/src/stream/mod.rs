@@ -215,7 +215,7 @@ impl Stream {
     pub fn durable(&self) -> u64 {
         let position = self.committed().position;
         match self.taken_back() {
-            Some((from, upto)) if position <= upto.saturating_add(1) => position.min(from),
+            Some((from, upto)) if position <= upto + 1 => position.min(from),
             _ => position,
         }
     }
@@ -262,10 +262,16 @@ impl Stream {
     /// Takes no more writes; those who wait are told.
     pub(crate) fn close(&self) {
         let why = Stopped::Closed { stream: self.0.name.clone() };
-        self.0.log.write().stopped = Some(why.clone());
+        let last = {
+            let mut log = self.0.log.write();
+            log.stopped = Some(why.clone());
+            log.position
+        };
         let mut done = self.0.done.lock();
         let from = done.committed.position;
-        done.fail(from, u64::MAX, why);
+        if from < last {
+            done.fail(from, last, why);
+        }
         self.0.waiters.notify_all();
     }
 }
