@@ -289,7 +289,12 @@ fn open_link(
         node::leafnodes::dial(server, reloads, link, gateway_role(), Some(crossing), Arc::clone(group))?;
         return Ok(Opened::default());
     };
-    let purpose = LeafPurpose { role: gateway_role(), crossing: Some(crossing), group: Arc::clone(group) };
+    let purpose = LeafPurpose {
+        role: gateway_role(),
+        crossing: Some(crossing),
+        group: Arc::clone(group),
+        compression: section.compression.config(),
+    };
     let local = node::leafnodes::listen(server, reloads, section, link.tls.as_ref(), purpose, link.hold())?;
     tracing::info!("Listening for leafnode connections on {local}");
     Ok(Opened { leafnodes: Some(local), gateways: None })

@@ -105,6 +105,12 @@ pub trait Authenticator: Send + Sync + 'static {
     /// a record.
     fn turned_away(&self, _address: SocketAddr, _reason: CloseReason, _detail: &str) {}
 
+    /// Whether a link may be compressed before its login, which comes last: whoever shows these verified certificates
+    /// is known as far as that goes. Without a certificate nobody is.
+    fn knows(&self, certificates: &[CertificateDer<'static>]) -> bool {
+        !certificates.is_empty()
+    }
+
     /// Decides about one login.
     fn authenticate<'a>(&'a self, login: Login<'a>) -> Decision<'a>;
 }

@@ -8,7 +8,7 @@ mod subs;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use identity::Grant;
@@ -348,6 +348,12 @@ impl Conn {
         self.is_client()
             && (origin.link().is_some_and(|link| link.is_filtered())
                 || self.grant().rights.responses().is_some())
+    }
+
+    /// The last round trip measured.
+    pub(crate) fn rtt(&self) -> Option<Duration> {
+        let micros = self.rtt_micros.load(Ordering::Relaxed);
+        (micros > 0).then(|| Duration::from_micros(u64::from(micros)))
     }
 
     pub(crate) fn count_in(&self, messages: u64, bytes: u64) {

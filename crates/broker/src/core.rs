@@ -75,6 +75,14 @@ pub struct Counters {
     pub interest_compared: Counter,
     /// Those of them that found a difference; each is followed by a repair.
     pub interest_differed: Counter,
+    /// Bytes sent over compressed links, before compression and after it.
+    pub s2_plain_out: Counter,
+    /// See [`Self::s2_plain_out`].
+    pub s2_packed_out: Counter,
+    /// Bytes received over compressed links, after decompression and before it.
+    pub s2_plain_in: Counter,
+    /// See [`Self::s2_plain_in`].
+    pub s2_packed_in: Counter,
     /// Publishers that were held back because a link was down.
     pub link_held: Counter,
     /// Publishers that were held back because too much was queued.

@@ -43,7 +43,8 @@ pub use handler::{Call, Handler, HandlerPort, Message, Origin, OriginKind, Recep
 pub use import::{ImportError, ResponseKind, ServiceTerms};
 pub use limits::Limits;
 pub use link::{
-    Crossing, CrossingError, Direction, LinkGroup, LinkLogin, LinkProof, RemoteUrl, Role, RouteRule,
+    Compression, CompressionMode, Crossing, CrossingError, Direction, LinkGroup, LinkLogin, LinkProof,
+    RemoteUrl, Role, RouteRule,
 };
 pub use local::{LocalClient, LocalError, LocalMessage};
 pub use monitor::{LinkState, Totals};

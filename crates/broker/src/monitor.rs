@@ -79,7 +79,7 @@ impl Server {
                 Some(LinkState {
                     name: link.name.to_string(),
                     remote: link.remote_name.clone(),
-                    rtt: rtt(conn),
+                    rtt: conn.rtt(),
                     pending_bytes: conn.outbox.queued(),
                 })
             })
@@ -190,13 +190,15 @@ impl Server {
                 "cluster": link.remote_cluster,
                 "ip": conn.about.address.map(|address| address.ip().to_string()),
                 "port": conn.about.address.map(|address| address.port()),
-                "rtt": rtt(&conn).map(|rtt| format!("{}µs", rtt.as_micros())),
+                "rtt": conn.rtt().map(|rtt| format!("{}µs", rtt.as_micros())),
                 "in_msgs": conn.in_messages.load(Ordering::Relaxed),
                 "out_msgs": out_messages,
                 "in_bytes": conn.in_bytes.load(Ordering::Relaxed),
                 "out_bytes": out_bytes,
                 "pending_bytes": conn.outbox.queued(),
                 "active": link.is_active(),
+                "compression": link.compressed.as_ref().map_or("off", |compressed| compressed.word()),
+                "compressed": link.compressed.as_deref().map(saved),
                 "permissions": permissions(link),
                 "subscriptions": conn.subs.lock().len(),
                 "announced": link.announced.lock().len(),
@@ -211,6 +213,14 @@ impl Server {
             "leafs": leafs,
         })
     }
+}
+
+/// Bytes before compression and after it.
+fn saved(compressed: &crate::link::compression::Compressed) -> Value {
+    let [sent, received] = [&compressed.sent, &compressed.received].map(|[plain, packed]| {
+        json!({ "plain": plain.load(Ordering::Relaxed), "packed": packed.load(Ordering::Relaxed) })
+    });
+    json!({ "sent": sent, "received": received })
 }
 
 /// What the other end of a link lets us do, as it told; null where it set no bounds.
@@ -236,7 +246,7 @@ fn describe(conn: &Conn, subs: bool, auth: bool) -> Value {
         "last_activity": timestamp(SystemTime::now() - active.elapsed()),
         "idle": format!("{}s", active.elapsed().as_secs()),
         "uptime": format!("{}s", conn.epoch.elapsed().as_secs()),
-        "rtt": rtt(conn).map(|rtt| format!("{}µs", rtt.as_micros())),
+        "rtt": conn.rtt().map(|rtt| format!("{}µs", rtt.as_micros())),
         "pending_bytes": conn.outbox.queued(),
         "in_msgs": conn.in_messages.load(Ordering::Relaxed),
         "out_msgs": out_messages,
@@ -299,11 +309,6 @@ fn entitlement(conn: &Conn) -> Map<String, Value> {
         ("used", json!(used)),
     ];
     fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
-}
-
-fn rtt(conn: &Conn) -> Option<Duration> {
-    let micros = conn.rtt_micros.load(Ordering::Relaxed);
-    (micros > 0).then(|| Duration::from_micros(u64::from(micros)))
 }
 
 fn nanos(duration: Duration) -> u64 {

@@ -30,7 +30,12 @@ fn server(limits: Limits) -> Server {
 
 fn leafnodes(server: &Server) -> ListenerConfig {
     let group = server.link_group("$G", None);
-    listener(Purpose::Leafnodes(LeafPurpose { role: Role::Hub, crossing: None, group }))
+    listener(Purpose::Leafnodes(LeafPurpose {
+        role: Role::Hub,
+        crossing: None,
+        group,
+        compression: broker::Compression::default(),
+    }))
 }
 
 /// Reads until `mark` was seen, or the end; returns all of it.

@@ -12,6 +12,7 @@ use broker::{
 use identity::Grant;
 use identity::peer::PeerCertificate;
 use identity::tls::TlsError;
+use tokio_rustls::rustls::pki_types::CertificateDer;
 
 use crate::credentials::LinkCredentials;
 use crate::sections::{Leafnodes, Link, TlsFiles, UrlError, parse_url};
@@ -97,6 +98,11 @@ impl Authenticator for PeerNames {
         !self.plaintext
     }
 
+    fn knows(&self, certificates: &[CertificateDer<'static>]) -> bool {
+        let certificate = certificates.first().and_then(|leaf| PeerCertificate::from_der(leaf).ok());
+        certificate.is_some_and(|certificate| certificate.bears_any(&self.names))
+    }
+
     fn authenticate<'a>(&'a self, login: Login<'a>) -> Decision<'a> {
         Box::pin(std::future::ready(self.decide(&login).map(Into::into)))
     }
@@ -166,6 +172,7 @@ pub fn dial(
         connections: section.connections,
         login: LinkCredentials::of(section).shared(),
         tls,
+        compression: section.compression.config(),
         role,
         crossing,
         grant: Arc::new(Grant::unrestricted(&section.name)),

@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod checks;
+pub mod compress;
 pub mod credentials;
 pub mod fingerprint;
 pub mod gateways;

@@ -45,47 +45,58 @@ pub fn register(metrics: &Metrics, server: &Server, reloads: &Reloads) {
     });
 }
 
+type Counter = (&'static str, &'static str, fn(&broker::Counters) -> u64);
+
+/// What is only counted: name, meaning, where it is read.
+const COUNTERS: &[Counter] = &[
+    ("connections_accepted", "Connections accepted.", |counters| counters.accepted.get()),
+    ("auth_success", "Logins that succeeded.", |counters| counters.logins.get()),
+    ("publish_denied", "Publishes refused for want of rights.", |counters| counters.publish_denied.get()),
+    ("subscribe_denied", "Subscriptions refused for want of rights.", |counters| {
+        counters.subscribe_denied.get()
+    }),
+    ("auth_renewals", "Connections that went on with a fresh token.", |counters| counters.renewals.get()),
+    ("auth_renewals_refused", "Fresh tokens refused on live connections.", |counters| {
+        counters.renewals_refused.get()
+    }),
+    ("logins_slowed", "Logins that waited because of where they came from.", |counters| {
+        counters.logins_slowed.get()
+    }),
+    ("quota_held", "Publishers held back because their identity was over its rate.", |counters| {
+        counters.quota_held.get()
+    }),
+    ("quota_refused", "Messages refused because their publisher stayed over its rate.", |counters| {
+        counters.quota_refused.get()
+    }),
+    ("link_filtered", "Messages from a link that no route names.", |counters| counters.link_filtered.get()),
+    ("link_interest_compared", "Comparisons of interest with the other end of a link.", |counters| {
+        counters.interest_compared.get()
+    }),
+    ("link_interest_differed", "Comparisons that found a difference, which was repaired.", |counters| {
+        counters.interest_differed.get()
+    }),
+    ("link_s2_sent_plain_bytes", "Bytes sent over compressed links, before compression.", |counters| {
+        counters.s2_plain_out.get()
+    }),
+    ("link_s2_sent_packed_bytes", "Bytes sent over compressed links, after compression.", |counters| {
+        counters.s2_packed_out.get()
+    }),
+    ("link_s2_received_plain_bytes", "Bytes received over compressed links, decompressed.", |counters| {
+        counters.s2_plain_in.get()
+    }),
+    ("link_s2_received_packed_bytes", "Bytes received over compressed links, as they came.", |counters| {
+        counters.s2_packed_in.get()
+    }),
+    ("link_held", "Publishers held back because a link was down.", |counters| counters.link_held.get()),
+    ("link_refused", "Requests refused because a link stayed down.", |counters| counters.link_refused.get()),
+    ("overload_held", "Publishers held back because too much was queued.", |counters| {
+        counters.overload_held.get()
+    }),
+];
+
 #[allow(clippy::cast_precision_loss)]
 fn register_counters(metrics: &Metrics, server: &Server) {
-    type Counter = (&'static str, &'static str, fn(&broker::Counters) -> u64);
-    const COUNTERS: [Counter; 15] = [
-        ("connections_accepted", "Connections accepted.", |counters| counters.accepted.get()),
-        ("auth_success", "Logins that succeeded.", |counters| counters.logins.get()),
-        ("publish_denied", "Publishes refused for want of rights.", |counters| counters.publish_denied.get()),
-        ("subscribe_denied", "Subscriptions refused for want of rights.", |counters| {
-            counters.subscribe_denied.get()
-        }),
-        ("auth_renewals", "Connections that went on with a fresh token.", |counters| counters.renewals.get()),
-        ("auth_renewals_refused", "Fresh tokens refused on live connections.", |counters| {
-            counters.renewals_refused.get()
-        }),
-        ("logins_slowed", "Logins that waited because of where they came from.", |counters| {
-            counters.logins_slowed.get()
-        }),
-        ("quota_held", "Publishers held back because their identity was over its rate.", |counters| {
-            counters.quota_held.get()
-        }),
-        ("quota_refused", "Messages refused because their publisher stayed over its rate.", |counters| {
-            counters.quota_refused.get()
-        }),
-        ("link_filtered", "Messages from a link that no route names.", |counters| {
-            counters.link_filtered.get()
-        }),
-        ("link_interest_compared", "Comparisons of interest with the other end of a link.", |counters| {
-            counters.interest_compared.get()
-        }),
-        ("link_interest_differed", "Comparisons that found a difference, which was repaired.", |counters| {
-            counters.interest_differed.get()
-        }),
-        ("link_held", "Publishers held back because a link was down.", |counters| counters.link_held.get()),
-        ("link_refused", "Requests refused because a link stayed down.", |counters| {
-            counters.link_refused.get()
-        }),
-        ("overload_held", "Publishers held back because too much was queued.", |counters| {
-            counters.overload_held.get()
-        }),
-    ];
-    for (name, help, counter) in COUNTERS {
+    for &(name, help, counter) in COUNTERS {
         let server = server.clone();
         metrics.register_value(name, help, SampleKind::Counter, move || counter(server.counters()) as f64);
     }

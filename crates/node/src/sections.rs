@@ -8,6 +8,8 @@ use broker::{Direction, RemoteUrl, Role, RouteRule};
 use daemon::config::{Period, Size};
 use serde::{Deserialize, Serialize};
 
+pub use crate::compress::Compress;
+
 /// `[admin]`: the HTTP port for probes, metrics and monitoring.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -267,6 +269,9 @@ pub struct Link {
     /// Mutual TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsFiles>,
+    /// Compression of dialled links: off, accept, s2_auto (default), s2_uncompressed, s2_fast, s2_better, s2_best.
+    #[serde(default)]
+    pub compression: Compress,
     /// How long publishers are held while no link is up, before requests are answered with 503 and publishers
     /// without a reply are disconnected. Default 5 s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -297,6 +302,7 @@ impl Default for Link {
             credentials_path: None,
             jetstream_domain: None,
             tls: None,
+            compression: Compress::default(),
             hold: None,
             backoff_min: None,
             backoff_max: None,
@@ -382,6 +388,9 @@ pub struct Leafnodes {
     /// Without TLS: for tests and for links protected otherwise.
     #[serde(default)]
     pub plaintext: bool,
+    /// Compression of accepted links: off, accept, s2_auto (default), s2_uncompressed, s2_fast, s2_better, s2_best.
+    #[serde(default)]
+    pub compression: Compress,
     /// Links dialled from here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remotes: Vec<Link>,

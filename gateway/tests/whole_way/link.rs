@@ -49,6 +49,7 @@ async fn the_bus_may_be_the_one_to_dial() {
     };
     let group = bus.server.link_group(identity::DEFAULT_ACCOUNT, None);
     bus.server.solicit(RemoteConfig {
+        compression: broker::Compression::default(),
         name: "gateway".into(),
         urls: vec![RemoteUrl {
             host: address.ip().to_string(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::{Client, ConnectOptions};
-use broker::{LeafPurpose, ListenerConfig, Open, Purpose, Role, Server, ServerConfig};
+use broker::{Compression, LeafPurpose, ListenerConfig, Open, Purpose, Role, Server, ServerConfig};
 use daemon::audit::Audit;
 use daemon::metrics::Metrics;
 use daemon::readiness::Readiness;
@@ -93,10 +93,12 @@ impl World {
             peers: vec!["event-gateway".into()],
             tls: Some(self.tls_files("internal-bus")),
             plaintext: false,
+            compression: Default::default(),
             remotes: Vec::new(),
             disabled: false,
         };
-        let purpose = LeafPurpose { role: Role::Hub, crossing: None, group };
+        let purpose =
+            LeafPurpose { role: Role::Hub, crossing: None, group, compression: Compression::default() };
         let leafnodes =
             node::leafnodes::listen(&server, &Reloads::new(), &section, None, purpose, Duration::ZERO)
                 .unwrap();

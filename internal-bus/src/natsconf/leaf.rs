@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use broker::{Compression, CompressionMode};
+
 use super::reader::Reader;
 use super::report::Position;
 use super::secret::Secret;
@@ -36,6 +38,8 @@ pub struct Leafnodes {
     pub dial_timeout: Option<Duration>,
     /// Time for one write to a link. Default 10 s.
     pub write_deadline: Option<Duration>,
+    /// Compression of the links others dial. Default by round trip time.
+    pub compression: Compression,
     /// Leaves are not told what other leaves subscribe to.
     pub isolate: bool,
 }
@@ -89,6 +93,8 @@ pub struct LeafRemote {
     pub ignore_discovered_servers: bool,
     /// File with a user JWT and the seed of its key, to log in with.
     pub credentials: Option<PathBuf>,
+    /// Compression. Default by round trip time.
+    pub compression: Compression,
     /// Seed of the nkey to log in with.
     pub nkey: Option<Secret>,
     /// Time for the other side's first INFO. Default 1 s.
@@ -134,7 +140,7 @@ fn setting(reader: &mut Reader, leaf: &mut Leafnodes, key: &str, entry: &Entry) 
         }
         "dial_timeout" => leaf.dial_timeout = reader.duration(value),
         "write_deadline" => leaf.write_deadline = reader.duration(value),
-        "compression" => compression(reader, entry),
+        "compression" => leaf.compression = compression(reader, entry),
         "isolate_leafnode_interest" | "isolate" => leaf.isolate = reader.boolean(value).unwrap_or_default(),
         "write_timeout" => reader.no_effect(entry, "a link that misses its write deadline is closed"),
         _ => reader.unknown(entry, "leafnodes"),
@@ -216,7 +222,7 @@ fn remote_setting(reader: &mut Reader, remote: &mut LeafRemote, key: &str, entry
         "hub" => remote.hub = reader.boolean(value).unwrap_or_default(),
         "deny_imports" | "deny_import" => remote.deny_imports = subjects(reader, value, Queues::Refused),
         "deny_exports" | "deny_export" => remote.deny_exports = subjects(reader, value, Queues::Refused),
-        "compression" => compression(reader, entry),
+        "compression" => remote.compression = compression(reader, entry),
         "no_randomize" | "dont_randomize" => remote.no_randomize = reader.boolean(value).unwrap_or_default(),
         "ignore_discovered_servers" => {
             remote.ignore_discovered_servers = reader.boolean(value).unwrap_or_default();
@@ -255,20 +261,18 @@ fn urls(reader: &mut Reader, value: &Value) -> Vec<RemoteUrl> {
     urls
 }
 
-/// Links are never compressed. Whatever else is asked for is accepted, because the two sides then agree on none.
-fn compression(reader: &mut Reader, entry: &Entry) {
-    const WHY: &str = "links are not compressed";
+/// A word, a boolean, or a map of a word and round trip times.
+fn compression(reader: &mut Reader, entry: &Entry) -> Compression {
+    let mut read = Compression::default();
     let mode = match &entry.value.kind {
-        Kind::Boolean(false) => return,
-        Kind::Boolean(true) => return reader.no_effect(entry, WHY),
+        Kind::Boolean(on) => on.to_string(),
         Kind::Map(_) => {
-            let mut mode = String::new();
+            let mut mode = String::from("s2_auto");
             reader.each(&entry.value, |reader, key, entry| match key {
                 "mode" => mode = reader.text(&entry.value).unwrap_or_default(),
                 "rtt_thresholds" | "thresholds" | "rtts" | "rtt" => {
-                    for item in reader.list(&entry.value).unwrap_or_default() {
-                        reader.strict_duration(item);
-                    }
+                    let items = reader.list(&entry.value).unwrap_or_default();
+                    read.rtt_thresholds = items.iter().filter_map(|item| threshold(reader, item)).collect();
                 }
                 _ => reader.unknown(entry, "compression"),
             });
@@ -276,13 +280,22 @@ fn compression(reader: &mut Reader, entry: &Entry) {
         }
         _ => match reader.text(&entry.value) {
             Some(mode) => mode,
-            None => return,
+            None => return read,
         },
     };
-    match mode.to_ascii_lowercase().as_str() {
-        "off" | "false" | "disabled" | "not supported" => {}
-        "" | "on" | "true" | "enabled" | "accept" | "auto" | "s2_auto" | "s2_uncompressed" | "s2_fast"
-        | "s2_better" | "s2_best" => reader.no_effect(entry, WHY),
-        _ => reader.error(&entry.value.at, "expected off, accept, s2_auto, s2_fast, s2_better or s2_best"),
+    match CompressionMode::from_word(&mode.to_ascii_lowercase()) {
+        Some(mode) => read.mode = mode,
+        None => {
+            reader.error(&entry.value.at, "expected off, accept, s2_auto, s2_fast, s2_better or s2_best");
+        }
+    }
+    read
+}
+
+/// A round trip time; zero leaves a step out.
+fn threshold(reader: &mut Reader, value: &Value) -> Option<Duration> {
+    match &value.kind {
+        Kind::Text(text) if matches!(text.as_str(), "0" | "0s" | "0ms") => Some(Duration::ZERO),
+        _ => reader.strict_duration(value),
     }
 }

@@ -102,6 +102,11 @@ pub fn from_natsconf(conf: &NatsConf, remote_plaintext: bool) -> Result<Plan, Pl
         limits: limits(conf),
         clients: ListenerPlan { address, tls, authenticator, advertise: conf.client_advertise.clone() },
         leafnodes,
+        leafnode_compression: conf
+            .leafnodes
+            .as_ref()
+            .map(|section| section.compression.clone())
+            .unwrap_or_default(),
         accounts: accounts(conf),
         system_account: (conf.no_system_account != Some(true))
             .then(|| conf.system_account.clone().unwrap_or_else(|| "$SYS".to_owned())),
@@ -312,6 +317,7 @@ fn remote(remote: &LeafRemote, section: Option<&Leafnodes>) -> Result<RemotePlan
         tls,
         server_name: None,
         handshake_first: first,
+        compression: remote.compression.clone(),
         role: if remote.hub { Role::Hub } else { Role::Spoke },
         account: remote.account.clone().unwrap_or_else(|| DEFAULT_ACCOUNT.to_owned()),
         limits: denied(remote)?,

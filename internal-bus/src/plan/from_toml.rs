@@ -98,6 +98,11 @@ fn make(path: &Path, config: &Config, problems: &mut Problems<'_>) -> Option<Pla
             advertise: None,
         },
         leafnodes,
+        leafnode_compression: config
+            .leafnodes
+            .as_ref()
+            .map(|section| section.compression.config())
+            .unwrap_or_default(),
         gateway: gateway(path, config, tls.as_ref(), problems),
         imports: Vec::new(),
         streams: config.streams.as_ref().map(|section| streams::from_toml(path, section, problems)),
@@ -254,6 +259,7 @@ fn remote(config: &Path, at: &KeyPath, link: &Link, problems: &mut Problems<'_>)
         server_name: files.as_ref().and_then(|files| files.server_name.clone()),
         handshake_first: files.as_ref().is_some_and(|files| files.handshake_first),
         tls: files.as_ref().map(TlsFiles::client),
+        compression: link.compression.config(),
         // The bus is the hub of its gateways, also where it dials them.
         role: Role::Hub,
         account: identity::DEFAULT_ACCOUNT.to_owned(),

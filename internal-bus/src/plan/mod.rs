@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{Authenticator, RemoteUrl, Role, ServiceTerms, TlsStart};
+use broker::{Authenticator, Compression, RemoteUrl, Role, ServiceTerms, TlsStart};
 use daemon::audit::AuditConfig;
 use daemon::telemetry::LogConfig;
 use identity::Rights;
@@ -71,6 +71,8 @@ pub struct RemotePlan {
     pub server_name: Option<String>,
     /// TLS begins before INFO.
     pub handshake_first: bool,
+    /// Whether it is compressed.
+    pub compression: Compression,
     /// Our end.
     pub role: Role,
     /// The account it belongs to here.
@@ -116,6 +118,8 @@ pub struct Plan {
     pub clients: ListenerPlan,
     /// For links.
     pub leafnodes: Option<ListenerPlan>,
+    /// Whether links that come in are compressed.
+    pub leafnode_compression: Compression,
     /// The nats-server configuration it was made from, to tell what a reload would have to change.
     pub conf: Option<NatsConf>,
     /// The users of a nats-server configuration, who may change on reload.

@@ -24,7 +24,12 @@ pub(super) fn open(
 ) -> Result<(), Failure> {
     let group = server.link_group(identity::DEFAULT_ACCOUNT, None);
     if let Some(leafnodes) = plan.leafnodes.take() {
-        let purpose = LeafPurpose { role: Role::Hub, crossing: None, group: group.clone() };
+        let purpose = LeafPurpose {
+            role: Role::Hub,
+            crossing: None,
+            group: group.clone(),
+            compression: plan.leafnode_compression.clone(),
+        };
         let local = listen(server, reloads, "leafnodes", leafnodes, Purpose::Leafnodes(purpose))?;
         tracing::info!("Listening for leafnode connections on {local}");
         ports.leafnodes.push(format!("nats-leaf://{local}"));
@@ -109,6 +114,7 @@ fn remotes(
             connections: remote.connections,
             login: remote.login.clone().shared(),
             tls,
+            compression: remote.compression.clone(),
             role: remote.role,
             crossing: None,
             grant: Arc::new(grant),

@@ -2,6 +2,7 @@
 
 pub(crate) mod addresses;
 pub(crate) mod arrivals;
+pub(crate) mod compression;
 pub(crate) mod crossing;
 pub(crate) mod gateway;
 pub(crate) mod group;
@@ -20,11 +21,14 @@ use parking_lot::{Mutex, RwLock};
 
 pub use crossing::{Crossing, CrossingError, Direction, RouteRule};
 
+pub use compression::{Compression, Mode as CompressionMode};
+
 use crate::account::Account;
 use crate::conn::Conn;
 use crate::conn::Kind;
 use crate::subscription::Subscription;
 use addresses::Addresses;
+use compression::Compressed;
 use gateway::Cluster;
 pub use group::LinkGroup;
 use interest::Announced;
@@ -79,6 +83,8 @@ pub(crate) struct Link {
     pub(crate) addresses: Option<Arc<Addresses>>,
     /// Of a gateway: the name of our own cluster.
     pub(crate) own_cluster: Arc<str>,
+    /// Where it is compressed.
+    pub(crate) compressed: Option<Arc<Compressed>>,
     /// Our loop detection subject on this link's account.
     pub(crate) loop_subject: Arc<str>,
 }

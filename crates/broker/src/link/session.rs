@@ -149,6 +149,9 @@ impl LinkSession {
                     return Ok(());
                 }
                 self.pings.answered(&self.conn, now);
+                if let (Some(compressed), Some(rtt)) = (&self.link.compressed, self.conn.rtt()) {
+                    compressed.tune(rtt);
+                }
                 if self.up.is_none() {
                     tracing::info!(conn = self.conn.id, link = %self.link.name, remote = %self.link.remote_name, "link up");
                     self.up = Some(self.group.ready(&self.conn));

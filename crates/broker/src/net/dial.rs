@@ -13,7 +13,7 @@ use super::leaf_dial;
 use crate::conn::CloseReason;
 use crate::core::Core;
 use crate::link::addresses::Addresses;
-use crate::link::{Crossing, LinkGroup, LinkLogin, RemoteUrl, Role};
+use crate::link::{Compression, Crossing, LinkGroup, LinkLogin, RemoteUrl, Role};
 
 /// A link that closed a loop, or does what the other end does not allow, is not tried again sooner.
 const LOOP_DELAY: Duration = Duration::from_secs(30);
@@ -46,6 +46,9 @@ pub struct RemoteConfig {
     pub login: Arc<dyn LinkLogin>,
     /// TLS, if any.
     pub tls: Option<DialTls>,
+    /// Whether it is compressed, where the other end offers it. Needs TLS: nothing is decompressed that comes from who
+    /// has not shown a certificate.
+    pub compression: Compression,
     /// Our end of it.
     pub role: Role,
     /// What may cross; `None` is everything.

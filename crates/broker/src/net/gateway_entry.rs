@@ -188,6 +188,7 @@ pub(super) fn make(core: &Arc<Core>, gateways: &Gateways, peer: Greeted, parts: 
         active: AtomicBool::new(true),
         addresses: None,
         own_cluster: gateways.terms.name.as_str().into(),
+        compressed: None,
         loop_subject: account.loop_subject.clone(),
     });
     tracing::info!(conn = parts.id, address = %parts.address, cluster = %link.name, identity = %parts.grant.identity, outbound = parts.outbound, "gateway established");

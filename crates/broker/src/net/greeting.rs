@@ -15,8 +15,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::{self, pki_types::CertificateDer};
 
 use super::listener::Listener;
+use super::packed::{PackedPipe, Unpacker};
 use super::pipe::{PlainPipe, TlsPipe};
 use crate::conn::CloseReason;
+use crate::link::compression::Compressed;
 use crate::outbox::Pipe;
 
 /// How long a handshake may wait for its peer before another one is worked on.
@@ -40,6 +42,8 @@ pub(crate) struct Greeted {
     pub(crate) reader: OwnedReadHalf,
     pub(crate) pipe: Arc<dyn Pipe>,
     pub(crate) tls: Option<Arc<TlsPipe>>,
+    /// Of a link whose ends have agreed on compression.
+    pub(crate) unpacker: Option<Box<Unpacker>>,
     pub(crate) certificates: Vec<CertificateDer<'static>>,
     pub(crate) tls_version: Option<&'static str>,
     pub(crate) tls_cipher: Option<&'static str>,
@@ -125,6 +129,7 @@ pub(crate) fn secured(stream: TcpStream, session: rustls::Connection) -> Greeted
         reader,
         pipe: tls.clone(),
         tls: Some(tls),
+        unpacker: None,
         certificates,
         tls_version,
         tls_cipher,
@@ -139,6 +144,7 @@ pub(crate) fn plain(stream: TcpStream) -> Greeted {
         reader,
         pipe: Arc::new(PlainPipe(writer)),
         tls: None,
+        unpacker: None,
         certificates: Vec::new(),
         tls_version: None,
         tls_cipher: None,
@@ -157,7 +163,10 @@ impl Greeted {
         loop {
             // Also what came along with the handshake's last record.
             if let Some(tls) = &self.tls {
-                tls.decrypt(&[], &mut self.kept).map_err(lost)?;
+                tls.decrypt(&[], input(&mut self.unpacker, &mut self.kept)).map_err(lost)?;
+            }
+            if let Some(unpacker) = &mut self.unpacker {
+                unpacker.unpack(&mut self.kept, max).map_err(unreadable)?;
             }
             if let Some((found, used)) = parse(&self.kept)? {
                 self.kept.drain(..used);
@@ -180,10 +189,11 @@ impl Greeted {
         match self.reader.try_read(&mut chunk[..room]) {
             Ok(0) => Err(Refused::new(CloseReason::ClientClosed, "closed before login")),
             Ok(read) => {
+                let input = input(&mut self.unpacker, &mut self.kept);
                 match &self.tls {
-                    None => self.kept.extend_from_slice(&chunk[..read]),
+                    None => input.extend_from_slice(&chunk[..read]),
                     Some(tls) => {
-                        tls.decrypt(&chunk[..read], &mut self.kept).map_err(lost)?;
+                        tls.decrypt(&chunk[..read], input).map_err(lost)?;
                     }
                 }
                 Ok(())
@@ -191,6 +201,14 @@ impl Greeted {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
             Err(error) => Err(lost(error)),
         }
+    }
+
+    /// From here on, in both directions, bytes are compressed.
+    pub(crate) fn compress(&mut self, compressed: &Arc<Compressed>) {
+        let mut unpacker = Box::new(Unpacker::new(compressed.clone()));
+        unpacker.input().append(&mut self.kept);
+        self.unpacker = Some(unpacker);
+        self.pipe = Arc::new(PackedPipe::new(self.pipe.clone(), compressed.clone()));
     }
 
     /// Writes a few bytes before login; what the socket does not take at once is an error.
@@ -217,6 +235,18 @@ impl Greeted {
             }
         }
     }
+}
+
+/// Where bytes go that are read before login.
+fn input<'a>(unpacker: &'a mut Option<Box<Unpacker>>, kept: &'a mut Vec<u8>) -> &'a mut Vec<u8> {
+    match unpacker {
+        Some(unpacker) => unpacker.input(),
+        None => kept,
+    }
+}
+
+fn unreadable(error: io::Error) -> Refused {
+    Refused::new(CloseReason::ProtocolViolation, error.to_string())
 }
 
 pub(crate) fn lost(error: io::Error) -> Refused {

@@ -15,6 +15,7 @@ use wire::leaf::Op;
 use super::dial::{DialTls, Remote};
 use super::greeting::{self, Greeted, Refused};
 use super::leaf_entry::{LinkParts, establish, our_extension};
+use super::leaf_packed;
 use super::task::Task;
 use crate::conn::CloseReason;
 use crate::core::Core;
@@ -29,13 +30,20 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 pub(super) async fn dial(core: &Arc<Core>, remote: &Remote, url: &RemoteUrl) -> Result<Task, Refused> {
     let until = Instant::now() + DIAL_TIMEOUT;
     let patience = if remote.addresses.len() > 1 { CONNECT_TIMEOUT } else { DIAL_TIMEOUT };
+    let began = Instant::now();
     let stream = connect(url, patience).await?;
     let address = stream.peer_addr().map_err(greeting::lost)?;
     let tls = remote.config.tls.as_ref();
-    let (peer, info) = greet(tls, url, stream, until).await?;
+    let connected = began.elapsed();
+    let (mut peer, info) = greet(tls, url, stream, until).await?;
+    // Both take a round trip, and something besides.
+    let rtt = connected.min(began.elapsed() - connected);
+    leaf_packed::choose(core, remote, &mut peer, &info, rtt, until).await?;
     remote.addresses.learn(info.cluster_addresses());
     let node = claim(remote, &info)?;
-    let connect = connect_line(core, remote, url, &info)?;
+    let mut connect = connect_line(core, remote, url, &info)?;
+    let mode = peer.unpacker.as_ref().map_or("off", |unpacker| unpacker.compressed().word());
+    connect.compress_mode = info.compression.is_some().then(|| mode.into());
     peer.write(&connect.to_line(), until).await?;
     peer.write(wire::encode::PING, until).await?;
     Ok(accept_peer(core, remote, peer, &info, address, node))
@@ -122,7 +130,7 @@ async fn read_line(stream: &TcpStream, line: &mut Vec<u8>, until: Instant) -> Re
     Ok(())
 }
 
-async fn read_info(peer: &mut Greeted, until: Instant) -> Result<LeafInfo, Refused> {
+pub(super) async fn read_info(peer: &mut Greeted, until: Instant) -> Result<LeafInfo, Refused> {
     peer.read_until(until, wire::LEAF_MAX_CONTROL_LINE, |bytes| {
         match wire::leaf::parse(bytes, &wire::Limits::default()) {
             Ok(Step::Frame(Op::Info(json), used)) => Ok(Some((parse_info(json)?, used))),

@@ -15,6 +15,7 @@ use wire::leaf::Op;
 
 use super::entry::{TLS_HANDSHAKE, refuse, report};
 use super::greeting::{self, Greeted, Refused};
+use super::leaf_packed;
 use super::listener::{LeafPurpose, Listener, Purpose, TlsStart};
 use super::task::Task;
 use crate::auth::{Credentials, Login};
@@ -129,7 +130,7 @@ async fn log_in(
 
 /// INFO, TLS where configured, CONNECT.
 async fn greet(
-    core: &Core,
+    core: &Arc<Core>,
     listener: &Listener,
     stream: TcpStream,
     id: u64,
@@ -156,42 +157,52 @@ async fn greet(
     if start == Some(TlsStart::First) {
         peer.write(&line, until).await?;
     }
-    let connect = read_connect(core, &mut peer, until).await?;
+    let connect = read_connect(core, listener, &mut peer, &line, until).await?;
     Ok((peer, connect))
 }
 
-/// Reads the peer's CONNECT.
-async fn read_connect(core: &Core, peer: &mut Greeted, until: Instant) -> Result<LeafConnect, Refused> {
-    let mut line = read_first(core, peer, until).await?;
-    for _ in 0..MOST_INFOS {
-        if line != Err("") {
-            break;
+/// Reads the peer's CONNECT, and the INFO lines that a stock server may send before it: when it compresses, or speaks a
+/// newer protocol. `ours` is what it was told first.
+async fn read_connect(
+    core: &Arc<Core>,
+    listener: &Listener,
+    peer: &mut Greeted,
+    ours: &[u8],
+    until: Instant,
+) -> Result<LeafConnect, Refused> {
+    for _ in 0..=MOST_INFOS {
+        match read_first(core, peer, until).await? {
+            Ok(First::Connect(json)) => return check_connect(core, peer, &json, until).await,
+            Ok(First::Info(json)) => leaf_packed::follow(core, listener, peer, &json, ours, until).await?,
+            Err(text) => {
+                refuse(peer, text, until).await;
+                return Err(Refused::new(CloseReason::ProtocolViolation, text));
+            }
         }
-        line = read_first(core, peer, until).await?;
     }
-    let json = match line {
-        Ok(json) => json,
-        Err(text) => {
-            let text = if text.is_empty() { wire::text::UNKNOWN_PROTOCOL_OPERATION } else { text };
-            refuse(peer, text, until).await;
-            return Err(Refused::new(CloseReason::ProtocolViolation, text));
-        }
-    };
-    check_connect(core, peer, &json, until).await
+    let text = wire::text::UNKNOWN_PROTOCOL_OPERATION;
+    refuse(peer, text, until).await;
+    Err(Refused::new(CloseReason::ProtocolViolation, text))
 }
 
-/// The JSON of CONNECT, or what to tell the peer instead; nothing (`""`) for an INFO, which may come before.
+/// What a peer may say before it is let in.
+#[derive(PartialEq)]
+enum First {
+    Connect(Vec<u8>),
+    Info(Vec<u8>),
+}
+
+/// The JSON of CONNECT or INFO, or what to tell the peer instead.
 async fn read_first(
     core: &Core,
     peer: &mut Greeted,
     until: Instant,
-) -> Result<Result<Vec<u8>, &'static str>, Refused> {
+) -> Result<Result<First, &'static str>, Refused> {
     let limits = core.limits.wire();
     peer.read_until(until, core.limits.max_connect_line + 2, |bytes| {
         match wire::leaf::parse(bytes, &limits) {
-            Ok(Step::Frame(Op::Connect(json), used)) => Ok(Some((Ok(json.to_vec()), used))),
-            // A stock server tells its own INFO first when it compresses or speaks a newer protocol.
-            Ok(Step::Frame(Op::Info(_), used)) => Ok(Some((Err(""), used))),
+            Ok(Step::Frame(Op::Connect(json), used)) => Ok(Some((Ok(First::Connect(json.to_vec())), used))),
+            Ok(Step::Frame(Op::Info(json), used)) => Ok(Some((Ok(First::Info(json.to_vec())), used))),
             Ok(Step::Frame(..)) => Ok(Some((Err(wire::text::AUTHORIZATION_VIOLATION), 0))),
             Ok(Step::Incomplete(_)) => Ok(None),
             Err(error) => Ok(Some((Err(error.client_text()), 0))),
@@ -254,6 +265,7 @@ fn info(
         // A solicitor takes a missing list for a sign that it dialled the wrong port.
         leafnode_urls: vec![listener.config.advertise.clone().unwrap_or_else(|| listener.local.to_string())],
         info_on_connect: true,
+        compression: leaf_packed::offered(listener).filter(|_| grant.is_none()).map(Into::into),
         connect_info: grant.is_some(),
         remote_account: grant.map(|grant| grant.account.to_string()),
         gatehouse: Some(our_extension()),
@@ -325,6 +337,7 @@ pub(crate) fn establish(
         told: RwLock::default(),
         active: AtomicBool::new(!parts.group.is_exclusive()),
         addresses: parts.addresses,
+        compressed: peer.unpacker.as_ref().map(|unpacker| unpacker.compressed().clone()),
         own_cluster: "".into(),
         loop_subject: account.loop_subject.clone(),
     });
@@ -354,7 +367,12 @@ pub(crate) fn establish(
     if attach {
         session.attach(std::time::Instant::now());
     }
+    let unpacker = peer.unpacker.map(|mut unpacker| {
+        unpacker.let_in();
+        unpacker
+    });
     Task::new(core.clone(), Session::Link(Box::new(session)), peer.reader, peer.tls, kept, link_hold)
+        .unpacking(unpacker)
 }
 
 /// A second link from the same server to the same account takes the place of the first.

@@ -12,7 +12,7 @@ use tokio_rustls::rustls;
 use super::{entry, gateway_entry, leaf_entry};
 use crate::auth::Authenticator;
 use crate::core::Core;
-use crate::link::{Crossing, LinkGroup, Role};
+use crate::link::{Compression, Crossing, LinkGroup, Role};
 
 /// The TLS configuration as of now; replaced as a whole when certificates are rotated.
 pub type TlsSource = watch::Receiver<Arc<rustls::ServerConfig>>;
@@ -61,6 +61,9 @@ pub struct LeafPurpose {
     pub crossing: Option<Arc<Crossing>>,
     /// The links of this listener, for readiness and for holding publishers.
     pub group: Arc<LinkGroup>,
+    /// Whether links are compressed. Only offered where the other end shows a certificate in the handshake: nothing is
+    /// decompressed before that is verified.
+    pub compression: Compression,
 }
 
 /// One listening socket.

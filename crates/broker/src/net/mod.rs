@@ -14,6 +14,8 @@ pub(crate) mod gateway_entry;
 pub(crate) mod greeting;
 pub(crate) mod leaf_dial;
 pub(crate) mod leaf_entry;
+pub(crate) mod leaf_packed;
 pub(crate) mod listener;
+pub(crate) mod packed;
 pub(crate) mod pipe;
 pub(crate) mod task;

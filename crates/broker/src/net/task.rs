@@ -1,6 +1,7 @@
 //! The task of an established connection: reads, hands frames to the session, and keeps time.
 
 mod goodbye;
+mod packed;
 mod renewal;
 mod timer;
 
@@ -21,6 +22,7 @@ use tokio::time::Sleep;
 use timer::{REST_AFTER, since_epoch};
 
 use super::buffers::{self, Buffers, KEEP, READ};
+use super::packed::Unpacker;
 use super::pipe::TlsPipe;
 use crate::conn::{CloseReason, Conn};
 use crate::core::Core;
@@ -67,6 +69,8 @@ pub(crate) struct Task {
     session: Session,
     socket: OwnedReadHalf,
     tls: Option<Arc<TlsPipe>>,
+    /// Of a link that is compressed.
+    unpacker: Option<Box<Unpacker>>,
     /// Bytes read but not worked off.
     kept: Vec<u8>,
     /// Bytes `kept` has to grow to before it is worth a look.
@@ -108,6 +112,7 @@ impl Task {
             session,
             socket,
             tls,
+            unpacker: None,
             kept,
             need: 0,
             wait: Wait::Nothing,
@@ -120,6 +125,12 @@ impl Task {
             closed: false,
             grants: 0,
         }
+    }
+
+    /// What comes is compressed.
+    pub(crate) fn unpacking(mut self, unpacker: Option<Box<Unpacker>>) -> Self {
+        self.unpacker = unpacker;
+        self
     }
 
     pub(crate) fn conn(&self) -> &Arc<Conn> {
@@ -158,7 +169,7 @@ impl Task {
             if self.poll_wait(cx, now).is_pending() {
                 return self.poll_timer(cx, now);
             }
-            if self.closed || self.ended.is_some() {
+            if self.closed && self.unpacker.is_none() || self.ended.is_some() {
                 return Poll::Ready(self.ended.unwrap_or(CloseReason::ClientClosed));
             }
             match self.poll_read(cx, now) {
@@ -300,7 +311,9 @@ impl Task {
 
     /// Reads once and works off what came.
     fn poll_read(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Result<(), CloseReason>> {
-        let read = if self.kept.len() > KEEP || self.need > READ {
+        let read = if self.unpacker.is_some() {
+            ready!(self.poll_read_packed(cx))
+        } else if self.kept.len() > KEEP || self.need > READ {
             ready!(self.poll_read_large(cx))
         } else {
             ready!(buffers::with(|buffers| self.poll_read_batch(cx, buffers)))

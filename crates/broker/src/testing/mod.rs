@@ -206,6 +206,7 @@ impl Rig {
             active: AtomicBool::new(!group.is_exclusive()),
             addresses: None,
             own_cluster: "".into(),
+            compressed: None,
             loop_subject: core.account("$G").loop_subject.clone(),
         });
         let (conn, pipe) =

@@ -34,18 +34,19 @@ impl Reader {
         self.most = most;
     }
 
-    /// Takes bytes as they come. What is held is bounded if [`Self::next`] has been asked until it had nothing.
-    pub fn feed(&mut self, bytes: &[u8]) {
-        let skipped = self.skip.min(bytes.len());
-        self.skip -= skipped;
+    /// Where bytes are to be appended as they come. What is held is bounded if [`Self::next`] has been asked before
+    /// until it had nothing.
+    pub fn input(&mut self) -> &mut Vec<u8> {
         if self.at > 0 {
             self.pending.drain(..self.at);
             self.at = 0;
-            if self.pending.is_empty() && self.pending.capacity() > KEEP {
-                self.pending = Vec::new();
-            }
         }
-        self.pending.extend_from_slice(bytes.get(skipped..).unwrap_or_default());
+        &mut self.pending
+    }
+
+    /// Takes bytes as they come, see [`Self::input`].
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.input().extend_from_slice(bytes);
     }
 
     /// Bytes held that are not worked off.
@@ -78,12 +79,20 @@ impl Reader {
             self.begun = true;
             self.at = to;
         }
+        if self.held() == 0 {
+            self.at = 0;
+            self.pending.clear();
+            self.pending.shrink_to(KEEP);
+        }
         Ok(false)
     }
 
     /// The next chunk that means something, if it is there as a whole.
     fn next_chunk(&mut self) -> Result<Option<Chunk>, S2Error> {
         loop {
+            let skipped = self.skip.min(self.held());
+            self.at += skipped;
+            self.skip -= skipped;
             let rest = self.pending.get(self.at..).unwrap_or_default();
             let Some(&[kind, a, b, c]) = rest.first_chunk() else { return Ok(None) };
             let length = usize::from(a) | usize::from(b) << 8 | usize::from(c) << 16;
@@ -98,9 +107,8 @@ impl Reader {
                 COMPRESSED | UNCOMPRESSED if length < SUM => return Err(S2Error::Corrupt),
                 COMPRESSED | UNCOMPRESSED | IDENTIFIER => {}
                 SKIPPABLE.. => {
-                    let here = (rest.len() - HEAD).min(length);
-                    self.at += HEAD + here;
-                    self.skip = length - here;
+                    self.at += HEAD;
+                    self.skip = length;
                     continue;
                 }
                 _ => return Err(S2Error::Unknown),

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use broker::{Compression, CompressionMode};
+use wire::s2::Effort;
+
 use super::*;
 
 const USER_KEY: &str = "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4";
@@ -221,9 +224,21 @@ fn leafnodes_both_ways() {
     assert!(hub.hub && hub.tls.as_ref().is_some_and(|tls| tls.certificates.is_empty()));
     assert!(pair.urls.iter().all(|url| url.tls && url.port == DEFAULT_LEAF_PORT) && pair.no_randomize);
     assert_eq!(good("leafnodes { port: -1, host: h }").leafnodes.unwrap().port, Some(Port::Any));
+    assert_eq!(leaf.compression.mode, CompressionMode::Off);
+    assert_eq!((&pair.compression, &hub.compression), (&Compression::default(), &Compression::default()));
+    let read = |text: &str| good(&format!("leafnodes {{ port: 1, compression: {text} }}")).leafnodes.unwrap();
+    for (text, mode) in [
+        ("true", CompressionMode::Auto),
+        ("false", CompressionMode::Off),
+        ("Accept", CompressionMode::Accept),
+        ("s2_fast", CompressionMode::Always(Effort::Fast)),
+        ("{ mode: s2_better }", CompressionMode::Always(Effort::Better)),
+    ] {
+        assert_eq!(read(text).compression, Compression::of(mode));
+    }
     assert_eq!(
-        notices("leafnodes { port: 1, compression: s2_fast }"),
-        ["t.conf:1:22: `compression` has no effect here: links are not compressed"]
+        read("{ mode: auto, rtt_thresholds: [0s, 5ms, '1s'] }").compression.rtt_thresholds,
+        [0, 5, 1000].map(Duration::from_millis)
     );
 }
 
