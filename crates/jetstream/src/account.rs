@@ -51,7 +51,7 @@ pub struct Account {
     pub name: Arc<str>,
     pub(crate) hub: Weak<Hub>,
     pub(crate) limits: AccountLimits,
-    pub(crate) usage: Usage,
+    pub(crate) usage: Arc<Usage>,
     /// Where the API is answered, and acknowledgements are taken.
     pub(crate) port: HandlerPort,
     streams: RwLock<BTreeMap<Arc<str>, Arc<Stream>>>,
@@ -71,7 +71,7 @@ impl Account {
             name: name.into(),
             hub: Arc::downgrade(hub),
             limits,
-            usage: Usage::default(),
+            usage: Arc::default(),
             port: hub.server.handler(name, "jetstream", me.clone()),
             streams: RwLock::default(),
             changing: Mutex::new(()),

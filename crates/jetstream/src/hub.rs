@@ -5,18 +5,19 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering}
 use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
-use broker::Server;
-use parking_lot::RwLock;
+use broker::{Outlet, Server};
+use parking_lot::{Mutex, RwLock};
 use store::Store;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use crate::account::Account;
 use crate::advisory::Outgoing;
+use crate::config::Storage;
 use crate::run::Queue;
 use crate::settings::Settings;
 use crate::stamp::Stamp;
-use crate::stream::Stream;
+use crate::stream::{Due, Stream};
 
 /// Figures of the whole. Bytes are those of messages, as nats-server counts them.
 #[derive(Debug, Default)]
@@ -35,14 +36,33 @@ pub struct Totals {
     pub batches: AtomicUsize,
 }
 
+impl Totals {
+    /// The counter of bytes for a kind of storage.
+    pub(crate) fn bytes(&self, storage: Storage) -> &AtomicI64 {
+        match storage {
+            Storage::File => &self.file,
+            Storage::Memory => &self.memory,
+        }
+    }
+}
+
+/// What the commit thread sends acknowledgements with.
+#[derive(Default)]
+struct Direct {
+    outlets: BTreeMap<Arc<str>, Outlet>,
+    due: Due,
+}
+
 /// What all parts share.
 pub struct Hub {
     pub(crate) server: Server,
     pub(crate) store: Store,
     pub(crate) settings: Settings,
-    pub(crate) totals: Totals,
+    pub(crate) totals: Arc<Totals>,
     /// Streams with something new on disk; worked off by [`crate::run`].
     pub(crate) committed: Arc<Queue<Arc<Stream>>>,
+    /// What the commit thread answers with.
+    direct: Mutex<Direct>,
     /// API requests; worked off by [`crate::run`].
     pub(crate) requests: Arc<Queue<crate::api::Request>>,
     /// What others want published.
@@ -71,8 +91,9 @@ impl Hub {
             server,
             store,
             settings,
-            totals: Totals::default(),
+            totals: Arc::default(),
             committed: Arc::new(Queue::new(usize::MAX)),
+            direct: Mutex::default(),
             requests: Arc::new(Queue::new(waiting)),
             outgoing: Arc::new(Queue::new(waiting)),
             crew: Arc::default(),
@@ -125,6 +146,17 @@ impl Hub {
     pub(crate) fn token(&self) -> String {
         const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
         (0..22).map(|_| char::from(ALPHABET[rand::random_range(0..ALPHABET.len())])).collect()
+    }
+
+    /// Sends the acknowledgements of a stream at once if they are few: who waits for one alone does not wait for another
+    /// thread to wake. Called by the commit thread; `false` says that somebody else has to.
+    pub(crate) fn answers_now(&self, stream: &Stream) -> bool {
+        let (Some(mut direct), Some(account)) = (self.direct.try_lock(), stream.account()) else {
+            return false;
+        };
+        let Direct { outlets, due } = &mut *direct;
+        let outlet = outlets.entry(account.name.clone()).or_insert_with(|| account.port.outlet());
+        stream.work_off_few(due, outlet)
     }
 
     /// Whether everything ends.

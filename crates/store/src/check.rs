@@ -112,17 +112,15 @@ fn look_at(disk: &dyn Disk, path: &Path, mend: bool, report: &mut Report) -> std
             Step::End => break,
             Step::Record { .. } => found.records += 1,
             Step::Damage { from, to } => {
-                found.damaged_bytes += to - from;
+                let bytes = records.without_zeros(from, to)? - from;
+                found.damaged_bytes += bytes;
                 damaged.push((from, to));
                 let at_end = to == length;
                 let severity = if at_end { Severity::Notice } else { Severity::Damage };
                 let what = if at_end {
-                    format!(
-                        "{} bytes at the end are no record: a write that was cut short, or damage",
-                        to - from
-                    )
+                    format!("{bytes} bytes at the end are no record: a write that was cut short, or damage")
                 } else {
-                    format!("{} bytes are damaged; what is around them is intact", to - from)
+                    format!("{bytes} bytes are damaged; what is around them is intact")
                 };
                 report.problems.push(problem(severity, path, Some(from), &what));
             }
@@ -186,9 +184,10 @@ mod tests {
             stream.wait_for(done.position).unwrap();
         }
         store.close();
-        let (path, length) =
+        let (path, _) =
             disk.files().into_iter().find(|(path, _)| path.extension().is_some_and(|e| e == "seg")).unwrap();
         assert!(disk.flip(&path, 200 * 8));
+        let original = read_all(&disk.boot(), &path).unwrap();
         let found = look_over(Arc::new(disk.boot()), Path::new("/s"), false).unwrap();
         assert_eq!((found.files[0].records, found.problems.len()), (2, 1));
         let mended = look_over(Arc::new(disk.boot()), Path::new("/s"), true).unwrap();
@@ -196,7 +195,7 @@ mod tests {
         assert_eq!(look_over(Arc::new(disk.boot()), Path::new("/s"), false).unwrap().problems, vec![]);
         let kept =
             disk.files().into_iter().find(|(path, _)| path.to_string_lossy().contains("quarantine")).unwrap();
-        assert_eq!(kept.1, length);
+        assert_eq!(read_all(&disk.boot(), &kept.0).unwrap(), original);
         let store = Store::open_on(Arc::new(disk.boot()), Path::new("/s"), StoreOptions::default()).unwrap();
         assert!(store.stream("S").unwrap().get(3).unwrap().is_some());
     }

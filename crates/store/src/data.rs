@@ -29,7 +29,12 @@ pub(crate) struct FileData {
     pub(crate) flying: Option<Bytes>,
     /// What follows that.
     pub(crate) pending: Vec<u8>,
+    /// How long the last write was: the next one may be as long.
+    expected: usize,
 }
+
+/// Room is made for a write as long as the last one, up to this many bytes.
+const EXPECTED: usize = 1024 * 1024;
 
 /// Bytes of a segment, or where to get them without a lock.
 #[derive(Clone, Debug)]
@@ -52,7 +57,12 @@ impl FileData {
     /// A file that begins with its header, which is not written yet.
     pub(crate) fn begin(file: SegmentFile) -> Self {
         let pending = file.header.encode().to_vec();
-        Self { file: Arc::new(file), written: 0, flying: None, pending }
+        Self { file: Arc::new(file), written: 0, flying: None, pending, expected: 0 }
+    }
+
+    /// A file in which so much is written.
+    pub(crate) fn existing(file: Arc<SegmentFile>, written: u64) -> Self {
+        Self { file, written, flying: None, pending: Vec::new(), expected: 0 }
     }
 
     pub(crate) fn end(&self) -> u64 {
@@ -73,7 +83,13 @@ impl FileData {
         if self.pending.is_empty() || self.flying.is_some() {
             return None;
         }
-        let bytes = Bytes::from(std::mem::take(&mut self.pending));
+        let mut pending = std::mem::take(&mut self.pending);
+        self.expected = pending.len().min(EXPECTED);
+        if pending.capacity() - pending.len() > pending.len() / 8 {
+            // It may be kept for a while.
+            pending.shrink_to_fit();
+        }
+        let bytes = Bytes::from(pending);
         self.flying = Some(bytes.clone());
         Some((self.written, bytes))
     }
@@ -107,6 +123,9 @@ impl Data {
             Self::Block(_) => false,
             Self::File(data) => {
                 let end = data.end();
+                if data.pending.is_empty() {
+                    data.pending.reserve(data.expected);
+                }
                 encode(draft, &data.file.cipher, data.file.seed, end, &mut data.pending)
             }
         }

@@ -1,11 +1,14 @@
 //! What went: the messages an operation removed.
 
+use smallvec::SmallVec;
+
 /// Messages that an operation removed, in the order they went.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Removals {
-    items: Vec<Item>,
+    /// A put into a bucket removes one.
+    items: SmallVec<[Item; 1]>,
     /// The subjects, one after the other.
-    text: Vec<u8>,
+    text: SmallVec<[u8; 64]>,
     bytes: u64,
 }
 

@@ -63,6 +63,25 @@ impl<'a> Records<'a> {
         Ok(Step::Damage { from, to: self.at })
     }
 
+    /// Where the last byte of a range stands that is not zero, and one more.
+    ///
+    /// # Errors
+    /// The file can't be read.
+    pub(crate) fn without_zeros(&mut self, from: u64, to: u64) -> io::Result<u64> {
+        let (mut at, mut last) = (from, from);
+        while at < to {
+            let part = self.load(at, WINDOW.min((to - at) as usize))?;
+            if let Some(found) = part.iter().rposition(|byte| *byte != 0) {
+                last = at + found as u64 + 1;
+            }
+            if part.is_empty() {
+                break;
+            }
+            at += part.len() as u64;
+        }
+        Ok(last)
+    }
+
     /// Makes sure the window holds `length` bytes at `at`, or as many as there are.
     fn load(&mut self, at: u64, length: usize) -> io::Result<&[u8]> {
         let inside = at >= self.window_at && at + length as u64 <= self.window_at + self.window.len() as u64;

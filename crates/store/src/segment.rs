@@ -26,6 +26,7 @@
 //! Records follow without a gap, see `record`. What follows the last record is zeros, or was never committed.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::crypt::{FileCipher, SALT, Sealing};
@@ -162,12 +163,24 @@ pub(crate) struct SegmentFile {
     pub(crate) cipher: FileCipher,
     pub(crate) seed: u32,
     file: OnceLock<Arc<dyn DiskFile>>,
+    /// How long it was made ahead of what is written.
+    reserved: AtomicU64,
 }
+
+/// A file is made so much longer than what was written to it, as it grows.
+const AHEAD: (u64, u64) = (64 * 1024, 4 * 1024 * 1024);
 
 impl SegmentFile {
     /// A file that is not there yet.
     pub(crate) fn new(dir: &Path, header: Header, cipher: FileCipher) -> Self {
-        Self { path: dir.join(header.name()), header, cipher, seed: header.seed(), file: OnceLock::new() }
+        Self {
+            path: dir.join(header.name()),
+            header,
+            cipher,
+            seed: header.seed(),
+            file: OnceLock::new(),
+            reserved: AtomicU64::new(0),
+        }
     }
 
     /// A file that is there.
@@ -177,12 +190,32 @@ impl SegmentFile {
         cipher: FileCipher,
         file: Arc<dyn DiskFile>,
     ) -> Self {
-        Self { path, header, cipher, seed: header.seed(), file: OnceLock::from(file) }
+        Self {
+            path,
+            header,
+            cipher,
+            seed: header.seed(),
+            file: OnceLock::from(file),
+            reserved: AtomicU64::new(0),
+        }
     }
 
     /// The file, if it is there.
     pub(crate) fn file(&self) -> Option<&Arc<dyn DiskFile>> {
         self.file.get()
+    }
+
+    /// Makes the file longer than what it is going to hold, now and then: syncs that change no length are cheaper. Called
+    /// by the committing thread. What follows the last record is zeros in any case.
+    pub(crate) fn reserve(&self, end: u64) {
+        if end <= self.reserved.load(Ordering::Relaxed) {
+            return;
+        }
+        let upto = end + end.clamp(AHEAD.0, AHEAD.1);
+        // Where it can't be made longer it grows with each write.
+        if let Some(Ok(())) = self.file().map(|file| file.reserve(upto)) {
+            self.reserved.store(upto, Ordering::Relaxed);
+        }
     }
 
     /// Notes that the file is there now.

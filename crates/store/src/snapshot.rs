@@ -115,7 +115,7 @@ fn decode(body: &[u8], options: StreamOptions, files: &[Arc<SegmentFile>]) -> Op
     let find = |[number, generation, end]: [u64; 3]| {
         let file = files.get(&number).filter(|file| u64::from(file.header.generation) == generation)?;
         let length = file.file()?.len().ok()?;
-        let data = FileData { file: Arc::clone(file), written: end, flying: None, pending: Vec::new() };
+        let data = FileData::existing(Arc::clone(file), end);
         (length >= end).then_some(Data::File(data))
     };
     let gone = || Data::Block(Bytes::new());

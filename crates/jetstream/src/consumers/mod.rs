@@ -261,9 +261,10 @@ impl Consumers for Roster {
             return;
         }
         self.removals.fetch_add(1, Ordering::AcqRel);
-        let Some(stream) = self.stream.upgrade() else { return };
+        let seats = self.seats.read();
+        let Some(stream) = self.stream.upgrade().filter(|_| !seats.is_empty()) else { return };
         let now = stream.now().0;
-        for seat in self.seats.read().values() {
+        for seat in seats.values() {
             seat.removed(now);
         }
     }

@@ -18,7 +18,6 @@ pub(super) async fn work(hub: Weak<Hub>) {
             let Some(account) = stream.account() else { continue };
             let outlet = outlets.entry(account.name.clone()).or_insert_with(|| account.port.outlet());
             stream.work_off(&mut due, outlet);
-            outlet.flush();
         }
     }
 }

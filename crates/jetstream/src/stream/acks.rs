@@ -105,10 +105,19 @@ impl Waiting {
         let count = self.entries.partition_point(|entry| entry.position <= position);
         let bytes: usize = self.entries.iter().take(count).map(|entry| usize::from(entry.reply)).sum();
         due.entries.extend(self.entries.drain(..count));
-        due.replies.extend(self.replies.drain(..bytes));
+        let (front, back) = self.replies.as_slices();
+        let of_front = bytes.min(front.len());
+        due.replies.extend_from_slice(front.get(..of_front).unwrap_or_default());
+        due.replies.extend_from_slice(back.get(..bytes - of_front).unwrap_or_default());
+        self.replies.drain(..bytes);
         if self.entries.is_empty() && self.replies.capacity() > 1 << 20 {
             *self = Self::default();
         }
+    }
+
+    /// How many wait.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
     }
 
     /// The position the last one waits for; 0 when none waits.

@@ -68,7 +68,7 @@ impl Dedupe {
 
     /// Notes the id of the last message, for `Nats-Expected-Last-Msg-Id`; empty when it had none.
     pub(crate) fn set_last(&mut self, id: &[u8]) {
-        if self.last != id {
+        if (!id.is_empty() || !self.last.is_empty()) && self.last != id {
             self.last.clear();
             self.last.extend_from_slice(id);
         }

@@ -33,6 +33,8 @@ pub(crate) struct Ingest {
     /// What is to be published once more, when it is safe.
     pub(crate) republish: super::republish::Queue,
     pub(crate) markers: super::expiry::Markers,
+    /// Bytes of waiting messages that are not counted against their publishers yet.
+    unheld: usize,
     /// An acknowledgement, while it is written.
     ack: Vec<u8>,
 }
@@ -66,6 +68,12 @@ impl Handler for Stream {
     }
 
     fn batch_done(&self) {
+        {
+            let mut ingest = self.ingest.lock();
+            self.hold(&mut ingest);
+        }
+        self.log.commit_soon();
+        self.note_usage();
         self.tell_consumers();
     }
 }
@@ -98,8 +106,7 @@ impl Stream {
         let mut run = Run { stream: self, config: &config, ingest: &mut ingest, subject, now, out, trusted };
         run.take(&[message]);
         drop(ingest);
-        self.note_usage();
-        self.tell_consumers();
+        self.batch_done();
     }
 
     /// Takes messages of one subject.
@@ -120,8 +127,14 @@ impl Stream {
         let trusted = false;
         let mut run = Run { stream: self, config: &config, ingest: &mut ingest, subject, now, out, trusted };
         run.take(messages);
-        drop(ingest);
-        self.note_usage();
+    }
+
+    /// Counts what waits against its publishers. Under the entrance's lock: it is done before it is undone.
+    fn hold(&self, ingest: &mut Ingest) {
+        let bytes = std::mem::take(&mut ingest.unheld);
+        if bytes > 0 {
+            self.port.hold(bytes);
+        }
     }
 }
 
@@ -197,7 +210,7 @@ impl Run<'_> {
         if self.config.sealed {
             return Err(e::STREAM_SEALED.err());
         }
-        self.stream.check_limits(self.config.storage)
+        self.stream.check_limits()
     }
 
     pub(super) fn fits(&self, headers: usize, payload: usize) -> Result<(), ApiError> {
@@ -220,16 +233,14 @@ impl Run<'_> {
         while !gathered.list.is_empty() {
             let list: SmallVec<[Append<'_>; 8]> =
                 gathered.list.iter().map(|append| Append { subject: self.subject, ..*append }).collect();
-            let done = self.stream.log.append(&list);
-            let held = self.acknowledge(&done, gathered);
+            let done = self.stream.log.append_more(&list);
+            self.acknowledge(&done, gathered);
             drop(list);
             let Some(error) = &done.refused else {
-                self.stream.port.hold(held);
                 gathered.list.clear();
                 gathered.about.clear();
                 return;
             };
-            self.stream.port.hold(held);
             let refused = gathered.about.get(done.count).copied();
             self.ingest.dedupe.forget_after(self.stream.log.last_seq());
             if let Some(about) = refused {
@@ -245,20 +256,19 @@ impl Run<'_> {
         }
     }
 
-    /// Acknowledges what was appended, now or when it is safe. Returns the credit it holds.
-    fn acknowledge(&mut self, done: &Appended, gathered: &Gathered<'_>) -> usize {
+    /// Acknowledges what was appended, now or when it is safe.
+    fn acknowledge(&mut self, done: &Appended, gathered: &Gathered<'_>) {
         if done.count == 0 {
-            return 0;
+            return;
         }
         if let Some(last) = gathered.about.get(done.count - 1) {
             self.ingest.dedupe.set_last(last.id);
         }
         if !done.removed.is_empty() {
-            self.stream.messages_went();
+            self.stream.made_room();
         }
         self.stream.has_news(done.durable);
         self.stream.may_age(self.config, self.now);
-        let mut total = 0;
         for (at, (append, about)) in gathered.list.iter().zip(&gathered.about).take(done.count).enumerate() {
             let sequence = done.first + at as u64;
             let reply = if self.config.no_ack { b"" } else { about.reply };
@@ -267,10 +277,9 @@ impl Run<'_> {
                 continue;
             }
             let held = HELD + append.headers.len() + append.payload.len();
-            total += held;
+            self.ingest.unheld += held;
             self.ingest.waiting.push(done.position, sequence, reply, held, Extra::None);
         }
-        total
     }
 
     /// Acknowledges one message.
@@ -354,7 +363,7 @@ impl Run<'_> {
             expires: checked.expires,
             seq: None,
         };
-        let done = self.stream.log.append(&[append]);
+        let done = self.stream.log.append_more(&[append]);
         if let Some(error) = &done.refused {
             return self.refuse(message.reply, &refusal(error));
         }
@@ -378,7 +387,7 @@ impl Run<'_> {
             self.remember(id, done.last);
         }
         if !done.removed.is_empty() {
-            self.stream.messages_went();
+            self.stream.made_room();
         }
         self.stream.has_news(done.durable);
         self.stream.may_age(self.config, self.now);
@@ -439,6 +448,7 @@ impl Stream {
             let mut ingest = self.ingest.lock();
             ingest.waiting.take(position, due);
             ingest.republish.take(position, out);
+            self.hold(&mut ingest);
         }
         for (reply, sequence, extra) in due.iter().filter(|(reply, ..)| !reply.is_empty()) {
             ack.clear();
@@ -463,6 +473,7 @@ impl Stream {
             let mut ingest = self.ingest.lock();
             ingest.waiting.take(upto, due);
             ingest.republish.clear();
+            self.hold(&mut ingest);
             ingest.dedupe.forget_after(last.seq);
         }
         let refusal = self.acks.refusal(&error);

@@ -18,8 +18,9 @@ pub(crate) mod republish;
 mod retain;
 mod schedule;
 mod ttl;
+mod usage;
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use broker::HandlerPort;
@@ -32,8 +33,7 @@ pub(crate) use open::NewStream;
 
 use crate::account::Account;
 use crate::advisory::Abandoned;
-use crate::config::{Storage, StreamConfig, SubjectMapping};
-use crate::errors::{self as e, ApiError};
+use crate::config::{StreamConfig, SubjectMapping};
 use crate::stamp::Stamp;
 
 /// A stream.
@@ -56,14 +56,18 @@ pub struct Stream {
     closed: AtomicBool,
     /// Messages were stored that consumers have not been told of.
     news: AtomicBool,
+    /// Messages made room for others, and consumers have not been told.
+    went: AtomicBool,
     /// It waits in the hub's queue of streams with something committed.
     queued: AtomicBool,
     /// When writing failed: why, and what was stored last.
     failed: Mutex<Option<(String, store::Committed)>>,
+    /// Held while acknowledgements are sent: they leave in the order of their messages.
+    sending: Mutex<()>,
     /// When to look for what has expired, ns since 1970; `i64::MAX` for never.
     expiry: AtomicI64,
     /// Bytes of it that are counted in the account's usage.
-    counted: AtomicU64,
+    counted: usage::Counted,
     /// Mirror and sources: what is known of the origins.
     pub(crate) copies: Mutex<Vec<crate::copy::State>>,
     /// Wakes the task that copies; wakes those that copy from here.
@@ -136,9 +140,17 @@ impl Stream {
         }
     }
 
-    /// Tells consumers up to where they may read.
+    /// Messages made room for others: consumers count anew when the read batch is done.
+    fn made_room(&self) {
+        self.went.store(true, Ordering::Release);
+    }
+
+    /// Tells consumers up to where they may read, and that messages went.
     pub(crate) fn tell_consumers(&self) {
-        if !self.news.swap(false, Ordering::AcqRel) {
+        if self.went.load(Ordering::Acquire) && self.went.swap(false, Ordering::AcqRel) {
+            self.messages_went();
+        }
+        if !self.news.load(Ordering::Acquire) || !self.news.swap(false, Ordering::AcqRel) {
             return;
         }
         if let Some(consumers) = self.consumers.get() {
@@ -152,43 +164,6 @@ impl Stream {
         if let Some(consumers) = self.consumers.get() {
             consumers.removed();
         }
-    }
-
-    /// Brings the account's usage up to date.
-    pub(crate) fn note_usage(&self) {
-        let bytes = self.log.bytes();
-        let before = self.counted.swap(bytes, Ordering::AcqRel);
-        self.count_usage(bytes.cast_signed() - before.cast_signed());
-    }
-
-    fn count_usage(&self, difference: i64) {
-        if difference == 0 {
-            return;
-        }
-        let storage = self.config.read().storage;
-        let Some(account) = self.account() else { return };
-        account.usage.bytes(storage).fetch_add(difference, Ordering::Relaxed);
-        if let Some(hub) = account.hub() {
-            let total = if storage == Storage::Memory { &hub.totals.memory } else { &hub.totals.file };
-            total.fetch_add(difference, Ordering::Relaxed);
-        }
-    }
-
-    /// Whether the account and the server have room for more.
-    fn check_limits(&self, storage: Storage) -> Result<(), ApiError> {
-        let Some(account) = self.account() else { return Ok(()) };
-        let Some(hub) = account.hub() else { return Ok(()) };
-        let memory = storage == Storage::Memory;
-        let most = if memory { hub.settings.max_memory } else { hub.settings.max_file };
-        if hub.used(memory) >= most {
-            return Err(e::INSUFFICIENT_RESOURCES.err());
-        }
-        let most = if memory { account.limits.max_memory } else { account.limits.max_file };
-        let used = account.usage.bytes(storage).load(Ordering::Relaxed);
-        if most.is_some_and(|most| used >= 0 && used.unsigned_abs() >= most) {
-            return Err(e::ACCOUNT_RESOURCES_EXCEEDED.err());
-        }
-        Ok(())
     }
 
     fn settings<T>(&self, get: impl FnOnce(&crate::Settings) -> T) -> Option<T> {

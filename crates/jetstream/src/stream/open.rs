@@ -1,13 +1,13 @@
 //! How a stream comes to be, is changed, and goes.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 use store::{Committed, Listener, Stopped};
 
-use super::{Mappings, Stream, acks, ingest, schedule};
+use super::{Mappings, Stream, acks, ingest, schedule, usage};
 use crate::account::Account;
 use crate::config::{self, Discard, PersistMode, Storage, StreamConfig, SubjectMapping};
 use crate::errors::{self as e, ApiError};
@@ -26,6 +26,9 @@ struct Saved {
 }
 
 const VERSION: u32 = 1;
+
+/// Acknowledgements that the commit thread sends itself: waking who sends them would take longer.
+const FEW: usize = 64;
 
 /// What makes a stream.
 #[derive(Debug)]
@@ -136,6 +139,7 @@ impl Stream {
             name,
             created,
             account: Arc::downgrade(account),
+            counted: usage::Counted::new(hub, account, config.storage),
             mappings: RwLock::new(mappings(&config)),
             config: RwLock::new(Arc::new(config)),
             consumers: OnceLock::new(),
@@ -143,10 +147,11 @@ impl Stream {
             schedules: Mutex::new(schedule::Schedules::default()),
             closed: AtomicBool::new(false),
             news: AtomicBool::new(false),
+            went: AtomicBool::new(false),
             queued: AtomicBool::new(false),
             failed: Mutex::new(None),
+            sending: Mutex::new(()),
             expiry: AtomicI64::new(0),
-            counted: AtomicU64::new(0),
             copies: Mutex::default(),
             wake: Arc::default(),
             copying: AtomicBool::new(false),
@@ -228,7 +233,7 @@ impl Stream {
             if let Err(error) = hub.store.remove(&store_name(&account.name, &self.name)) {
                 tracing::error!(stream = %self.name, %error, "the stream is gone, its files are not");
             }
-            self.count_usage(-self.counted.swap(0, Ordering::AcqRel).cast_signed());
+            self.forget_usage();
         }
     }
 }
@@ -237,33 +242,57 @@ impl Stream {
 struct Watcher(Weak<Stream>);
 
 impl Watcher {
-    fn hand_on(&self, failed: Option<(String, Committed)>) {
-        let Some(stream) = self.0.upgrade() else { return };
-        let Some(hub) = stream.account().and_then(|account| account.hub()) else { return };
-        match failed {
-            Some(failed) => *stream.failed.lock() = Some(failed),
-            None => stream.news.store(true, Ordering::Release),
-        }
+    fn hand_on(stream: Arc<Stream>, hub: &Hub) {
         if !stream.queued.swap(true, Ordering::AcqRel) {
             drop(hub.committed.push(stream));
         }
+    }
+
+    fn stream(&self) -> Option<(Arc<Stream>, Arc<Hub>)> {
+        let stream = self.0.upgrade()?;
+        let hub = stream.account()?.hub()?;
+        Some((stream, hub))
     }
 }
 
 impl Listener for Watcher {
     fn committed(&self, _: Committed) {
-        self.hand_on(None);
+        let Some((stream, hub)) = self.stream() else { return };
+        stream.news.store(true, Ordering::Release);
+        if !hub.answers_now(&stream) {
+            Self::hand_on(stream, &hub);
+        }
     }
 
     fn failed(&self, why: &Stopped, last: Committed) {
-        self.hand_on(Some((why.to_string(), last)));
+        let Some((stream, hub)) = self.stream() else { return };
+        *stream.failed.lock() = Some((why.to_string(), last));
+        Self::hand_on(stream, &hub);
     }
 }
 
 impl Stream {
     /// Works off what the store has told. Called by the task that sends acknowledgements.
     pub(crate) fn work_off(&self, due: &mut acks::Due, out: &mut broker::Outlet) {
+        let _sending = self.sending.lock();
         self.queued.store(false, Ordering::Release);
+        self.answer(due, out);
+        out.flush();
+    }
+
+    /// The same where it is soon done; `false` when it is not, or somebody is at it already. Called by the commit thread.
+    pub(crate) fn work_off_few(&self, due: &mut acks::Due, out: &mut broker::Outlet) -> bool {
+        let few = || self.ingest.lock().waiting.len() <= FEW;
+        if self.queued.load(Ordering::Acquire) || !few() {
+            return false;
+        }
+        let Some(_sending) = self.sending.try_lock() else { return false };
+        self.answer(due, out);
+        out.flush();
+        true
+    }
+
+    fn answer(&self, due: &mut acks::Due, out: &mut broker::Outlet) {
         let failed = self.failed.lock().take();
         if let Some((why, last)) = failed {
             // First what was safe, then what was not; what came after that is looked at below.

@@ -87,6 +87,13 @@ pub trait DiskFile: Debug + Send + Sync {
     /// The operating system's; part of it may have been written.
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()>;
 
+    /// Makes the file at least so long, with zeros where nothing was written. They take no room. Where a write does not
+    /// change the length, a sync has half as much to do.
+    ///
+    /// # Errors
+    /// The operating system's.
+    fn reserve(&self, upto: u64) -> io::Result<()>;
+
     /// Makes what was written survive a power cut.
     ///
     /// # Errors

@@ -103,6 +103,10 @@ impl DiskFile for RealFile {
         self.0.write_all_at(bytes, at)
     }
 
+    fn reserve(&self, upto: u64) -> io::Result<()> {
+        if self.len()? < upto { self.0.set_len(upto) } else { Ok(()) }
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.0.sync_data()
     }

@@ -61,6 +61,8 @@ enum Node {
 struct Inode {
     now: Vec<u8>,
     durable: Vec<u8>,
+    /// Where what was written ends: zeros behind it take no room.
+    filled: usize,
     /// Byte ranges written since the last sync.
     dirty: Vec<(usize, usize)>,
 }
@@ -138,7 +140,7 @@ impl State {
 
     fn used(&self) -> usize {
         let files = self.names.values().filter_map(|node| match node {
-            Node::File(inode) => self.inodes.get(*inode).map(|inode| inode.now.len()),
+            Node::File(inode) => self.inodes.get(*inode).map(|inode| inode.filled),
             Node::Dir => None,
         });
         files.sum()
@@ -170,6 +172,7 @@ impl State {
         }
         if let Some(inode) = self.inodes.get_mut(at) {
             inode.now.clone_from(&kept);
+            inode.filled = inode.filled.min(kept.len());
             inode.durable = kept;
         }
     }
@@ -233,12 +236,12 @@ impl SimDisk {
         self.state.lock().used()
     }
 
-    /// All files, sorted by path, with their lengths.
+    /// All files, sorted by path, with how many bytes of them were written.
     #[must_use]
     pub fn files(&self) -> Vec<(PathBuf, usize)> {
         let state = self.state.lock();
         let files = state.names.iter().filter_map(|(path, node)| match node {
-            Node::File(at) => Some((path.clone(), state.inodes.get(*at)?.now.len())),
+            Node::File(at) => Some((path.clone(), state.inodes.get(*at)?.filled)),
             Node::Dir => None,
         });
         files.collect()
@@ -384,7 +387,7 @@ impl DiskFile for SimFile {
             Fault::Full(most) => Some(most.saturating_sub(state.used())),
             _ => None,
         });
-        let length = state.inodes.get(self.inode).map_or(0, |inode| inode.now.len());
+        let length = state.inodes.get(self.inode).map_or(0, |inode| inode.filled);
         let growth = (from + bytes.len()).saturating_sub(length);
         let outcome = match room {
             Some(room) if growth > room => {
@@ -405,10 +408,21 @@ impl DiskFile for SimFile {
                 if let Some(place) = inode.now.get_mut(from..to) {
                     place.copy_from_slice(bytes.get(..written).unwrap_or_default());
                 }
+                inode.filled = inode.filled.max(to);
                 inode.dirty.push((from, to));
             }
         }
         outcome
+    }
+
+    fn reserve(&self, upto: u64) -> io::Result<()> {
+        let mut state = self.disk.alive()?;
+        state.failing(Fault::Write)?;
+        let upto = usize::try_from(upto).map_err(io::Error::other)?;
+        if let Some(inode) = state.inodes.get_mut(self.inode) {
+            inode.now.resize(inode.now.len().max(upto), 0);
+        }
+        Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -62,10 +62,10 @@ impl<T> Index<T> {
     }
 
     /// Removes the oldest messages of a subject over its bound.
-    pub(crate) fn enforce_subject(&mut self, subject: &[u8], removals: &mut Removals) {
-        let Some(max) = self.limits.max_per_subject else { return };
-        let Some(id) = self.subjects.find(subject) else { return };
-        self.keep_newest(id, max, removals);
+    pub(crate) fn enforce_subject(&mut self, id: SubjectId, removals: &mut Removals) {
+        if let Some(max) = self.limits.max_per_subject {
+            self.keep_newest(id, max, removals);
+        }
     }
 
     /// Removes the oldest messages of a subject until it has `keep`.

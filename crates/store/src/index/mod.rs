@@ -91,10 +91,16 @@ impl<T> Index<T> {
         }
     }
 
-    /// Takes up a message whose record stands at `offset` of the last segment.
-    pub(crate) fn add(&mut self, head: &Head, subject: &[u8], expires: Option<u64>, offset: u32) {
+    /// Takes up a message whose record stands at `offset` of the last segment; the number of its subject.
+    pub(crate) fn add(
+        &mut self,
+        head: &Head,
+        subject: &[u8],
+        expires: Option<u64>,
+        offset: u32,
+    ) -> SubjectId {
         let id = self.subjects.intern(subject);
-        let Some(segment) = self.segments.back_mut() else { return };
+        let Some(segment) = self.segments.back_mut() else { return id };
         let added = Added {
             seq: head.seq,
             subject: id,
@@ -122,6 +128,7 @@ impl<T> Index<T> {
         if let Some(expires) = expires {
             self.deadlines.push(Reverse((expires, head.seq)));
         }
+        id
     }
 
     /// Takes up a message that was deleted and overwritten: should the overwriting be lost, it is known as dead.

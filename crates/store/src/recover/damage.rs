@@ -23,6 +23,8 @@ const AGAIN: usize = 256 * 1024;
 pub(super) struct Damage {
     pub(super) from: u64,
     pub(super) to: u64,
+    /// Without the zeros at its end.
+    pub(super) written: u64,
     pub(super) after: u64,
 }
 
@@ -107,7 +109,7 @@ impl Recovery<'_> {
             };
             let seqs = (damage.after + 1, next.map_or(u64::MAX, |next| next - 1));
             let seqs = (!torn && seqs.0 <= seqs.1 && seqs.1 < u64::MAX).then_some(seqs);
-            let what = format!("{} bytes: {what}{kept}", damage.to - damage.from);
+            let what = format!("{} bytes: {what}{kept}", damage.written - damage.from);
             self.report(severity, &file.path, Some(damage.from), seqs, what);
         }
     }
@@ -155,7 +157,7 @@ impl Recovery<'_> {
         let torn = is_last && synced <= begin;
         let mut what = "its header is damaged; what is intact behind it is served".to_owned();
         if torn {
-            what.push_str(&self.keep_aside(file, &Damage { from: 0, to: begin, after: 0 }));
+            what.push_str(&self.keep_aside(file, &Damage { from: 0, to: begin, written: begin, after: 0 }));
             let mut segments = self.log.index.segments.iter().rev();
             let base = segments.next().map_or(0, |own| own.base);
             let (previous, previous_end) = segments.next().map_or((0, 0), |s| (s.id, s.data.end()));
@@ -236,7 +238,7 @@ impl Recovery<'_> {
         let disk = &self.home.disk;
         let copy = || -> io::Result<()> {
             let open = file.file().ok_or(io::ErrorKind::NotFound)?;
-            let mut bytes = vec![0; usize::try_from(damage.to - damage.from).map_err(io::Error::other)?];
+            let mut bytes = vec![0; usize::try_from(damage.written - damage.from).map_err(io::Error::other)?];
             let read = open.read_at(&mut bytes, damage.from)?;
             bytes.truncate(read);
             disk.create_dir(&dir)?;

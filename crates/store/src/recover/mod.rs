@@ -181,8 +181,7 @@ impl<'a> Recovery<'a> {
         }
         let base = file.header.base.max(self.log.index.last_seq + 1);
         self.log.index.skip_to(file.header.base.saturating_sub(1));
-        let data =
-            Data::File(FileData { file: Arc::clone(file), written: end, flying: None, pending: Vec::new() });
+        let data = Data::File(FileData::existing(Arc::clone(file), end));
         let (id, tag) = (file.header.number, file.cipher.tag());
         self.log.index.segments.push_back(Segment { id, base, index: SegmentIndex::default(), tag, data });
         self.log.next_number = self.log.next_number.max(file.header.through + 1);

@@ -37,7 +37,8 @@ impl Recovery<'_> {
                 Step::Damage { from, to } => {
                     let after = self.log.index.last_seq;
                     if from < synced {
-                        damages.push(Damage { from, to, after });
+                        let written = records.without_zeros(from, to).map_err(io_error(&file.path))?;
+                        damages.push(Damage { from, to, written, after });
                         self.end_broken_batch(true);
                         continue;
                     }
@@ -48,7 +49,9 @@ impl Recovery<'_> {
                     synced = rest.synced;
                     let is_torn = from >= synced && !rest.was_erased(from, to);
                     let whole = is_torn && self.log.options.sync == Sync::Commit;
-                    damages.push(Damage { from, to: if whole { end } else { to }, after });
+                    let to = if whole { end } else { to };
+                    let written = records.without_zeros(from, to).map_err(io_error(&file.path))?;
+                    damages.push(Damage { from, to, written, after });
                     self.end_broken_batch(!is_torn);
                     if whole {
                         // One write, of which a part is missing: what stands behind it counts as little, as if the

@@ -56,13 +56,14 @@ impl Recovery<'_> {
         }
         let goes_on = damage.is_none() && intact_to <= end && file.header.sealing.is_current(None);
         if let Some((from, to)) = damage {
-            let kept = self.keep_aside(file, &Damage { from, to, after: 0 });
+            let written = records.without_zeros(from, to).map_err(io_error(&file.path))?;
+            let kept = self.keep_aside(file, &Damage { from, to, written, after: 0 });
             let severity = if to >= end { Severity::Notice } else { Severity::Damage };
-            let what = format!("{} bytes of saved states can't be read{kept}", to - from);
+            let what = format!("{} bytes of saved states can't be read{kept}", written - from);
             self.report(severity, &file.path, Some(from), None, what);
         }
         self.make_durable(file, 0, intact_to);
-        let data = FileData { file: Arc::clone(file), written: intact_to, flying: None, pending: Vec::new() };
+        let data = FileData::existing(Arc::clone(file), intact_to);
         if goes_on {
             self.log.states.data = Some(data);
         } else {

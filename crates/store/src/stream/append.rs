@@ -55,17 +55,40 @@ impl Stream {
     #[must_use]
     pub fn append(&self, batch: &[Append<'_>]) -> Appended {
         let mut log = self.0.log.write();
-        let mut done = Appended { refused: self.has_room(&log).err(), ..Appended::default() };
+        let done = self.append_to(&mut log, batch);
+        if done.count > 0 {
+            self.0.queue(&mut log);
+        }
+        done
+    }
+
+    /// As [`Stream::append`], but nothing is written on its account before [`Stream::commit_soon`]: for who has more to
+    /// append at once, so that one sync covers it all.
+    #[must_use]
+    pub fn append_more(&self, batch: &[Append<'_>]) -> Appended {
+        self.append_to(&mut self.0.log.write(), batch)
+    }
+
+    /// Has everything written that was appended with [`Stream::append_more`].
+    pub fn commit_soon(&self) {
+        let mut log = self.0.log.write();
+        if log.position > log.committed.position {
+            self.0.queue(&mut log);
+        }
+    }
+
+    fn append_to(&self, log: &mut Log, batch: &[Append<'_>]) -> Appended {
+        let mut done = Appended { refused: self.has_room(log).err(), ..Appended::default() };
         if done.refused.is_some() {
             return done;
         }
         for message in batch {
-            if let Err(refused) = self.append_one(&mut log, message, &mut done) {
+            if let Err(refused) = self.append_one(log, message, &mut done) {
                 done.refused = Some(refused);
                 break;
             }
         }
-        self.finish(&mut log, &mut done);
+        self.finish(log, &mut done);
         done
     }
 
@@ -97,10 +120,13 @@ impl Stream {
         log.in_batch = false;
         stored.map_err(|at| (at, AppendError::from(&*self.0)))?;
         for message in batch {
-            log.index.enforce_subject(message.subject, &mut done.removed);
+            if let Some(subject) = log.index.subjects.find(message.subject) {
+                log.index.enforce_subject(subject, &mut done.removed);
+            }
         }
         log.index.enforce_totals(&mut done.removed);
         self.finish(&mut log, &mut done);
+        self.0.queue(&mut log);
         Ok(done)
     }
 
@@ -131,9 +157,9 @@ impl Stream {
     ) -> Result<(), AppendError> {
         let seq = self.check(log, message, log.index.last_seq, Ahead::default())?;
         let stored = log.push_message(self.0.home.as_ref(), &draft(message, seq, 0));
-        stored.map_err(|_| AppendError::from(&*self.0))?;
+        let subject = stored.map_err(|_| AppendError::from(&*self.0))?;
         count(done, seq);
-        log.index.enforce_subject(message.subject, &mut done.removed);
+        log.index.enforce_subject(subject, &mut done.removed);
         log.index.enforce_totals(&mut done.removed);
         Ok(())
     }
@@ -169,11 +195,10 @@ impl Stream {
         if done.count == 0 {
             return;
         }
-        if log.push_removals(self.0.home.as_ref(), &done.removed).is_err() {
-            // The limits are applied again at the next start: what went goes again.
-            log.roll = true;
+        if self.0.home.is_some() {
+            log.made_room.extend(done.removed.iter().map(|removal| removal.seq));
         }
-        done.position = self.0.changed(log);
+        done.position = self.0.noted(log);
         done.durable = self.0.home.is_none();
         log.index.tidy_deadlines();
     }

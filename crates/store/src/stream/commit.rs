@@ -136,6 +136,9 @@ impl Stream {
             job.file.created(home.disk.create(&job.file.path).map_err(failed)?);
         }
         let Some(file) = job.file.file() else { return Ok(()) };
+        if sync && !is_new {
+            job.file.reserve(job.at + job.bytes.len() as u64);
+        }
         file.write_at(&job.bytes, job.at).map_err(failed)?;
         if sync {
             file.sync().map_err(failed)?;
@@ -303,6 +306,7 @@ impl Inner {
 impl Log {
     /// Takes what is to be written.
     fn take_waiting(&mut self, home: Option<&Home>) -> Round {
+        self.push_made_room(home);
         let old_states = self.states.rewrite_if_due(home);
         let mut jobs = Vec::new();
         let busy = self.index.segments.iter().rev().take_while(|segment| is_busy(segment)).count();

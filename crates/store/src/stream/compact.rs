@@ -349,8 +349,7 @@ impl Stream {
             }
         }
         index.seal();
-        let data =
-            Data::File(FileData { file: Arc::clone(file), written: end, flying: None, pending: Vec::new() });
+        let data = Data::File(FileData::existing(Arc::clone(file), end));
         let segment =
             Segment { id: file.header.number, base: plan.base, index, tag: file.cipher.tag(), data };
         log.index.segments.drain(at..at + plan.files.len());

@@ -10,7 +10,7 @@ use super::{Committed, Inner};
 use crate::crypt::{FileCipher, Sealing};
 use crate::data::{Data, FileData};
 use crate::error::{AppendError, Stopped};
-use crate::index::{Index, Segment, SegmentIndex};
+use crate::index::{Index, Segment, SegmentIndex, SubjectId};
 use crate::options::{Storage, StreamOptions, Sync};
 use crate::ranges;
 use crate::record::{Draft, Head, Kind, SYNCED};
@@ -105,6 +105,8 @@ pub(crate) struct Log {
     pub(crate) strays: Vec<PathBuf>,
     /// Whether the files have not been read back since a failure.
     pub(crate) is_unread: bool,
+    /// Sequences of what went to make room for what was appended: written down once a commit, not once a message.
+    pub(crate) made_room: Vec<u64>,
     /// Segments that compaction leaves alone, because something in them can't be read.
     pub(crate) unreadable: BTreeSet<u64>,
 }
@@ -135,6 +137,7 @@ impl Log {
             owed: Removals::default(),
             strays: Vec::new(),
             is_unread: false,
+            made_room: Vec::new(),
             unreadable: BTreeSet::new(),
         }
     }
@@ -169,12 +172,12 @@ impl Log {
         if segment.data.push(&draft) { Ok(offset) } else { Err(NotEncrypted) }
     }
 
-    /// Writes a message and takes it into the index.
+    /// Writes a message and takes it into the index; the number of its subject.
     pub(crate) fn push_message(
         &mut self,
         home: Option<&Home>,
         draft: &Draft<'_>,
-    ) -> Result<(), NotEncrypted> {
+    ) -> Result<SubjectId, NotEncrypted> {
         let offset = self.push(home, draft)?;
         let tag = self.index.segments.back().map_or(0, |segment| segment.tag);
         let head = Head {
@@ -186,8 +189,7 @@ impl Log {
             seq: draft.seq,
             time: draft.time,
         };
-        self.index.add(&head, draft.subject, draft.expires, offset as u32);
-        Ok(())
+        Ok(self.index.add(&head, draft.subject, draft.expires, offset as u32))
     }
 
     /// Writes down which messages went.
@@ -199,7 +201,25 @@ impl Log {
         if self.options.storage == Storage::Memory || removals.is_empty() {
             return Ok(());
         }
-        let list = ranges::encode(&mut removals.seqs());
+        self.push_list(home, &mut removals.seqs())
+    }
+
+    /// Writes down which messages made room for those appended since the last time.
+    pub(crate) fn push_made_room(&mut self, home: Option<&Home>) {
+        if self.made_room.is_empty() {
+            return;
+        }
+        let mut seqs = std::mem::take(&mut self.made_room);
+        if self.push_list(home, &mut seqs).is_err() {
+            // The limits are applied again at the next start: what went goes again.
+            self.roll = true;
+        }
+        seqs.clear();
+        self.made_room = seqs;
+    }
+
+    fn push_list(&mut self, home: Option<&Home>, seqs: &mut [u64]) -> Result<(), NotEncrypted> {
+        let list = ranges::encode(seqs);
         let draft = Draft::control(Kind::Removal, 0, self.index.last_seq, &list);
         self.push(home, &draft).map(|_| ())
     }
@@ -292,14 +312,17 @@ impl Log {
 impl Inner {
     /// Notes a change. In memory it is committed at once; the commit thread is told otherwise.
     pub(crate) fn changed(self: &Arc<Self>, log: &mut Log) -> u64 {
+        self.queue(log);
+        self.noted(log)
+    }
+
+    /// Notes a change that the commit thread is told of later.
+    pub(crate) fn noted(&self, log: &mut Log) -> u64 {
         log.position += 1;
-        match &self.home {
-            None => {
-                log.committed = Committed { seq: log.index.last_seq, position: log.position };
-                log.take_dead(u64::MAX);
-                log.compact_memory();
-            }
-            Some(_) => self.queue(log),
+        if self.home.is_none() {
+            log.committed = Committed { seq: log.index.last_seq, position: log.position };
+            log.take_dead(u64::MAX);
+            log.compact_memory();
         }
         log.position
     }
