@@ -17,12 +17,14 @@ pub mod headers;
 pub mod info;
 pub mod leaf;
 mod limits;
+mod repeat;
 pub mod s2;
 mod scan;
 pub mod text;
 
 pub use error::{ParseError, Verb};
 pub use limits::{LEAF_MAX_CONTROL_LINE, Limits};
+pub use repeat::repeats;
 
 /// What one call of a parser found at the start of its slice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

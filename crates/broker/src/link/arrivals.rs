@@ -55,9 +55,7 @@ impl Arrivals {
         frame: Range<usize>,
         work: &mut Work,
     ) -> Handed {
-        let same = self.subject_len == message.subject.len()
-            && self.key.starts_with(message.subject)
-            && self.key.get(message.subject.len() + 1..).unwrap_or_default() == message.queues;
+        let same = self.is_of(message);
         let mut handed = Handed::default();
         if work.items.is_empty() || !same {
             handed = self.finish(from, bytes, work);
@@ -71,6 +69,38 @@ impl Arrivals {
         let item = self.item(message, frame, work);
         work.items.push(item);
         handed
+    }
+
+    /// Takes those behind a message just taken that differ from it in nothing but their payload: their lines need no
+    /// look of their own. How many bytes that are.
+    pub(crate) fn take_alike(
+        &mut self,
+        message: &Message<'_>,
+        bytes: &[u8],
+        frame: &Range<usize>,
+        work: &mut Work,
+    ) -> usize {
+        let as_read = message.tail_at != 0 && !message.has_headers && message.reply.is_empty();
+        let Some(first) = work.items.last().copied().filter(|item| as_read && !item.rewritten) else {
+            return 0;
+        };
+        let length = frame.len();
+        let line = bytes.get(frame.start..frame.end - message.payload.len() - 2).unwrap_or_default();
+        let count = wire::repeats(bytes.get(frame.end..).unwrap_or_default(), line, length);
+        work.items.extend((1..=count).map(|n| Item { at: first.at + narrow(n * length), ..first }));
+        self.bytes += (count * message.payload.len()) as u64;
+        count * length
+    }
+
+    /// Whether a message is one of those at hand.
+    fn is_of(&self, message: &Message<'_>) -> bool {
+        self.subject_len == message.subject.len()
+            && self.key.starts_with(message.subject)
+            && match message.queues {
+                // Nothing is not compared with nothing: `memcmp` of no bytes at a dangling address is anything but cheap.
+                [] => self.key.len() == self.subject_len,
+                queues => self.key.get(self.subject_len + 1..) == Some(queues),
+            }
     }
 
     /// The message as its tail; a reply that holds more than a reply is taken apart.

@@ -109,7 +109,7 @@ impl LinkSession {
             match wire::leaf::parse(&bytes[at..], &self.limits) {
                 Ok(Step::Frame(Op::Message(_), _)) if hold => break Pause::Overload,
                 Ok(Step::Frame(op, length)) => match self.apply(&op, bytes, at..at + length, work, now) {
-                    Ok(()) => at += length,
+                    Ok(more) => at += length + more,
                     Err(reason) => break Pause::Close(reason),
                 },
                 Ok(Step::Incomplete(need)) => break Pause::NeedMore(need),
@@ -124,6 +124,7 @@ impl LinkSession {
         Progress { consumed: at, pause }
     }
 
+    /// Does what one operation says; how many bytes behind it are done with, too.
     fn apply(
         &mut self,
         op: &Op<'_>,
@@ -131,10 +132,9 @@ impl LinkSession {
         frame: Range<usize>,
         work: &mut Work,
         now: Instant,
-    ) -> Result<(), CloseReason> {
+    ) -> Result<usize, CloseReason> {
         if let Op::Message(message) = op {
-            self.message(message, bytes, frame, work);
-            return Ok(());
+            return Ok(self.message(message, bytes, frame, work));
         }
         self.finish_run(bytes, work);
         match op {
@@ -146,7 +146,7 @@ impl LinkSession {
                     // The answer to what was asked while dialling; an end that says nothing else has now let us in.
                     self.early_ping = false;
                     self.attach(now);
-                    return Ok(());
+                    return Ok(0);
                 }
                 self.pings.answered(&self.conn, now);
                 if let (Some(compressed), Some(rtt)) = (&self.link.compressed, self.conn.rtt()) {
@@ -171,7 +171,7 @@ impl LinkSession {
             }
             Op::Connect(_) | Op::Ok | Op::Message(_) => {}
         }
-        Ok(())
+        Ok(0)
     }
 
     /// What the other end says of itself later on: mostly what it lets us do.
@@ -270,12 +270,21 @@ impl LinkSession {
         self.generation = self.conn.account.generation();
     }
 
-    fn message(&mut self, message: &Message<'_>, bytes: &[u8], frame: Range<usize>, work: &mut Work) {
+    /// Takes a message, and those behind it that are like it: how many bytes these are.
+    fn message(
+        &mut self,
+        message: &Message<'_>,
+        bytes: &[u8],
+        frame: Range<usize>,
+        work: &mut Work,
+    ) -> usize {
         let (mut from, arrivals) = self.arriving();
-        let handed = arrivals.take(&mut from, message, bytes, frame, work);
+        let handed = arrivals.take(&mut from, message, bytes, frame.clone(), work);
+        let more = arrivals.take_alike(message, bytes, &frame, work);
         if handed.messages > 0 {
             self.conn.count_in(handed.messages, handed.bytes);
         }
+        more
     }
 
     fn finish_run(&mut self, bytes: &[u8], work: &mut Work) {

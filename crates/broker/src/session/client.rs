@@ -40,6 +40,8 @@ pub(crate) struct ClientSession {
 /// What an operation means for the loop over them.
 pub(super) enum Flow {
     Next,
+    /// As [`Flow::Next`], and so many bytes behind the operation are done with, too.
+    Past(usize),
     /// Stop before this operation.
     Stop(Pause),
 }
@@ -84,6 +86,7 @@ impl ClientSession {
                 Ok(Step::Frame(op, length)) => {
                     match self.apply(op, bytes, at..at + length, work, patience, now) {
                         Flow::Next => at += length,
+                        Flow::Past(more) => at += length + more,
                         Flow::Stop(pause) => break pause,
                     }
                 }

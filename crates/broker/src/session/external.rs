@@ -30,6 +30,11 @@ const AT_TOP: &[u8] = b"STREAM.SNAPSHOT.";
 const KEY: &str = "deliver_subject";
 
 impl ClientSession {
+    /// Whether what is said in messages of this subject is looked at, beyond their headers.
+    pub(super) fn looks_into(&self, subject: &[u8]) -> bool {
+        self.conn.inbox.is_some() && api_request(subject).is_some()
+    }
+
     pub(super) fn vet(&self, publish: &Publish<'_>) -> Vetted {
         if self.conn.inbox.is_none() {
             return Vetted::AsItIs;

@@ -170,3 +170,29 @@ fn interest_that_was_lost_on_the_way_is_found_missing_and_told_anew() {
     link.talk(|_| false);
     assert_eq!(counters.interest_differed.get(), 2);
 }
+
+#[test]
+fn messages_with_the_same_line_are_all_taken_counted_and_kept_in_order() {
+    let rig = Rig::new();
+    let routes = [("orders.*", Inward, None), ("news.*", Outward, Some("told.{1}"))];
+    let mut link = rig.link("bus", Role::Spoke, crossing(&routes));
+    link.say("LS+ orders.*\r\n");
+    let mut partner = rig.client();
+    partner.say("SUB told.* 1\r\n");
+    link.heard();
+    let pairs = [("a", 1), ("a", 2), ("a", 3), ("b", 4), ("a", 5), ("a", 6)];
+    let lines = |verb: &str, line: &str| -> String {
+        pairs.iter().map(|(name, n)| format!("{verb} {line}.{name} 2\r\n0{n}\r\n")).collect()
+    };
+    partner.say(&lines("PUB", "orders"));
+    assert_eq!(link.heard(), lines("LMSG", "orders"));
+    link.say(&(lines("LMSG", "news") + &lines("LMSG", "secret")));
+    let told: String = pairs.iter().map(|(name, n)| format!("MSG told.{name} 1 2\r\n0{n}\r\n")).collect();
+    assert_eq!(partner.heard(), told);
+    let counted = |peer: &Peer| {
+        let conn = peer.conn();
+        [&conn.in_messages, &conn.in_bytes].map(|count| count.load(std::sync::atomic::Ordering::Relaxed))
+    };
+    assert_eq!((counted(&partner), counted(&link)), ([6, 12], [6, 12]));
+    assert_eq!(rig.0.core.counters.link_filtered.get(), 6);
+}

@@ -104,7 +104,7 @@ impl GatewayIn {
             match wire::gateway::parse(&bytes[at..], &self.limits) {
                 Ok(Step::Frame(Op::Message { .. }, _)) if hold => break Pause::Overload,
                 Ok(Step::Frame(op, length)) => match self.apply(&op, bytes, at..at + length, work, now) {
-                    Ok(()) => at += length,
+                    Ok(more) => at += length + more,
                     Err(reason) => break Pause::Close(reason),
                 },
                 Ok(Step::Incomplete(need)) => break Pause::NeedMore(need),
@@ -119,6 +119,7 @@ impl GatewayIn {
         Progress { consumed: at, pause }
     }
 
+    /// Does what one operation says; how many bytes behind it are done with, too.
     fn apply(
         &mut self,
         op: &Op<'_>,
@@ -126,10 +127,9 @@ impl GatewayIn {
         frame: Range<usize>,
         work: &mut Work,
         now: Instant,
-    ) -> Result<(), CloseReason> {
+    ) -> Result<usize, CloseReason> {
         if let Op::Message { account, message } = op {
-            self.message(account, message, bytes, frame, work);
-            return Ok(());
+            return Ok(self.message(account, message, bytes, frame, work));
         }
         self.finish_run(bytes, work);
         match op {
@@ -155,7 +155,7 @@ impl GatewayIn {
             }
             Op::Connect(_) | Op::Ok | Op::Message { .. } => {}
         }
-        Ok(())
+        Ok(0)
     }
 
     /// The other server introduces itself: it is told of other clusters and of our interest, and dialled in turn.
@@ -182,6 +182,7 @@ impl GatewayIn {
         Ok(())
     }
 
+    /// Takes a message, and those behind it that are like it: how many bytes these are.
     fn message(
         &mut self,
         account: &[u8],
@@ -189,7 +190,7 @@ impl GatewayIn {
         bytes: &[u8],
         frame: Range<usize>,
         work: &mut Work,
-    ) {
+    ) -> usize {
         if *self.current != *account {
             self.finish_run(bytes, work);
             self.current = account.into();
@@ -200,14 +201,16 @@ impl GatewayIn {
             Destination::Here(subject) => message.subject = subject,
             Destination::Elsewhere => {
                 self.core.counters.link_filtered.add(1);
-                return;
+                return 0;
             }
         }
-        let Some((mut from, arrivals)) = self.arriving() else { return };
-        let handed = arrivals.take(&mut from, &message, bytes, frame, work);
+        let Some((mut from, arrivals)) = self.arriving() else { return 0 };
+        let handed = arrivals.take(&mut from, &message, bytes, frame.clone(), work);
+        let more = arrivals.take_alike(&message, bytes, &frame, work);
         if handed.messages > 0 {
             self.conn.count_in(handed.messages, handed.bytes);
         }
+        more
     }
 
     fn finish_run(&mut self, bytes: &[u8], work: &mut Work) {
