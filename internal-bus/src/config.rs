@@ -133,7 +133,7 @@ pub struct Streams {
     pub previous_encryption_key_paths: Vec<PathBuf>,
     /// How it is encrypted. Default `aes`.
     pub cipher: CipherName,
-    /// A file of which more than this many percent are dead is written again without them; 0, the default, is never.
+    /// A file of which more than this many percent are dead is written again without them; 0 is never. Default 50.
     pub compact_percent: u8,
     /// Greatest duplicate window of a stream. No bound without it.
     pub max_duplicate_window: Option<Period>,
@@ -157,7 +157,7 @@ impl Default for Streams {
             encryption_key_path: None,
             previous_encryption_key_paths: Vec::new(),
             cipher: CipherName::Aes,
-            compact_percent: 0,
+            compact_percent: 50,
             max_duplicate_window: None,
             max_request_batch: 0,
             max_ack_pending: 0,

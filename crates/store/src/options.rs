@@ -20,7 +20,7 @@ pub struct StoreOptions {
     /// A segment file of which more than this many percent are of no use any more is written again without them; so a
     /// stream takes at most about `100 / (100 - compact_percent)` times the bytes of its messages on disk, and two
     /// segments. It is looked for such segments when an eighth of a segment has died. 1 to 99; 0 never does it: then
-    /// a segment goes when nothing in it and before it is alive. Default 0: not all is known yet of what a failed sync leaves beside it. Streams in memory: always 50.
+    /// a segment goes when nothing in it and before it is alive. Default 50. Streams in memory: always 50.
     pub compact_percent: u8,
     /// Encrypts everything on disk, if given. Default none.
     pub keys: Option<Keys>,
@@ -33,7 +33,7 @@ impl Default for StoreOptions {
             retry_after: Duration::from_secs(1),
             snapshot_every: 32 * 1024 * 1024,
             tail_bytes: 8 * 1024 * 1024,
-            compact_percent: 0,
+            compact_percent: 50,
             keys: None,
         }
     }

@@ -77,6 +77,52 @@ fn a_bucket_written_over_and_over_with_one_old_key_stays_small() {
 }
 
 #[test]
+fn an_old_key_at_the_end_of_its_segment_keeps_no_dead_before_it_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
+    let stream = store.create("KV", bucket(), b"").unwrap();
+    for n in 0..40 {
+        put(&stream, n % KEYS, &[1; 1000]);
+    }
+    fill(&stream);
+    let most = 2 * (KEYS as u64 + 1) * 1100 + 2 * SEGMENT;
+    until("the dead stay on disk", || {
+        put(&stream, 0, &[99; 1000]);
+        stream.wait().unwrap();
+        on_disk(dir.path()) <= most
+    });
+    let first = dir.path().join("streams/KV/0000000001-0.seg");
+    until("the first segment stays as it was", || {
+        put(&stream, 0, &[99; 1000]);
+        stream.wait().unwrap();
+        !first.exists()
+    });
+    assert_eq!(value(&stream, KEYS), [b'o'; 1000]);
+}
+
+#[test]
+fn a_stream_that_loses_its_oldest_messages_is_not_written_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
+    let limits = Limits { max_messages: Some(100), ..Limits::default() };
+    let options = StreamOptions { segment_bytes: SEGMENT, limits, ..StreamOptions::file() };
+    let stream = store.create("KV", options, b"").unwrap();
+    for n in 0..2000 {
+        put(&stream, n, &[1; 1000]);
+        if n % 4 == 0 {
+            stream.wait().unwrap();
+        }
+        if n % 50 == 0 {
+            let names = fs::read_dir(dir.path().join("streams/KV")).unwrap();
+            let names = names.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+            let again: Vec<String> = names.filter(|name| name.contains("-1.")).collect();
+            assert!(again.is_empty(), "after {n} messages: {again:?}");
+        }
+    }
+    until("the dead stay on disk", || on_disk(dir.path()) < 4 * SEGMENT);
+}
+
+#[test]
 fn without_compaction_the_same_bucket_grows() {
     let dir = tempfile::tempdir().unwrap();
     let options = StoreOptions { compact_percent: 0, ..StoreOptions::default() };

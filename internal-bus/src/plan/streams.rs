@@ -20,9 +20,6 @@ const STOCK_FOLDER: &str = "jetstream";
 /// How often the disk gets what has come, where nothing else is said.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Percent of a file that may be dead, where nothing else can be said.
-const COMPACT_PERCENT: u8 = 0;
-
 /// What becomes of streams.
 #[derive(Debug, Clone)]
 pub struct StreamsPlan {
@@ -32,8 +29,8 @@ pub struct StreamsPlan {
     pub keys: Vec<StoreKey>,
     /// Bytes of what was written last that are kept in memory; the store's default without it.
     pub tail_cache: Option<usize>,
-    /// Percent of a file that may be dead before it is written again without; 0 is never.
-    pub compact_percent: u8,
+    /// Percent of a file that may be dead before it is written again without, 0 is never; the store's default without it.
+    pub compact_percent: Option<u8>,
     /// Everything else.
     pub settings: Settings,
     /// Accounts that have streams.
@@ -93,7 +90,7 @@ pub(super) fn from_toml(path: &Path, section: &Streams, problems: &mut Problems<
         store_dir: beside(path, &section.store_dir),
         keys,
         tail_cache,
-        compact_percent: section.compact_percent,
+        compact_percent: Some(section.compact_percent),
         settings,
         accounts: vec![identity::DEFAULT_ACCOUNT.to_owned()],
     }
@@ -150,7 +147,7 @@ pub(super) fn from_natsconf(
     StreamsPlan {
         store_dir: base.join(FOLDER),
         keys,
-        compact_percent: COMPACT_PERCENT,
+        compact_percent: None,
         tail_cache: None,
         settings,
         accounts,

@@ -93,7 +93,7 @@ impl Streams {
 pub(crate) fn open_store(plan: &StreamsPlan) -> Result<Store, Failure> {
     let default = StoreOptions::default();
     let tail_bytes = plan.tail_cache.unwrap_or(default.tail_bytes);
-    let compact_percent = plan.compact_percent;
+    let compact_percent = plan.compact_percent.unwrap_or(default.compact_percent);
     let options = StoreOptions { keys: keys(&plan.keys)?, compact_percent, tail_bytes, ..default };
     Store::open(&plan.store_dir, options).map_err(|error| Failure::runtime(format!("streams: {error}")))
 }

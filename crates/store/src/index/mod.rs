@@ -49,7 +49,7 @@ pub(crate) struct Index<T> {
     pub(crate) last_time: u64,
     /// (expiry, sequence) of messages with an expiry; of dead ones too until they come up.
     deadlines: BinaryHeap<Reverse<(u64, u64)>>,
-    /// Bytes of messages that went since somebody looked for sparse segments.
+    /// Bytes of messages that went since this was opened.
     pub(crate) killed: u64,
 }
 

@@ -20,10 +20,8 @@ use crate::index::{Added, Segment, SegmentIndex, SubjectId};
 use crate::options::Sync;
 use crate::ranges;
 use crate::record::{self, Draft, Head, Kind, Message, encode, verify};
-use crate::segment::{Header, SEGMENT_HEADER, SegmentFile};
+use crate::segment::{Header, SegmentFile};
 
-/// Part of a segment's length that must have died before it is looked for sparse segments again.
-const LOOK_AFTER: u64 = 8;
 /// Percent of a segment in memory that may be dead.
 const MEMORY_PERCENT: u8 = 50;
 /// Bytes written at once.
@@ -69,86 +67,14 @@ struct Copied {
 }
 
 impl Log {
-    /// Bytes of messages in a segment, and of what else a compaction would leave out.
-    fn weight(&self, at: usize) -> u64 {
-        let Some(segment) = self.index.segments.get(at) else { return 0 };
-        let is_compacted = segment.data.file().is_some_and(|file| file.header.generation > 0);
-        let end = match segment.index.len().checked_sub(1) {
-            _ if !is_compacted => segment.data.end(),
-            // Behind its messages stands the list of removals, which another compaction would write again.
-            Some(last) => u64::from(segment.index.offset(last)) + u64::from(segment.index.length(last)),
-            None => 0,
-        };
-        end.saturating_sub(if segment.data.file().is_some() { SEGMENT_HEADER as u64 } else { 0 })
-    }
-
-    /// The neighbouring segments that are worth compacting: first and last.
-    fn sparse_run(&self, percent: u8, keys: Option<&Keys>) -> Option<(usize, usize)> {
-        let limit = self.options.segment_bytes;
-        let segments = &self.index.segments;
-        let closed = segments.len().saturating_sub(1);
-        let settled = |at: usize| match segments.get(at).map(|segment| (&segment.data, segment.id)) {
-            Some((Data::File(data), id)) => {
-                data.pending.is_empty() && data.flying.is_none() && !self.unreadable.contains(&id)
-            }
-            other => other.is_some(),
-        };
-        let live = |at: usize| segments.get(at).map_or(0, |segment| segment.index.live_bytes);
-        let dead_enough = |at: usize| {
-            let weight = self.weight(at);
-            weight.saturating_sub(live(at)) * 100 > weight * u64::from(percent)
-        };
-        let old_key = |at: usize| {
-            let file = segments.get(at).and_then(|segment| segment.data.file());
-            file.is_some_and(|file| !file.header.sealing.is_current(keys))
-        };
-        let alone = |at: usize| settled(at) && (dead_enough(at) || old_key(at));
-        let small =
-            |at: usize| settled(at) && segments.get(at).is_some_and(|segment| segment.data.end() * 4 < limit);
-        // Those at the front in which nothing is alive go as they are.
-        let front = segments.iter().take_while(|segment| segment.index.live() == 0).count();
-        for first in front..closed {
-            if !alone(first) && !small(first) {
-                continue;
-            }
-            let (mut last, mut total) = (first, live(first));
-            while last + 1 < closed
-                && (alone(last + 1) || small(last + 1))
-                && total + live(last + 1) <= limit / 2
-                && last - first < 64
-            {
-                last += 1;
-                total += live(last);
-            }
-            if last > first || alone(first) {
-                return Some((first, last));
-            }
-        }
-        None
-    }
-
-    /// Whether there is something to compact.
-    pub(super) fn has_sparse(&self, percent: u8, keys: Option<&Keys>) -> bool {
-        percent > 0 && self.sparse_run(percent, keys).is_some()
-    }
-
-    /// Whether so much died that it is worth looking for sparse segments.
-    fn is_time_to_look(&self) -> bool {
-        self.index.killed >= self.options.segment_bytes / LOOK_AFTER
-    }
-
-    /// It is looked for sparse segments with the next commit, whatever died.
-    pub(super) fn look_soon(&mut self) {
-        self.index.killed = self.options.segment_bytes;
-    }
-
     /// A compaction that is due. What is dead now is written by the round this is called for, or was before.
     pub(super) fn plan_compaction(&mut self, percent: u8, keys: Option<&Keys>) -> Option<Plan> {
         if percent == 0 || !self.is_time_to_look() || !self.erasures.is_empty() {
             return None;
         }
-        self.index.killed = 0;
-        let (first, last) = self.sparse_run(percent, keys)?;
+        self.looked();
+        let goes = self.front_goes();
+        let (first, last) = self.sparse_run(percent, keys, goes)?;
         let dead = self.index.segments.iter().take(first).flat_map(|segment| {
             let index = &segment.index;
             (0..index.len()).filter(|at| index.is_dead(*at)).map(|at| index.seq(at))
@@ -177,7 +103,7 @@ impl Log {
         if !self.is_time_to_look() {
             return;
         }
-        while let Some((first, last)) = self.sparse_run(MEMORY_PERCENT, None) {
+        while let Some((first, last)) = self.sparse_run(MEMORY_PERCENT, None, false) {
             let (mut bytes, mut index) = (Vec::new(), SegmentIndex::default());
             let mut run: Vec<Segment<Data>> = self.index.segments.drain(first..=last).collect();
             for segment in &run {
@@ -201,7 +127,7 @@ impl Log {
                 self.index.segments.insert(first, segment);
             }
         }
-        self.index.killed = 0;
+        self.looked();
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::home::Home;
+use super::sparse::Look;
 use super::states::States;
 use super::{Committed, Inner};
 use crate::crypt::{FileCipher, Sealing};
@@ -107,6 +108,8 @@ pub(crate) struct Log {
     pub(crate) is_unread: bool,
     /// Sequences of what went to make room for what was appended: written down once a commit, not once a message.
     pub(crate) made_room: Vec<u64>,
+    /// When it was looked for something to compact.
+    pub(crate) look: Look,
     /// Segments that compaction leaves alone, because something in them can't be read.
     pub(crate) unreadable: BTreeSet<u64>,
 }
@@ -138,6 +141,7 @@ impl Log {
             strays: Vec::new(),
             is_unread: false,
             made_room: Vec::new(),
+            look: Look::default(),
             unreadable: BTreeSet::new(),
         }
     }
@@ -279,6 +283,8 @@ impl Log {
         });
         self.next_number = number + 1;
         self.roll = false;
+        // The one before it is complete, and may be sparse or sealed with an old key already.
+        self.look_soon();
         Ok(())
     }
 

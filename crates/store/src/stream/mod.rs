@@ -9,6 +9,7 @@ mod log;
 mod query;
 mod read;
 mod remove;
+mod sparse;
 mod states;
 
 use std::collections::VecDeque;
