@@ -10,7 +10,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 /// Together they use every way of starting servers and every kind of load that is quickly done.
-const SCENARIOS: [&str; 9] = [
+const SCENARIOS: [&str; 15] = [
     "pub:16",
     "pubsub:128",
     "fanout:6",
@@ -20,6 +20,12 @@ const SCENARIOS: [&str; 9] = [
     "rr:8",
     "conns:mtls",
     "whole-way",
+    "js-pub:sync:64",
+    "js-pub:memory:64",
+    "kv-put:16",
+    "kv-get:8",
+    "js-restart:1000",
+    "js-depth:1000",
 ];
 
 #[test]

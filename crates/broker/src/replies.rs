@@ -71,14 +71,19 @@ impl Replies {
     }
 
     /// Whether an answer to `subject` is owed. It counts as given with [`Self::spend`].
-    pub(crate) fn owed(&mut self, subject: &[u8], by_right: bool, now: Instant) -> Option<Answer> {
+    pub(crate) fn owed(
+        &mut self,
+        subject: &[u8],
+        by_right: impl FnOnce() -> bool,
+        now: Instant,
+    ) -> Option<Answer> {
         let table = self.table.as_mut()?;
         let owed = table.owed.get(subject)?;
         if owed.until < now {
             table.owed.remove(subject);
             return None;
         }
-        Some(Answer { origin: owed.origin.upgrade(), routed: owed.routed.clone(), by_right })
+        Some(Answer { origin: owed.origin.upgrade(), routed: owed.routed.clone(), by_right: by_right() })
     }
 
     /// Uses up one answer to `subject`.
@@ -114,7 +119,7 @@ mod tests {
     use super::*;
 
     fn answer(replies: &mut Replies, subject: &[u8], now: Instant) -> Option<Answer> {
-        let answer = replies.owed(subject, true, now);
+        let answer = replies.owed(subject, || true, now);
         replies.spend(subject);
         answer
     }

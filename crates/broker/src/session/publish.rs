@@ -147,7 +147,7 @@ impl ClientSession {
         run.trusted = false;
         let answer = self.conn.replies.lock().owed(
             publish.subject,
-            self.conn.grant().rights.responses().is_some(),
+            || self.conn.grant().rights.responses().is_some(),
             now,
         );
         let own_inbox =
