@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_rustls::rustls;
 
+use super::backoff::Backoff;
 use super::leaf_dial;
 use crate::conn::CloseReason;
 use crate::core::Core;
@@ -17,8 +18,6 @@ use crate::link::{Compression, Crossing, LinkGroup, LinkLogin, RemoteUrl, Role};
 
 /// A link that closed a loop, or does what the other end does not allow, is not tried again sooner.
 const LOOP_DELAY: Duration = Duration::from_secs(30);
-/// Time between two addresses of a cluster that have not been tried since the last one answered.
-const NEXT_ADDRESS: Duration = Duration::from_millis(20);
 
 /// TLS towards the other end.
 #[derive(Clone)]
@@ -80,34 +79,10 @@ impl Remote {
     }
 }
 
-/// How long to wait before dialling again.
-struct Backoff {
-    delay: Duration,
-    /// Addresses left to try before waiting longer.
-    left: usize,
-}
-
-impl Backoff {
-    fn new(remote: &Remote) -> Self {
-        Self { delay: remote.config.backoff_min, left: remote.addresses.len() }
-    }
-
-    /// The next pause: short while there are addresses not tried yet, then longer from round to round.
-    fn pause(&mut self, remote: &Remote) -> Duration {
-        self.left = self.left.saturating_sub(1);
-        if self.left > 0 {
-            return NEXT_ADDRESS;
-        }
-        let delay = self.delay;
-        self.left = remote.addresses.len();
-        self.delay = (self.delay * 2).min(remote.config.backoff_max);
-        delay
-    }
-}
-
 /// Keeps a link up until `stop` says so.
 pub(crate) async fn keep_up(core: Arc<Core>, remote: Arc<Remote>, mut stop: watch::Receiver<bool>) {
-    let mut backoff = Backoff::new(&remote);
+    let (config, addresses) = (&remote.config, &remote.addresses);
+    let mut backoff = Backoff::new(config.backoff_min, config.backoff_max, addresses.len());
     while let Some(url) = remote.addresses.next() {
         let began = Instant::now();
         let outcome = tokio::select! {
@@ -123,21 +98,18 @@ pub(crate) async fn keep_up(core: Arc<Core>, remote: Arc<Remote>, mut stop: watc
                     // The drain closes the link; nothing is left to keep up.
                     _ = stop.wait_for(|stop| *stop) => return,
                 };
-                if began.elapsed() > Duration::from_secs(10) {
-                    backoff = Backoff::new(&remote);
-                }
                 match reason {
                     CloseReason::LoopDetected | CloseReason::LinkRefused => LOOP_DELAY,
-                    _ => backoff.pause(&remote),
+                    _ => backoff.after(began.elapsed(), addresses.len()),
                 }
             }
             Err(refused) if refused.reason == CloseReason::Replaced => {
                 tracing::debug!(link = %remote.config.name, ?url, "another link goes there already");
-                backoff.pause(&remote)
+                backoff.pause(addresses.len())
             }
             Err(refused) => {
                 tracing::warn!(link = %remote.config.name, ?url, reason = refused.reason.name(), detail = %refused.detail, "link not made");
-                backoff.pause(&remote)
+                backoff.pause(addresses.len())
             }
         };
         let jitter = rand::rng().random_range(0.8..1.2);

@@ -10,6 +10,7 @@ use wire::Step;
 use wire::gateway::Op;
 use wire::info::GatewayInfo;
 
+use super::backoff::Backoff;
 use super::dial::DialTls;
 use super::entry::refuse;
 use super::gateway_entry::{GatewayParts, LAST_WORDS, make};
@@ -27,8 +28,6 @@ use crate::session::Session;
 const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for connecting where there are other addresses to try.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// Time between two addresses of a cluster.
-const NEXT_ADDRESS: Duration = Duration::from_millis(20);
 
 /// How clusters are dialled.
 #[derive(Clone)]
@@ -45,41 +44,35 @@ pub(crate) struct Dialling {
 /// Keeps the connection to a cluster up, until the server stops or, for one nobody configured, it is gone.
 pub(crate) async fn keep_up(how: Dialling, cluster: Arc<Cluster>) {
     let mut stop = how.stop.clone();
-    let mut delay = how.backoff_min;
-    let mut left = cluster.addresses.len();
+    let mut backoff = Backoff::new(how.backoff_min, how.backoff_max, cluster.addresses.len());
     while let Some(url) = cluster.addresses.next() {
         let began = Instant::now();
         let outcome = tokio::select! {
             outcome = Box::pin(dial(&how, &cluster, &url)) => outcome,
             _ = stop.wait_for(|stop| *stop) => return,
         };
-        match outcome {
+        let stood = match outcome {
             Ok(task) => {
                 let mut running = tokio::spawn(task.run());
                 tokio::select! {
                     _ = &mut running => {}
                     _ = stop.wait_for(|stop| *stop) => return,
                 }
-                if began.elapsed() > Duration::from_secs(10) {
-                    delay = how.backoff_min;
-                    left = cluster.addresses.len();
-                }
+                Some(began.elapsed())
             }
             Err(refused) => {
                 tracing::warn!(cluster = %cluster.name, ?url, reason = refused.reason.name(), detail = %refused.detail, "gateway not made");
+                None
             }
+        };
+        if backoff.ends_round() && cluster.implicit && !cluster.has_inbound() {
+            tracing::info!(cluster = %cluster.name, "a cluster that was not configured is gone");
+            return how.gateways.forget(&cluster);
         }
-        left = left.saturating_sub(1);
-        let mut pause = NEXT_ADDRESS;
-        if left == 0 {
-            if cluster.implicit && !cluster.has_inbound() {
-                tracing::info!(cluster = %cluster.name, "a cluster that was not configured is gone");
-                return how.gateways.forget(&cluster);
-            }
-            pause = delay;
-            delay = (delay * 2).min(how.backoff_max);
-            left = cluster.addresses.len();
-        }
+        let pause = match stood {
+            Some(stood) => backoff.after(stood, cluster.addresses.len()),
+            None => backoff.pause(cluster.addresses.len()),
+        };
         let jitter = rand::rng().random_range(0.8..1.2);
         tokio::select! {
             () = tokio::time::sleep(pause.mul_f64(jitter)) => {}

@@ -4,6 +4,7 @@
 //! a future of their own, and what remains is a new small task ([`task`]) that owns the reading half. Writing is
 //! done by whoever has something to write (see [`crate::outbox`]).
 
+mod backoff;
 pub(crate) mod buffers;
 pub(crate) mod dial;
 pub(crate) mod door;

@@ -191,7 +191,7 @@ fn messages_with_the_same_line_are_all_taken_counted_and_kept_in_order() {
     assert_eq!(partner.heard(), told);
     let counted = |peer: &Peer| {
         let conn = peer.conn();
-        [&conn.in_messages, &conn.in_bytes].map(|count| count.load(std::sync::atomic::Ordering::Relaxed))
+        [&conn.in_messages, &conn.in_bytes].map(|count| count.load(Ordering::Relaxed))
     };
     assert_eq!((counted(&partner), counted(&link)), ([6, 12], [6, 12]));
     assert_eq!(rig.0.core.counters.link_filtered.get(), 6);
