@@ -7,6 +7,7 @@ pub(crate) mod crossing;
 pub(crate) mod gateway;
 pub(crate) mod group;
 pub(crate) mod heard;
+pub(crate) mod held;
 pub(crate) mod interest;
 pub(crate) mod ledger;
 pub(crate) mod remote;
@@ -31,6 +32,7 @@ use addresses::Addresses;
 use compression::Compressed;
 use gateway::Cluster;
 pub use group::LinkGroup;
+use held::Held;
 use interest::Announced;
 pub use remote::{LinkLogin, LinkProof, RemoteUrl};
 use wire::info::SubjectPermission;
@@ -83,6 +85,8 @@ pub(crate) struct Link {
     pub(crate) addresses: Option<Arc<Addresses>>,
     /// Of a gateway: the name of our own cluster.
     pub(crate) own_cluster: Arc<str>,
+    /// What a leaf that has logged in here may do, where that is not everything.
+    pub(crate) held: Option<Held>,
     /// Where it is compressed.
     pub(crate) compressed: Option<Arc<Compressed>>,
     /// Our loop detection subject on this link's account.
@@ -178,8 +182,9 @@ impl Link {
         self.allowed.read().iter().flatten().all(|rights| rights.may_publish(subject))
     }
 
-    /// Whether the other end lets us subscribe to `pattern`.
+    /// Whether the other end lets us subscribe to `pattern`, and could send us any of it.
     pub(crate) fn may_announce(&self, pattern: &[u8]) -> bool {
-        self.allowed.read().iter().flatten().all(|rights| rights.may_subscribe(pattern, None))
+        self.held.as_ref().is_none_or(|held| held.could_send(pattern))
+            && self.allowed.read().iter().flatten().all(|rights| rights.may_subscribe(pattern, None))
     }
 }

@@ -134,6 +134,12 @@ impl LinkSession {
         now: Instant,
     ) -> Result<usize, CloseReason> {
         if let Op::Message(message) = op {
+            if let Some(held) = &self.link.held
+                && !held.may_send(message.subject, &self.conn, now)
+            {
+                self.finish_run(bytes, work);
+                return Err(self.violation(&wire::text::publish_violation(message.subject)));
+            }
             return Ok(self.message(message, bytes, frame, work));
         }
         self.finish_run(bytes, work);
@@ -172,6 +178,13 @@ impl LinkSession {
             Op::Connect(_) | Op::Ok | Op::Message(_) => {}
         }
         Ok(0)
+    }
+
+    /// A leaf does what it was told it may not: stock servers, too, end the link then, and the leaf waits with the next.
+    fn violation(&self, text: &str) -> CloseReason {
+        tracing::error!(conn = self.conn.id, link = %self.link.name, %text, "a leaf does what it was told it may not");
+        self.conn.send_now(|out| wire::encode::error_line(out, text));
+        CloseReason::ProtocolViolation
     }
 
     /// What the other end says of itself later on: mostly what it lets us do.
@@ -236,6 +249,9 @@ impl LinkSession {
         if !subject::valid_pattern(subject) || queue.is_some_and(|(name, _)| name.len() > u16::MAX as usize) {
             return Err(CloseReason::ProtocolViolation);
         }
+        if self.link.held.as_ref().is_some_and(|held| !held.may_ask(subject, queue.map(|(name, _)| name))) {
+            return Err(self.violation(&wire::text::subscription_violation(subject, None)));
+        }
         if let Some(heard) = &mut self.heard {
             heard.told(subject, queue.map(|(name, _)| name), queue.map_or(1, |(_, weight)| weight));
         }
@@ -278,9 +294,11 @@ impl LinkSession {
         frame: Range<usize>,
         work: &mut Work,
     ) -> usize {
+        // Answers are counted one by one.
+        let counted = self.link.held.as_ref().is_some_and(|held| held.counts_answers());
         let (mut from, arrivals) = self.arriving();
         let handed = arrivals.take(&mut from, message, bytes, frame.clone(), work);
-        let more = arrivals.take_alike(message, bytes, &frame, work);
+        let more = if counted { 0 } else { arrivals.take_alike(message, bytes, &frame, work) };
         if handed.messages > 0 {
             self.conn.count_in(handed.messages, handed.bytes);
         }

@@ -188,6 +188,7 @@ pub(super) fn make(core: &Arc<Core>, gateways: &Gateways, peer: Greeted, parts: 
         active: AtomicBool::new(true),
         addresses: None,
         own_cluster: gateways.terms.name.as_str().into(),
+        held: None,
         compressed: None,
         loop_subject: account.loop_subject.clone(),
     });

@@ -23,6 +23,7 @@ use crate::conn::{About, CloseReason, Conn, ConnParts, Features, Kind};
 use crate::core::Core;
 use crate::link::addresses::Addresses;
 use crate::link::group::NodeClaim;
+use crate::link::held::Held;
 use crate::link::interest::Announced;
 use crate::link::session::LinkSession;
 use crate::link::{Crossing, Link, LinkGroup, Role, Via};
@@ -246,7 +247,10 @@ fn info(
     grant: Option<&Grant>,
 ) -> LeafInfo {
     let tls = listener.config.tls.as_ref();
+    let [import, export] = grant.map(|grant| Held::told(&grant.rights)).unwrap_or_default();
     LeafInfo {
+        import,
+        export,
         server_id: core.server_id.clone(),
         server_name: core.server_name.clone(),
         version: crate::NATS_VERSION.into(),
@@ -337,6 +341,7 @@ pub(crate) fn establish(
         told: RwLock::default(),
         active: AtomicBool::new(!parts.group.is_exclusive()),
         addresses: parts.addresses,
+        held: if parts.solicited { None } else { Held::new(&parts.grant.rights) },
         compressed: peer.unpacker.as_ref().map(|unpacker| unpacker.compressed().clone()),
         own_cluster: "".into(),
         loop_subject: account.loop_subject.clone(),
@@ -360,7 +365,7 @@ pub(crate) fn establish(
             tls_cipher: peer.tls_cipher,
             start: SystemTime::now(),
         },
-        max_pending_replies: 0,
+        max_pending_replies: core.limits.max_pending_replies,
     }));
     core.register(&conn);
     let mut session = LinkSession::new(core.clone(), conn, link, parts.group, parts.node);

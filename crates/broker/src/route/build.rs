@@ -248,7 +248,9 @@ impl Route {
                 &mapped
             }
         };
-        if !link.may_send(subject) {
+        if !link.may_send(subject)
+            || link.held.as_ref().is_some_and(|held| !held.may_get(subject, sub.queue()))
+        {
             return None;
         }
         if let Some(known) = self
@@ -263,7 +265,8 @@ impl Route {
         let subject = self.store(&[subject]);
         let stamp = if stamped { self.store_stamp(query.origin) } else { 0..0 };
         let conn = sub.conn.clone();
-        self.links.push(LinkTarget { conn, account, subject, plain: false, stamp, queues: 0..0 });
+        let answers = link.held.as_ref().is_some_and(|held| held.counts_answers());
+        self.links.push(LinkTarget { conn, account, subject, plain: false, answers, stamp, queues: 0..0 });
         Some(self.links.len() - 1)
     }
 

@@ -363,6 +363,9 @@ impl Delivery<'_> {
             for link in &self.route.links {
                 self.block.clear();
                 frame::all_for_link(self.block, self.origin, self.route, link, self.items);
+                if link.answers {
+                    note_answers(&link.conn, self.items, self.items.list);
+                }
                 if send_block(&link.conn, self.block, self.items.load(), self.dirty) {
                     copies += self.items.list.len();
                 }
@@ -394,6 +397,9 @@ impl Delivery<'_> {
             }
             self.block.clear();
             frame::for_link(self.block, self.origin, self.route, link, queues, self.items, item);
+            if link.answers {
+                note_answers(&link.conn, self.items, std::slice::from_ref(item));
+            }
             let load = Load { messages: 1, payload: item.payload_len as usize };
             copies += usize::from(send_block(&link.conn, self.block, load, self.dirty));
         }
@@ -408,6 +414,13 @@ fn shown_prefix(out: &mut Vec<u8>, shown: &[u8], target: &Target, has_headers: b
     } else {
         wire::encode::message_prefix(out, shown, target.sub.tag());
     }
+}
+
+/// A leaf may answer what it is given.
+fn note_answers(conn: &Conn, items: &Items<'_>, list: &[Item]) {
+    let Some(held) = conn.link().and_then(|link| link.held.as_ref()) else { return };
+    let now = Instant::now();
+    list.iter().for_each(|item| held.note(items.reply(item), conn, now));
 }
 
 /// Hands a block to a connection: at once when it is large, else with the flush at the end of the batch.

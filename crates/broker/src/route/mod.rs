@@ -96,6 +96,8 @@ struct LinkTarget {
     /// For a gateway: `account ` in the arena.
     account: Range<usize>,
     plain: bool,
+    /// Who is at the other end may answer, whatever else it may send.
+    answers: bool,
     /// Header lines that say who the messages come from, in the arena; empty where the route wants none.
     stamp: Range<usize>,
     /// Names of the queue groups that are served over this link alone, space separated, in the arena.

@@ -7,6 +7,7 @@ mod handlers;
 mod imports;
 mod intercept;
 mod interest;
+mod leaves;
 mod links;
 mod pressure;
 mod quotas;
@@ -189,6 +190,23 @@ impl Rig {
         group: Arc<LinkGroup>,
         compared: bool,
     ) -> Peer {
+        self.link_by(name, role, crossing, group, (compared, Grant::unrestricted(name)))
+    }
+
+    /// A leaf with rights of its own.
+    pub(crate) fn leaf(&self, name: &str, rights: Rights) -> Peer {
+        let grant = Grant { rights, ..Grant::unrestricted(name) };
+        self.link_by(name, Role::Hub, None, self.group(None), (false, grant))
+    }
+
+    fn link_by(
+        &self,
+        name: &str,
+        role: Role,
+        crossing: Option<Arc<Crossing>>,
+        group: Arc<LinkGroup>,
+        (compared, grant): (bool, Grant),
+    ) -> Peer {
         let core = &self.0.core;
         let link = Arc::new(Link {
             via: crate::link::Via::Leafnode,
@@ -206,11 +224,11 @@ impl Rig {
             active: AtomicBool::new(!group.is_exclusive()),
             addresses: None,
             own_cluster: "".into(),
+            held: crate::link::held::Held::new(&grant.rights),
             compressed: None,
             loop_subject: core.account("$G").loop_subject.clone(),
         });
-        let (conn, pipe) =
-            self.conn(Kind::Link(link.clone()), Grant::unrestricted(name), Features::default(), None);
+        let (conn, pipe) = self.conn(Kind::Link(link.clone()), grant, Features::default(), None);
         let mut session = LinkSession::new(core.clone(), conn, link, group, None);
         session.attach(Instant::now());
         let mut peer = Peer::new(Session::Link(Box::new(session)), pipe);
