@@ -59,7 +59,7 @@ impl Held {
             return false;
         }
         let mut replies = conn.replies.lock();
-        let owed = replies.owed(subject, true, now).is_some();
+        let owed = replies.owed(subject, || true, now).is_some();
         replies.spend(subject);
         owed
     }
