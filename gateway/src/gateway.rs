@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use broker::{
-    Authenticator, Crossing, CrossingError, LeafPurpose, LinkGroup, ListenerConfig, ListenerTls, LocalError,
+    Crossing, CrossingError, LeafPurpose, LinkGroup, ListenerConfig, ListenerTls, LocalError,
     Purpose, Server, ServerConfig,
 };
 use daemon::admin::AdminRoutes;
@@ -108,6 +108,8 @@ pub struct Gateway {
     pub server: Server,
     /// Where clients connect.
     pub clients: SocketAddr,
+    /// Where clients connect that speak WebSocket.
+    pub websocket: Option<SocketAddr>,
     /// Where the bus connects, where it is the one to dial.
     pub leafnodes: Option<SocketAddr>,
     /// Where other clusters connect, where the link is a gateway.
@@ -163,12 +165,13 @@ impl Gateway {
         if let Some(opaque) = opaque.clone() {
             tasks.spawn(opaque.follow());
         }
-        let clients = open_door(config, &server, &around.reloads, Arc::clone(&authenticator) as _)?;
-        credentials_file(config, &credential, clients)
+        let doors = open_doors(config, &server, &around.reloads, &authenticator)?;
+        credentials_file(config, &credential, doors.clients)
             .write(&config.service.health_check_credentials_file)?;
         Ok(Self {
             server,
-            clients,
+            clients: doors.clients,
+            websocket: doors.websocket,
             leafnodes: opened.leafnodes,
             gateways: opened.gateways,
             probe: state,
@@ -300,12 +303,19 @@ fn open_link(
     Ok(Opened { leafnodes: Some(local), gateways: None })
 }
 
-fn open_door(
+/// Where clients come in.
+#[derive(Debug)]
+struct Doors {
+    clients: SocketAddr,
+    websocket: Option<SocketAddr>,
+}
+
+fn open_doors(
     config: &Config,
     server: &Server,
     reloads: &Reloads,
-    authenticator: Arc<dyn Authenticator>,
-) -> Result<SocketAddr, GatewayError> {
+    authenticator: &Arc<GatewayAuthenticator>,
+) -> Result<Doors, GatewayError> {
     let tls = match config.server_tls() {
         Some(tls) => Some(ListenerTls {
             verify: tls.client_auth != identity::tls::ClientAuth::None,
@@ -315,19 +325,39 @@ fn open_door(
         }),
         None => None,
     };
-    let address = config.address();
-    let listener = ListenerConfig {
-        address,
+    let websocket = config.websocket.as_ref().map(|section| ListenerConfig {
+        address: section.address(),
+        purpose: Purpose::Clients,
+        tls: tls.as_ref().map(node::websocket::tls),
+        websocket: Some(section.config()),
+        authenticator: Arc::clone(authenticator) as _,
+        link_hold: config.link.hold(),
+        advertise: None,
+        connect_urls: Vec::new(),
+    });
+    let clients = ListenerConfig {
+        address: config.address(),
         purpose: Purpose::Clients,
         tls,
-        authenticator,
+        websocket: None,
+        authenticator: Arc::clone(authenticator) as _,
         link_hold: config.link.hold(),
         advertise: None,
         connect_urls: config.service.connect_urls.clone(),
     };
-    let local = server.listen(listener).map_err(|source| GatewayError::Listen { address, source })?;
-    tracing::info!("Listening for client connections on {local}");
-    Ok(local)
+    let websocket = websocket.map(|listener| open_door(server, listener)).transpose()?;
+    if let Some(local) = websocket {
+        let scheme = node::websocket::scheme(!config.service.disable_frontend_tls);
+        tracing::info!("Listening for websocket clients on {scheme}://{local}");
+    }
+    let clients = open_door(server, clients)?;
+    tracing::info!("Listening for client connections on {clients}");
+    Ok(Doors { clients, websocket })
+}
+
+fn open_door(server: &Server, listener: ListenerConfig) -> Result<SocketAddr, GatewayError> {
+    let address = listener.address;
+    server.listen(listener).map_err(|source| GatewayError::Listen { address, source })
 }
 
 /// What the health check needs to come in by the same door as everybody.

@@ -151,6 +151,14 @@ fn write_ports(
     let scheme = if config.service.disable_frontend_tls { "nats" } else { "tls" };
     let ports = Ports {
         nats: vec![format!("{scheme}://{}", gateway.clients)],
+        websocket: gateway
+            .websocket
+            .iter()
+            .map(|address| {
+                let scheme = node::websocket::scheme(!config.service.disable_frontend_tls);
+                format!("{scheme}://{address}")
+            })
+            .collect(),
         leafnodes: gateway.leafnodes.iter().map(|address| format!("nats-leaf://{address}")).collect(),
         gateways: gateway.gateways.iter().map(|address| format!("nats://{address}")).collect(),
         monitoring: admin

@@ -11,6 +11,7 @@ use identity::policy::{BindingConfig, RoleConfig};
 use node::gateways::Gateway;
 use node::revocation::RevocationConfig;
 use node::sections::{Admin, Leafnodes, Limits};
+use node::websocket::Websocket;
 use serde::Deserialize;
 
 /// The whole file.
@@ -21,6 +22,8 @@ pub struct Config {
     pub service: Service,
     /// `[tls]`
     pub tls: Option<Tls>,
+    /// `[websocket]`; without it there is no such port.
+    pub websocket: Option<Websocket>,
     /// `[leafnodes]`
     pub leafnodes: Option<Leafnodes>,
     /// `[streams]`; without it there are none.

@@ -12,6 +12,8 @@ pub struct Addresses {
     pub clients: SocketAddr,
     /// Leafnode links, where there is such a listener.
     pub leafnodes: Option<SocketAddr>,
+    /// Clients that speak WebSocket, where there is such a listener.
+    pub websocket: Option<SocketAddr>,
     /// Monitoring over HTTP, where there is such a listener.
     pub admin: Option<SocketAddr>,
 }
@@ -24,6 +26,8 @@ impl Addresses {
         Some(Self {
             clients: after("Listening for client connections on ")?,
             leafnodes: after("Listening for leafnode connections on "),
+            websocket: after("Listening for websocket clients on ws://")
+                .or_else(|| after("Listening for websocket clients on wss://")),
             admin: after("http monitor on "),
         })
     }
@@ -38,6 +42,7 @@ impl Addresses {
         Ok(Self {
             clients: first("nats").context("no client address in the ports file")?,
             leafnodes: first("leafnodes"),
+            websocket: first("websocket"),
             admin: first("monitoring"),
         })
     }

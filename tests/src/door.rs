@@ -67,6 +67,23 @@ impl Door {
         Ok(Some(door.keeping(server).keeping(pki)))
     }
 
+    /// The port for WebSocket of a server with a `nats.conf`, in clear. `None` where it is not installed.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn conf_websocket(kind: Kind) -> Result<Option<Self>> {
+        let pki = Pki::new()?;
+        let conf = format!(
+            "listen: \"127.0.0.1:-1\"\nwebsocket {{ listen: \"127.0.0.1:-1\", no_tls: true }}\n{CONF_USERS}"
+        );
+        let Some(server) = ConfServer::start(kind, pki.dir(), &conf).await? else { return Ok(None) };
+        let websocket = server.addresses.websocket.context("no port for WebSocket")?;
+        let mut door = Self::to(websocket, "ws", None).await?;
+        merge(&mut door.options, &json!({ "user": "u", "password": "p" }));
+        door.user = Some(("u".to_owned(), "p".to_owned()));
+        Ok(Some(door.keeping(server).keeping(pki)))
+    }
+
     /// A server with a `nats.conf`: user and password over mutual TLS. `None` where it is not installed.
     ///
     /// # Errors
@@ -102,13 +119,28 @@ impl Door {
     /// # Errors
     /// When one of both does not come up.
     pub async fn gateway() -> Result<Self> {
+        Self::gateway_with("").await
+    }
+
+    /// The gateway's port for WebSocket, with a partner's token.
+    ///
+    /// # Errors
+    /// When gateway or bus does not come up.
+    pub async fn gateway_websocket() -> Result<Self> {
+        Self::gateway_with("[websocket]\nhost = \"127.0.0.1\"\nport = 0\n").await
+    }
+
+    async fn gateway_with(sections: &str) -> Result<Self> {
         let pki = Pki::new()?;
         let tokens = Tokens::new(pki.dir())?;
         let bus = InternalBus::start(&pki, &BusOptions::default()).await?;
         let options = GatewayOptions::dialling(&pki, bus.leafnodes()?);
+        let options = GatewayOptions { sections: sections.to_owned(), ..options };
         let mut gateway = Gateway::start(&pki, &tokens, &options).await?;
         gateway.ready().await?;
-        let mut door = Self::to(gateway.addresses.clients, "tls", Some(pki.outsider())).await?;
+        let clients = (gateway.addresses.clients, "tls");
+        let (address, scheme) = gateway.addresses.websocket.map_or(clients, |address| (address, "wss"));
+        let mut door = Self::to(address, scheme, Some(pki.outsider())).await?;
         let token = tokens.good()?;
         merge(&mut door.options, &json!({ "token": token }));
         door.token = Some(token);

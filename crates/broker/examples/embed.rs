@@ -13,6 +13,7 @@ async fn main() -> std::io::Result<()> {
         address: address.parse().map_err(std::io::Error::other)?,
         purpose: Purpose::Clients,
         tls: None,
+        websocket: None,
         authenticator: Arc::new(Open),
         link_hold: Duration::from_secs(5),
         advertise: None,

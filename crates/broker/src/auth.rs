@@ -22,6 +22,8 @@ pub struct Login<'a> {
     pub certificates: &'a [CertificateDer<'static>],
     /// Where it connects from.
     pub address: SocketAddr,
+    /// Whether it speaks WebSocket.
+    pub websocket: bool,
     /// The nonce it was given in INFO, for signatures.
     pub nonce: &'a str,
     /// When its time for logging in is over. A decision that can't be made by then is answered a little before, with

@@ -161,6 +161,8 @@ pub(crate) struct About {
     pub(crate) tls_version: Option<&'static str>,
     /// Negotiated TLS cipher suite.
     pub(crate) tls_cipher: Option<&'static str>,
+    /// Whether it speaks WebSocket.
+    pub(crate) websocket: bool,
     /// When the connection was accepted.
     pub(crate) start: SystemTime,
 }
@@ -175,6 +177,7 @@ impl About {
             version: None,
             tls_version: None,
             tls_cipher: None,
+            websocket: false,
             start: SystemTime::now(),
         }
     }

@@ -52,9 +52,11 @@ pub use net::dial::{DialTls, RemoteConfig};
 pub use net::door::network::{Network, NetworkError};
 pub use net::gateway::{GatewayConfig, GatewayRemote};
 pub use net::listener::{LeafPurpose, ListenerConfig, ListenerTls, Purpose, TlsSource, TlsStart};
+pub use net::websocket::WebsocketConfig;
 pub use outlet::{Letter, Outlet, Sent};
 pub use server::{Drain, Server, ServerConfig};
 pub use session::reserved::{EXPIRING_SUBJECT, RENEW_SUBJECT};
+pub use wire::websocket::{Origin as WebOrigin, OriginError};
 
 /// This software's version, told in INFO as `gatehouse`.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -239,7 +239,7 @@ fn describe(conn: &Conn, subs: bool, auth: bool) -> Value {
     let mut value = json!({
         "cid": conn.id,
         "kind": "Client",
-        "type": "nats",
+        "type": if conn.about.websocket { "websocket" } else { "nats" },
         "ip": conn.about.address.map(|address| address.ip().to_string()),
         "port": conn.about.address.map(|address| address.port()),
         "start": timestamp(conn.about.start),

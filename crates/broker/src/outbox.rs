@@ -27,6 +27,10 @@ const PATIENCE_WITH_THE_BUSY: u32 = 10;
 pub(crate) trait Pipe: Send + Sync {
     /// Takes some bytes; `WouldBlock` when it can take none now.
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
+    /// Takes some bytes of two slices, the first one's first; counts them together.
+    fn try_write_two(&self, first: &[u8], then: &[u8]) -> io::Result<usize> {
+        if first.is_empty() { self.try_write(then) } else { self.try_write(first) }
+    }
     /// Pushes on what the pipe itself still holds (encrypted records); `WouldBlock` when some is left.
     fn try_flush(&self) -> io::Result<()>;
 }

@@ -88,7 +88,7 @@ impl Server {
     pub fn listen(&self, config: ListenerConfig) -> io::Result<SocketAddr> {
         let socket = bind(config.address)?;
         let local = socket.local_addr()?;
-        if matches!(config.purpose, listener::Purpose::Clients) {
+        if matches!(config.purpose, listener::Purpose::Clients) && config.websocket.is_none() {
             self.core.address.get_or_init(|| local);
         }
         let listener = Arc::new(Listener { config, local, handshakes: self.handshakes.clone() });

@@ -17,6 +17,7 @@ fn listener(purpose: Purpose) -> ListenerConfig {
         address: SocketAddr::from(([127, 0, 0, 1], 0)),
         purpose,
         tls: None,
+        websocket: None,
         authenticator: Arc::new(Open),
         link_hold: Duration::from_millis(50),
         advertise: None,

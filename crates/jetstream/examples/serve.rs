@@ -23,6 +23,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         address: address.parse()?,
         purpose: Purpose::Clients,
         tls: None,
+        websocket: None,
         authenticator: Arc::new(Open),
         link_hold: Duration::from_secs(5),
         advertise: None,

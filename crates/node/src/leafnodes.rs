@@ -135,6 +135,7 @@ pub fn listen(
         address,
         purpose: Purpose::Leafnodes(purpose),
         tls,
+        websocket: None,
         authenticator: Arc::new(PeerNames::new(section.peers.clone(), section.plaintext)),
         link_hold,
         advertise: None,

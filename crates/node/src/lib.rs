@@ -17,3 +17,4 @@ pub mod revocation;
 pub mod sections;
 pub mod sessions;
 pub mod tls;
+pub mod websocket;

@@ -11,6 +11,9 @@ pub struct Ports {
     /// For clients.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub nats: Vec<String>,
+    /// For clients that speak WebSocket.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub websocket: Vec<String>,
     /// For links.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub leafnodes: Vec<String>,

@@ -21,6 +21,7 @@ mod repeat;
 pub mod s2;
 mod scan;
 pub mod text;
+pub mod websocket;
 
 pub use error::{ParseError, Verb};
 pub use limits::{LEAF_MAX_CONTROL_LINE, Limits};

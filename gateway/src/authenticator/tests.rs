@@ -110,6 +110,7 @@ impl World {
             credentials: Credentials::Client(&options),
             certificates,
             address: SocketAddr::from(([127, 0, 0, 1], 1)),
+            websocket: false,
             nonce: "nonce",
             until: Instant::now() + Duration::from_secs(2),
         };

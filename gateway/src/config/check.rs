@@ -24,6 +24,10 @@ pub(super) fn check(config: &Config, problems: &mut Problems<'_>) {
     issuers(config, problems);
     policy(config, problems);
     routes(config, problems);
+    if let Some(websocket) = &config.websocket {
+        let service = &config.service;
+        websocket.check(service.disable_frontend_tls, service.allow_remote_plaintext, problems);
+    }
     super::edge::check(config, problems);
     link(config, problems);
     node::admin::check(&config.admin, problems);

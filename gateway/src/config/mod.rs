@@ -78,6 +78,9 @@ pub struct Config {
     /// Its certificates, chosen by the name a client asks for; the first one is the default.
     #[serde(default)]
     pub frontend_tls: Vec<FrontendTls>,
+    /// A second port for clients, which speak WebSocket.
+    #[serde(default)]
+    pub websocket: Option<node::websocket::Websocket>,
     /// Certificates of clients.
     #[serde(default)]
     pub client_certificates: ClientCertificates,

@@ -210,9 +210,10 @@ impl Reloader {
 fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let text = |value: &dyn std::fmt::Debug| format!("{value:?}");
     let mode = |config: &Config| config.server_tls().is_some();
-    let sections: [(&str, String, String); 12] = [
+    let sections: [(&str, String, String); 13] = [
         ("service", text(&old.service), text(&new.service)),
         ("frontend_tls", text(&mode(old)), text(&mode(new))),
+        ("websocket", text(&old.websocket), text(&new.websocket)),
         ("routes", text(&old.routes), text(&new.routes)),
         ("link", text(&old.link), text(&new.link)),
         ("opaque_tokens", text(&old.opaque_tokens), text(&new.opaque_tokens)),

@@ -107,6 +107,7 @@ impl World {
                 address: "127.0.0.1:0".parse().unwrap(),
                 purpose: Purpose::Clients,
                 tls: None,
+                websocket: None,
                 authenticator: Arc::new(Open),
                 link_hold: Duration::ZERO,
                 advertise: None,

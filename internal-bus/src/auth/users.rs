@@ -32,6 +32,33 @@ pub enum UsersError {
 struct Entry {
     password: Option<Secret>,
     grant: Arc<Grant>,
+    doors: Doors,
+}
+
+/// By which ports a user may come in (`allowed_connection_types`).
+#[derive(Clone, Copy)]
+struct Doors {
+    plain: bool,
+    websocket: bool,
+}
+
+impl Doors {
+    const ALL: Self = Self { plain: true, websocket: true };
+
+    fn of(user: &natsconf::User) -> Self {
+        let listed = |kind| user.allowed_connection_types.as_ref().is_none_or(|types| types.contains(&kind));
+        Self {
+            plain: listed(natsconf::ConnectionType::Standard),
+            websocket: listed(natsconf::ConnectionType::Websocket),
+        }
+    }
+
+    fn admit(self, login: &Login<'_>) -> Result<(), Denied> {
+        if if login.websocket { self.websocket } else { self.plain } {
+            return Ok(());
+        }
+        Err(Denied::new("connection_type", "the user may not come in by this kind of connection"))
+    }
 }
 
 /// Decides by token, name and password, nkey signature, or certificate (`verify_and_map`).
@@ -39,7 +66,7 @@ struct Entry {
 pub struct Users {
     token: Option<Secret>,
     by_name: HashMap<String, Entry>,
-    by_nkey: HashMap<String, Arc<Grant>>,
+    by_nkey: HashMap<String, Entry>,
     /// Who comes without credentials.
     fallback: Option<Arc<Grant>>,
     by_certificate: bool,
@@ -61,7 +88,7 @@ impl Users {
                     authorization.default_permissions.as_ref(),
                     "authorization",
                 )?;
-                users.by_name.insert(name.clone(), Entry { password: authorization.password.clone(), grant });
+                users.by_name.insert(name.clone(), Entry { password: authorization.password.clone(), grant, doors: Doors::ALL });
             }
             users.add(&authorization.users, DEFAULT_ACCOUNT)?;
         }
@@ -74,7 +101,7 @@ impl Users {
                 .by_name
                 .get(name)
                 .map(|entry| entry.grant.clone())
-                .or_else(|| users.by_nkey.get(name).cloned());
+                .or_else(|| users.by_nkey.get(name).map(|entry| entry.grant.clone()));
             users.fallback = Some(known.ok_or_else(|| UsersError::NoSuchUser(name.clone()))?);
         } else if users.nobody() {
             users.fallback = Some(Arc::new(Grant::unrestricted("anonymous")));
@@ -88,7 +115,7 @@ impl Users {
         let known = if let (Some(old), Some(new)) = (before.by_name.get(name), self.by_name.get(name)) {
             (old.password == new.password).then(|| new.grant.clone())
         } else if before.by_nkey.contains_key(name) {
-            self.by_nkey.get(name).cloned()
+            self.by_nkey.get(name).map(|entry| entry.grant.clone())
         } else if before.by_name.contains_key(name) {
             None
         } else if before.token.is_some() {
@@ -104,20 +131,15 @@ impl Users {
     }
 
     fn add(&mut self, users: &[natsconf::User], account: &str) -> Result<(), UsersError> {
-        // Other kinds of connection than this server's own are for users who are not let in here.
-        let here = |user: &&natsconf::User| {
-            user.allowed_connection_types
-                .as_ref()
-                .is_none_or(|types| types.contains(&natsconf::ConnectionType::Standard))
-        };
-        for user in users.iter().filter(here) {
+        for user in users {
             let grant = grant(user.login.id(), account, user.permissions.as_ref(), &user.at.to_string())?;
+            let doors = Doors::of(user);
             match &user.login {
                 natsconf::Login::Name { name, password } => {
-                    self.by_name.insert(name.clone(), Entry { password: password.clone(), grant });
+                    self.by_name.insert(name.clone(), Entry { password: password.clone(), grant, doors });
                 }
                 natsconf::Login::Nkey(key) => {
-                    self.by_nkey.insert(key.clone(), grant);
+                    self.by_nkey.insert(key.clone(), Entry { password: None, grant, doors });
                 }
             }
         }
@@ -134,10 +156,11 @@ impl Users {
             return Ok(found);
         }
         if let (Some(key), Some(signature)) = (&options.nkey, &options.sig) {
-            let grant =
+            let entry =
                 self.by_nkey.get(key).ok_or_else(|| Denied::new("unknown_user", "nkey is not configured"))?;
+            entry.doors.admit(&login)?;
             return if signed(key, login.nonce, signature) {
-                Ok(grant.clone())
+                Ok(entry.grant.clone())
             } else {
                 Err(Denied::new("signature", "the nonce is not signed by this nkey"))
             };
@@ -153,7 +176,7 @@ impl Users {
         }
         match (&options.user, &self.fallback) {
             (Some(name), _) if self.by_name.contains_key(name) => {
-                self.by_password(name, given.unwrap_or_default()).await
+                self.by_password(&login, name, given.unwrap_or_default()).await
             }
             (None, Some(fallback)) => Ok(fallback.clone()),
             (Some(_), Some(fallback)) if self.nobody() => Ok(fallback.clone()),
@@ -162,9 +185,10 @@ impl Users {
         }
     }
 
-    async fn by_password(&self, name: &str, given: &str) -> Result<Arc<Grant>, Denied> {
+    async fn by_password(&self, login: &Login<'_>, name: &str, given: &str) -> Result<Arc<Grant>, Denied> {
         let wrong = || Denied::new("password", format!("wrong password for {name:?}"));
         let entry = self.by_name.get(name).ok_or_else(wrong)?;
+        entry.doors.admit(login)?;
         let password = entry.password.as_ref().ok_or_else(wrong)?;
         if matches(password, given).await { Ok(entry.grant.clone()) } else { Err(wrong()) }
     }
@@ -176,7 +200,9 @@ impl Users {
             .map_err(|error| Denied::new("certificate", format!("unreadable certificate: {error}")))?;
         let common = certificate.cn.iter().flat_map(|cn| [format!("CN={cn}"), cn.clone()]);
         let names = certificate.emails.iter().chain(&certificate.dns).cloned().chain(common);
-        Ok(names.into_iter().find_map(|name| self.by_name.get(&name)).map(|entry| entry.grant.clone()))
+        let Some(entry) = names.into_iter().find_map(|name| self.by_name.get(&name)) else { return Ok(None) };
+        entry.doors.admit(login)?;
+        Ok(Some(entry.grant.clone()))
     }
 }
 
@@ -369,6 +395,7 @@ mod tests {
                 credentials: Credentials::Leafnode(&connect),
                 certificates: &[],
                 address: ([127, 0, 0, 1], 1).into(),
+                websocket: false,
                 nonce: "",
                 until: std::time::Instant::now() + std::time::Duration::from_secs(5),
             };

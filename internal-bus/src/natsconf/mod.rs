@@ -5,8 +5,8 @@
 //! Nothing is opened but the configuration itself: certificates, logs and stores are read by whoever uses them.
 //!
 //! How it is divided: `cursor`, `scalar`, `source` and `parser` turn text into the tree in `value`; `reader` asks
-//! the tree for typed values and collects complaints; `top`, `auth`, `users`, `share`, `tls`, `leaf` and `jetstream` know
-//! the settings; `check` judges what takes the whole.
+//! the tree for typed values and collects complaints; `top`, `auth`, `users`, `share`, `tls`, `leaf`, `websocket` and `jetstream`
+//! know the settings; `check` judges what takes the whole.
 
 mod auth;
 mod check;
@@ -30,6 +30,7 @@ mod top;
 mod units;
 mod users;
 mod value;
+mod websocket;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -47,6 +48,7 @@ pub use share::{Export, Import, Shared};
 pub use tls::{CertificatePair, HandshakeFirst, Tls, TlsVersion};
 pub use units::{DEFAULT_LEAF_PORT, Port, RemoteUrl};
 pub use users::{AllowResponses, ConnectionType, Login, Permissions, SubjectRules, User};
+pub use websocket::Websocket;
 
 /// A nats-server configuration. `None` everywhere means "not set": the server's default holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -131,6 +133,8 @@ pub struct NatsConf {
     pub tls: Option<Tls>,
     /// Clients may connect in clear although there is TLS. Default false.
     pub allow_non_tls: Option<bool>,
+    /// A port for WebSocket.
+    pub websocket: Option<Websocket>,
     /// Part in a super-cluster.
     pub gateway: Option<Gateway>,
     /// Links.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::reader::Reader;
 use super::value::{Entry, Kind, Map, Value};
-use super::{Limit, NatsConf, auth, check, gateway, jetstream, leaf, operator, tls};
+use super::{Limit, NatsConf, auth, check, gateway, jetstream, leaf, operator, tls, websocket};
 
 /// nats-server keeps these sizes in 32 bits.
 const MOST_32: i64 = i32::MAX as i64;
@@ -39,8 +39,6 @@ const UNSUPPORTED: &[&str] = &[
     "syslog",
     "trusted",
     "trusted_keys",
-    "websocket",
-    "ws",
 ];
 
 /// Settings that tune nats-server's inside; nothing here corresponds to them.
@@ -216,6 +214,7 @@ fn block(reader: &mut Reader, conf: &mut NatsConf, key: &str, entry: &Entry) -> 
             }
         }
         "leafnodes" | "leaf" => conf.leafnodes = leaf::read(reader, entry),
+        "websocket" | "ws" => conf.websocket = websocket::read(reader, entry),
         "gateway" => conf.gateway = gateway::read(reader, entry),
         "jetstream" => conf.jetstream = jetstream::read(reader, entry),
         // Joined with the `jetstream` block when that is known.

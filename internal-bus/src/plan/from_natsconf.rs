@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{Authenticator, Drain, RemoteUrl, ResponseKind, Role, ServiceTerms, TlsStart};
+use broker::{Authenticator, Drain, RemoteUrl, ResponseKind, Role, ServiceTerms, TlsStart, WebsocketConfig};
 use daemon::telemetry::{LogConfig, LogFilter, LogFormat};
 use identity::tls::{CertifiedFile, ClientAuth, ClientTls, ServerTls, TlsError};
 use identity::{DEFAULT_ACCOUNT, Permission, Rights};
@@ -16,7 +16,7 @@ use node::sections::Admin;
 use super::{ImportPlan, ListenerPlan, Plan, RemotePlan, TlsPlan};
 use crate::auth::{LeafUsers, LiveUsers, OperatorError, Operators, Users, UsersError};
 use crate::natsconf::{
-    HandshakeFirst, LeafRemote, Leafnodes, Limit, NatsConf, Port, Shared, Tls, TlsVersion, export_of,
+    HandshakeFirst, LeafRemote, Leafnodes, Limit, NatsConf, Port, Shared, Tls, TlsVersion, Websocket, export_of,
 };
 
 /// nats-server's port for clients.
@@ -89,6 +89,10 @@ pub fn from_natsconf(conf: &NatsConf, remote_plaintext: bool) -> Result<Plan, Pl
     let leafnodes = leafnodes
         .map(|section| leaf_listener(section, &authenticator, remote_plaintext, &mut notices))
         .transpose()?;
+    let websocket = conf.websocket.as_ref().filter(|section| section.port.is_some());
+    let websocket = websocket
+        .map(|section| self::websocket(section, &authenticator, remote_plaintext, &mut notices))
+        .transpose()?;
     let remotes =
         conf.leafnodes.iter().flat_map(|section| &section.remotes).filter(|remote| !remote.disabled);
     let remotes =
@@ -100,7 +104,8 @@ pub fn from_natsconf(conf: &NatsConf, remote_plaintext: bool) -> Result<Plan, Pl
         gateway,
         name: conf.server_name.clone().unwrap_or_default(),
         limits: limits(conf),
-        clients: ListenerPlan { address, tls, authenticator, advertise: conf.client_advertise.clone() },
+        clients: ListenerPlan { address, tls, authenticator, advertise: conf.client_advertise.clone(), websocket: None },
+        websocket,
         leafnodes,
         leafnode_compression: conf
             .leafnodes
@@ -271,6 +276,31 @@ fn leaf_listener(
         tls,
         authenticator: Arc::new(LeafUsers::new(section.authorization.clone(), verified, clients.clone())),
         advertise: section.advertise.clone(),
+        websocket: None,
+    })
+}
+
+fn websocket(
+    section: &Websocket,
+    clients: &Arc<dyn Authenticator>,
+    remote_plaintext: bool,
+    notices: &mut Vec<String>,
+) -> Result<ListenerPlan, PlanError> {
+    let tls = section.tls.as_ref().map(|tls| listener_tls("websocket.tls", tls, false)).transpose()?;
+    let tls = tls.map(|tls| TlsPlan { start: TlsStart::First, ..tls });
+    let (host, port) = (section.host.as_deref(), section.port);
+    let address =
+        address(host, port, node::websocket::DEFAULT_PORT, tls.is_none(), remote_plaintext, notices)?;
+    Ok(ListenerPlan {
+        address,
+        tls,
+        authenticator: clients.clone(),
+        advertise: section.advertise.clone(),
+        websocket: Some(WebsocketConfig {
+            // What is no origin has been reported.
+            allowed_origins: section.allowed_origins.iter().filter_map(|text| text.parse().ok()).collect(),
+            same_origin: section.same_origin,
+        }),
     })
 }
 

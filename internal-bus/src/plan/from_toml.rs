@@ -96,7 +96,18 @@ fn make(path: &Path, config: &Config, problems: &mut Problems<'_>) -> Option<Pla
             tls: tls.as_ref().map(listener_tls),
             authenticator: Arc::clone(&certificates) as _,
             advertise: None,
+            websocket: None,
         },
+        websocket: config.websocket.as_ref().map(|section| {
+            section.check(tls.is_none(), service.allow_remote_plaintext, problems);
+            ListenerPlan {
+                address: section.address(),
+                tls: tls.as_ref().map(|files| TlsPlan { start: TlsStart::First, ..listener_tls(files) }),
+                authenticator: Arc::clone(&certificates) as _,
+                advertise: None,
+                websocket: Some(section.config()),
+            }
+        }),
         leafnodes,
         leafnode_compression: config
             .leafnodes
@@ -203,6 +214,7 @@ fn leafnodes(
         tls: files.filter(|_| !section.plaintext).as_ref().map(listener_tls),
         authenticator: Arc::new(PeerNames::new(section.peers.clone(), section.plaintext)),
         advertise: None,
+        websocket: None,
     })
 }
 

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{Authenticator, Compression, RemoteUrl, Role, ServiceTerms, TlsStart};
+use broker::{Authenticator, Compression, RemoteUrl, Role, ServiceTerms, TlsStart, WebsocketConfig};
 use daemon::audit::AuditConfig;
 use daemon::telemetry::LogConfig;
 use identity::Rights;
@@ -39,6 +39,8 @@ pub struct ListenerPlan {
     pub authenticator: Arc<dyn Authenticator>,
     /// Host and port to tell clients instead of the address.
     pub advertise: Option<String>,
+    /// Clients speak WebSocket.
+    pub websocket: Option<WebsocketConfig>,
 }
 
 /// TLS of a listener.
@@ -116,6 +118,8 @@ pub struct Plan {
     pub limits: broker::Limits,
     /// For clients.
     pub clients: ListenerPlan,
+    /// For clients that speak WebSocket.
+    pub websocket: Option<ListenerPlan>,
     /// For links.
     pub leafnodes: Option<ListenerPlan>,
     /// Whether links that come in are compressed.

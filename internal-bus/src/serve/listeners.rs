@@ -41,6 +41,12 @@ pub(super) fn open(
         ports.gateways.push(format!("nats://{local}"));
     }
     remotes(plan, server, reloads, &group)?;
+    if let Some(websocket) = plan.websocket.take() {
+        let scheme = node::websocket::scheme(websocket.tls.is_some());
+        let local = listen(server, reloads, "websocket", websocket, Purpose::Clients)?;
+        tracing::info!("Listening for websocket clients on {scheme}://{local}");
+        ports.websocket.push(format!("{scheme}://{local}"));
+    }
     let clients = std::mem::replace(&mut plan.clients, nowhere());
     let scheme = if clients.tls.is_some() { "tls" } else { "nats" };
     let local = listen(server, reloads, CLIENTS, clients, Purpose::Clients)?;
@@ -56,6 +62,7 @@ fn nowhere() -> ListenerPlan {
         tls: None,
         authenticator: Arc::new(broker::Open),
         advertise: None,
+        websocket: None,
     }
 }
 
@@ -80,6 +87,7 @@ fn listen(
         address,
         purpose,
         tls,
+        websocket: plan.websocket,
         authenticator: plan.authenticator,
         link_hold: DEFAULT_HOLD,
         advertise: plan.advertise,

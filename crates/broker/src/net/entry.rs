@@ -13,11 +13,14 @@ use tokio::time::Instant;
 use wire::Step;
 use wire::client::Op;
 use wire::info::{ConnectOptions, ServerInfo};
+use wire::websocket::Rejection;
 
 use super::door::proxy;
 use super::greeting::{self, Greeted, Refused};
 use super::listener::{Listener, TlsStart};
+use super::source::Source;
 use super::task::Task;
+use super::websocket;
 use crate::auth::{Admission, Credentials, Denied, Login};
 use crate::conn::{About, CloseReason, Conn, ConnParts, Features, Kind};
 use crate::core::Core;
@@ -131,6 +134,12 @@ async fn greet(
     over: bool,
     until: Instant,
 ) -> Result<u8, Refused> {
+    if listener.config.websocket.is_some() {
+        if over {
+            return Err(Refused::new(CloseReason::MaximumConnections, "too many connections"));
+        }
+        return greeting::first_byte(stream, until).await;
+    }
     let start = listener.config.tls.as_ref().map(|tls| tls.start);
     if let Some(TlsStart::Auto(patience)) = start
         && let Ok(Ok(first)) = tokio::time::timeout(patience, greeting::first_byte(stream, until)).await
@@ -187,6 +196,30 @@ fn info(core: &Core, listener: &Listener, id: u64, address: SocketAddr, nonce: &
     }
 }
 
+/// TLS, where it is spoken.
+async fn arrive(
+    core: &Core,
+    listener: &Listener,
+    stream: TcpStream,
+    first: u8,
+    until: Instant,
+) -> Result<Greeted, Refused> {
+    match &listener.config.tls {
+        Some(_) if first == TLS_HANDSHAKE => {
+            greeting::secure(listener, stream, core.limits.tls_timeout, until).await
+        }
+        Some(tls) if !tls.optional => {
+            let peer = greeting::plain(stream);
+            if listener.config.websocket.is_some() {
+                return Err(websocket::turn_down(&peer, Rejection::IN_CLEAR, until).await);
+            }
+            refuse(&peer, wire::text::SECURE_CONNECTION_REQUIRED, until).await;
+            Err(Refused::new(CloseReason::TlsHandshake, "spoke without TLS where it is required"))
+        }
+        _ => Ok(greeting::plain(stream)),
+    }
+}
+
 /// TLS, CONNECT and the decision.
 #[allow(clippy::too_many_arguments)]
 async fn log_in(
@@ -199,28 +232,25 @@ async fn log_in(
     first: u8,
     until: Instant,
 ) -> Result<Task, Refused> {
-    let tls = listener.config.tls.as_ref();
-    let mut peer = match tls {
-        Some(_) if first == TLS_HANDSHAKE => {
-            let peer = greeting::secure(&listener, stream, core.limits.tls_timeout, until).await?;
-            if tls.is_some_and(|tls| tls.start == TlsStart::First || matches!(tls.start, TlsStart::Auto(_))) {
-                peer.write(&info(&core, &listener, id, address, &nonce).to_line(), until).await?;
-            }
-            peer
+    let mut peer = arrive(&core, &listener, stream, first, until).await?;
+    let told = match (&listener.config.websocket, &peer.tls, &listener.config.tls) {
+        (Some(config), ..) => {
+            websocket::open(&mut peer, config, until).await?;
+            false
         }
-        Some(tls) if !tls.optional => {
-            let peer = greeting::plain(stream);
-            refuse(&peer, wire::text::SECURE_CONNECTION_REQUIRED, until).await;
-            return Err(Refused::new(CloseReason::TlsHandshake, "spoke without TLS where it is required"));
-        }
-        _ => greeting::plain(stream),
+        (None, Some(_), Some(tls)) => tls.start == TlsStart::AfterInfo,
+        (None, ..) => true,
     };
+    if !told {
+        peer.write(&info(&core, &listener, id, address, &nonce).to_line(), until).await?;
+    }
     let required = listener.config.authenticator.required();
     let (options, said) = read_connect(&core, &mut peer, until, required).await?;
     let login = Login {
         credentials: Credentials::Client(&options),
         certificates: &peer.certificates,
         address,
+        websocket: peer.websocket.is_some(),
         nonce: &nonce,
         until: until.into_std(),
     };
@@ -284,9 +314,7 @@ pub(crate) async fn refuse(peer: &Greeted, text: &str, until: Instant) {
     if let Err(refused) = peer.write(&line, until).await {
         tracing::trace!(detail = %refused.detail, "the peer did not wait for the reason");
     }
-    if let Some(tls) = &peer.tls {
-        tls.close();
-    }
+    peer.close(CloseReason::AuthenticationFailed);
 }
 
 /// Reads the client's CONNECT. Where no login is required, a client may begin with anything else; `false` says that
@@ -344,7 +372,7 @@ async fn read_connect(
 fn establish(
     core: &Arc<Core>,
     listener: &Listener,
-    peer: Greeted,
+    mut peer: Greeted,
     id: u64,
     address: SocketAddr,
     options: &ConnectOptions,
@@ -356,7 +384,7 @@ fn establish(
         id,
         kind: Kind::Client,
         outbox: core.outbox(false),
-        pipe: peer.pipe,
+        pipe: peer.pipe.clone(),
         account: core.account(&grant.account),
         inbox: grant.isolate_inbox.then(|| Box::new(InboxSpace::new(&core.inboxes))),
         grant,
@@ -374,6 +402,7 @@ fn establish(
             version: options.version.as_deref().map(Into::into),
             tls_version: peer.tls_version,
             tls_cipher: peer.tls_cipher,
+            websocket: peer.websocket.is_some(),
             start: SystemTime::now(),
         },
         max_pending_replies: core.limits.max_pending_replies,
@@ -387,5 +416,6 @@ fn establish(
         conn.request_close(CloseReason::ServerShutdown);
     }
     let session = Session::Client(Box::new(ClientSession::new(core.clone(), conn)));
-    Task::new(core.clone(), session, peer.reader, peer.tls, peer.kept, listener.config.link_hold)
+    let kept = std::mem::take(&mut peer.kept);
+    Task::new(core.clone(), session, Source::of(peer), kept, listener.config.link_hold)
 }

@@ -90,6 +90,7 @@ impl Server {
             address: config.address,
             purpose: Purpose::Gateways,
             tls: config.tls,
+            websocket: None,
             authenticator: config.authenticator,
             link_hold: config.link_hold,
             advertise: None,

@@ -115,7 +115,7 @@ async fn dial(how: &Dialling, cluster: &Arc<Cluster>, url: &RemoteUrl) -> Result
     let now = std::time::Instant::now();
     let session = GatewayOut::new(core.clone(), gateways.clone(), cluster.clone(), made.conn, made.link, now);
     let session = Session::GatewayOut(Box::new(session));
-    Ok(Task::new(core.clone(), session, made.reader, made.tls, kept, how.link_hold))
+    Ok(Task::new(core.clone(), session, made.source, kept, how.link_hold))
 }
 
 /// Whether this is the cluster that was meant, and one we can talk to.

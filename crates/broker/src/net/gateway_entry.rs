@@ -16,6 +16,7 @@ use wire::info::GatewayConnect;
 use super::entry::{TLS_HANDSHAKE, refuse, report};
 use super::greeting::{self, Greeted, Refused};
 use super::listener::{Listener, Purpose};
+use super::source::Source;
 use super::task::Task;
 use crate::auth::{Credentials, Login};
 use crate::conn::{About, CloseReason, Conn, ConnParts, Features, Kind};
@@ -70,6 +71,7 @@ async fn log_in(
         credentials: Credentials::Gateway(&connect),
         certificates: &peer.certificates,
         address,
+        websocket: false,
         nonce: "",
         until: until.into_std(),
     };
@@ -96,7 +98,7 @@ async fn log_in(
     let made = make(&core, &gateways, peer, parts);
     let session = GatewayIn::new(core.clone(), gateways, known, made.conn, made.link);
     let session = Session::GatewayIn(Box::new(session));
-    Ok(Task::new(core, session, made.reader, made.tls, kept, listener.config.link_hold))
+    Ok(Task::new(core, session, made.source, kept, listener.config.link_hold))
 }
 
 /// TLS where configured, which comes first on a gateway, then INFO.
@@ -160,8 +162,7 @@ pub(super) struct GatewayParts {
 pub(super) struct Made {
     pub(super) conn: Arc<Conn>,
     pub(super) link: Arc<Link>,
-    pub(super) reader: tokio::net::tcp::OwnedReadHalf,
-    pub(super) tls: Option<Arc<super::pipe::TlsPipe>>,
+    pub(super) source: Source,
 }
 
 /// Makes a gateway connection of a peer that was let in, or that let us in.
@@ -197,7 +198,7 @@ pub(super) fn make(core: &Arc<Core>, gateways: &Gateways, peer: Greeted, parts: 
         id: parts.id,
         kind: Kind::Link(link.clone()),
         outbox: core.outbox(true),
-        pipe: peer.pipe,
+        pipe: peer.pipe.clone(),
         account,
         inbox: None,
         grant: parts.grant,
@@ -209,12 +210,13 @@ pub(super) fn make(core: &Arc<Core>, gateways: &Gateways, peer: Greeted, parts: 
             version: None,
             tls_version: peer.tls_version,
             tls_cipher: peer.tls_cipher,
+            websocket: false,
             start: SystemTime::now(),
         },
         max_pending_replies: 0,
     }));
     core.register(&conn);
-    Made { conn, link, reader: peer.reader, tls: peer.tls }
+    Made { conn, link, source: Source::of(peer) }
 }
 
 /// How long a refused peer may take to read why.

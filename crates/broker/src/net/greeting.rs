@@ -17,6 +17,7 @@ use tokio_rustls::rustls::{self, pki_types::CertificateDer};
 use super::listener::Listener;
 use super::packed::{PackedPipe, Unpacker};
 use super::pipe::{PlainPipe, TlsPipe};
+use super::websocket::Websocket;
 use crate::conn::CloseReason;
 use crate::link::compression::Compressed;
 use crate::outbox::Pipe;
@@ -44,6 +45,8 @@ pub(crate) struct Greeted {
     pub(crate) tls: Option<Arc<TlsPipe>>,
     /// Of a link whose ends have agreed on compression.
     pub(crate) unpacker: Option<Box<Unpacker>>,
+    /// Frames around everything, once the opening handshake is over.
+    pub(crate) websocket: Option<Box<Websocket>>,
     pub(crate) certificates: Vec<CertificateDer<'static>>,
     pub(crate) tls_version: Option<&'static str>,
     pub(crate) tls_cipher: Option<&'static str>,
@@ -130,6 +133,7 @@ pub(crate) fn secured(stream: TcpStream, session: rustls::Connection) -> Greeted
         pipe: tls.clone(),
         tls: Some(tls),
         unpacker: None,
+        websocket: None,
         certificates,
         tls_version,
         tls_cipher,
@@ -145,6 +149,7 @@ pub(crate) fn plain(stream: TcpStream) -> Greeted {
         pipe: Arc::new(PlainPipe(writer)),
         tls: None,
         unpacker: None,
+        websocket: None,
         certificates: Vec::new(),
         tls_version: None,
         tls_cipher: None,
@@ -163,7 +168,9 @@ impl Greeted {
         loop {
             // Also what came along with the handshake's last record.
             if let Some(tls) = &self.tls {
+                let from = self.kept.len();
                 tls.decrypt(&[], input(&mut self.unpacker, &mut self.kept)).map_err(lost)?;
+                self.take_apart(from)?;
             }
             if let Some(unpacker) = &mut self.unpacker {
                 unpacker.unpack(&mut self.kept, max).map_err(unreadable)?;
@@ -189,6 +196,7 @@ impl Greeted {
         match self.reader.try_read(&mut chunk[..room]) {
             Ok(0) => Err(Refused::new(CloseReason::ClientClosed, "closed before login")),
             Ok(read) => {
+                let from = self.kept.len();
                 let input = input(&mut self.unpacker, &mut self.kept);
                 match &self.tls {
                     None => input.extend_from_slice(&chunk[..read]),
@@ -196,7 +204,7 @@ impl Greeted {
                         tls.decrypt(&chunk[..read], input).map_err(lost)?;
                     }
                 }
-                Ok(())
+                self.take_apart(from)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
             Err(error) => Err(lost(error)),
@@ -209,6 +217,26 @@ impl Greeted {
         unpacker.input().append(&mut self.kept);
         self.unpacker = Some(unpacker);
         self.pipe = Arc::new(PackedPipe::new(self.pipe.clone(), compressed.clone()));
+    }
+
+    /// Takes the frames off what has come from `from` on, where there are any.
+    fn take_apart(&mut self, from: usize) -> Result<(), Refused> {
+        let Some(websocket) = &mut self.websocket else { return Ok(()) };
+        match websocket.take_apart(&mut self.kept, from) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Refused::new(CloseReason::ClientClosed, "closed before login")),
+            Err(error) => Err(Refused::new(CloseReason::ProtocolViolation, error.to_string())),
+        }
+    }
+
+    /// Tells the peer that nothing more will come.
+    pub(crate) fn close(&self, reason: CloseReason) {
+        if let Some(websocket) = &self.websocket {
+            websocket.close(reason);
+        }
+        if let Some(tls) = &self.tls {
+            tls.close();
+        }
     }
 
     /// Writes a few bytes before login; what the socket does not take at once is an error.

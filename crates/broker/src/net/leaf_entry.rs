@@ -17,6 +17,7 @@ use super::entry::{TLS_HANDSHAKE, refuse, report};
 use super::greeting::{self, Greeted, Refused};
 use super::leaf_packed;
 use super::listener::{LeafPurpose, Listener, Purpose, TlsStart};
+use super::source::Source;
 use super::task::Task;
 use crate::auth::{Credentials, Login};
 use crate::conn::{About, CloseReason, Conn, ConnParts, Features, Kind};
@@ -100,6 +101,7 @@ async fn log_in(
         credentials: Credentials::Leafnode(&connect),
         certificates: &peer.certificates,
         address,
+        websocket: false,
         nonce: &nonce,
         until: until.into_std(),
     };
@@ -318,7 +320,7 @@ fn parts(
 /// dialled waits for the other's word first.
 pub(crate) fn establish(
     core: &Arc<Core>,
-    peer: Greeted,
+    mut peer: Greeted,
     kept: Vec<u8>,
     parts: LinkParts,
     link_hold: Duration,
@@ -351,7 +353,7 @@ pub(crate) fn establish(
         id: parts.id,
         kind: Kind::Link(link.clone()),
         outbox: core.outbox(true),
-        pipe: peer.pipe,
+        pipe: peer.pipe.clone(),
         account,
         inbox: None,
         grant: parts.grant,
@@ -363,6 +365,7 @@ pub(crate) fn establish(
             version: None,
             tls_version: peer.tls_version,
             tls_cipher: peer.tls_cipher,
+            websocket: false,
             start: SystemTime::now(),
         },
         max_pending_replies: core.limits.max_pending_replies,
@@ -372,11 +375,11 @@ pub(crate) fn establish(
     if attach {
         session.attach(std::time::Instant::now());
     }
-    let unpacker = peer.unpacker.map(|mut unpacker| {
+    let unpacker = peer.unpacker.take().map(|mut unpacker| {
         unpacker.let_in();
         unpacker
     });
-    Task::new(core.clone(), Session::Link(Box::new(session)), peer.reader, peer.tls, kept, link_hold)
+    Task::new(core.clone(), Session::Link(Box::new(session)), Source::of(peer), kept, link_hold)
         .unpacking(unpacker)
 }
 

@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::rustls;
 
+use super::websocket::WebsocketConfig;
 use super::{entry, gateway_entry, leaf_entry};
 use crate::auth::Authenticator;
 use crate::core::Core;
@@ -74,6 +75,8 @@ pub struct ListenerConfig {
     pub purpose: Purpose,
     /// TLS, if any.
     pub tls: Option<ListenerTls>,
+    /// Clients speak WebSocket, and TLS from the first byte on.
+    pub websocket: Option<WebsocketConfig>,
     /// Who decides about logins.
     pub authenticator: Arc<dyn Authenticator>,
     /// How long publishers wait for a link that is down.

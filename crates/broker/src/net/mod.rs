@@ -19,4 +19,6 @@ pub(crate) mod leaf_packed;
 pub(crate) mod listener;
 pub(crate) mod packed;
 pub(crate) mod pipe;
+pub(crate) mod source;
 pub(crate) mod task;
+pub(crate) mod websocket;

@@ -19,6 +19,10 @@ impl Pipe for PlainPipe {
         self.0.try_write(bytes)
     }
 
+    fn try_write_two(&self, first: &[u8], then: &[u8]) -> io::Result<usize> {
+        self.0.try_write_vectored(&[IoSlice::new(first), IoSlice::new(then)])
+    }
+
     fn try_flush(&self) -> io::Result<()> {
         Ok(())
     }
@@ -100,9 +104,14 @@ fn push(session: &mut rustls::Connection, socket: &OwnedWriteHalf) -> io::Result
 
 impl Pipe for TlsPipe {
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.try_write_two(&[], bytes)
+    }
+
+    fn try_write_two(&self, first: &[u8], then: &[u8]) -> io::Result<usize> {
         let mut session = self.session.lock();
         push(&mut session, &self.socket)?;
-        let taken = session.writer().write(&bytes[..bytes.len().min(ENCRYPT_AT_ONCE)])?;
+        let then = &then[..then.len().min(ENCRYPT_AT_ONCE)];
+        let taken = session.writer().write_vectored(&[IoSlice::new(first), IoSlice::new(then)])?;
         match push(&mut session, &self.socket) {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
             // What the socket did not take stays in the session, for the next push.

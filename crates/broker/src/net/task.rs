@@ -16,14 +16,13 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::Sleep;
 
 use timer::{REST_AFTER, since_epoch};
 
 use super::buffers::{self, Buffers, KEEP, READ};
 use super::packed::Unpacker;
-use super::pipe::TlsPipe;
+use super::source::Source;
 use crate::conn::{CloseReason, Conn};
 use crate::core::Core;
 use crate::outbox::Broken;
@@ -67,8 +66,7 @@ impl Wait {
 pub(crate) struct Task {
     core: Arc<Core>,
     session: Session,
-    socket: OwnedReadHalf,
-    tls: Option<Arc<TlsPipe>>,
+    source: Source,
     /// Of a link that is compressed.
     unpacker: Option<Box<Unpacker>>,
     /// Bytes read but not worked off.
@@ -95,8 +93,7 @@ impl Task {
     pub(crate) fn new(
         core: Arc<Core>,
         session: Session,
-        socket: OwnedReadHalf,
-        tls: Option<Arc<TlsPipe>>,
+        source: Source,
         kept: Vec<u8>,
         link_hold: Duration,
     ) -> Self {
@@ -110,8 +107,7 @@ impl Task {
             notice_at,
             core,
             session,
-            socket,
-            tls,
+            source,
             unpacker: None,
             kept,
             need: 0,
@@ -160,7 +156,7 @@ impl Task {
                 return Poll::Ready(reason);
             }
             if self.conn().outbox.blocked_since().is_some() {
-                match self.socket.as_ref().poll_write_ready(cx) {
+                match self.source.socket.as_ref().poll_write_ready(cx) {
                     Poll::Ready(Ok(())) => self.conn().unblock(),
                     Poll::Ready(Err(_)) => return Poll::Ready(CloseReason::Io),
                     Poll::Pending => {}
@@ -342,29 +338,24 @@ impl Task {
     /// The usual case: kept bytes and new ones side by side in the thread's buffer.
     fn poll_read_batch(&mut self, cx: &mut Context<'_>, buffers: &mut Buffers) -> Poll<io::Result<usize>> {
         let Buffers { input, plain, work } = buffers;
-        let start = if self.tls.is_some() { 0 } else { self.kept.len() };
+        let start = if self.source.is_plain() { self.kept.len() } else { 0 };
         // What is read while too much is queued will mostly have to be kept.
         let most = if self.core.budget.is_over() { READ_HELD } else { READ };
         let mut room = ReadBuf::new(&mut input[start..start + most]);
-        ready!(Pin::new(&mut self.socket).poll_read(cx, &mut room))?;
+        ready!(Pin::new(&mut self.source.socket).poll_read(cx, &mut room))?;
         let read = room.filled().len();
         if read == 0 {
             return Poll::Ready(Ok(0));
         }
         let kept = std::mem::take(&mut self.kept);
-        let bytes = match &self.tls {
-            None => {
-                input[..start].copy_from_slice(&kept);
-                &input[..start + read]
-            }
-            Some(tls) => {
-                plain.clear();
-                plain.extend_from_slice(&kept);
-                if !tls.decrypt(&input[..read], plain)? {
-                    self.closed = true;
-                }
-                &plain[..]
-            }
+        let bytes = if self.source.is_plain() {
+            input[..start].copy_from_slice(&kept);
+            &input[..start + read]
+        } else {
+            plain.clear();
+            plain.extend_from_slice(&kept);
+            self.closed |= !self.source.unwrap(&input[..read], plain)?;
+            &plain[..]
         };
         if kept.capacity() > SMALL {
             pool::give(kept);
@@ -381,27 +372,26 @@ impl Task {
 
     /// A frame larger than the thread's buffer is gathered in a buffer of its own.
     fn poll_read_large(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let read = match self.tls.clone() {
-            None => {
-                let have = self.kept.len();
-                // Room grows with what has really come, not with what was announced.
-                let more = self.need.saturating_sub(have).clamp(KEEP, have.clamp(KEEP, GROW));
-                self.kept.resize(have + more, 0);
-                let mut room = ReadBuf::new(&mut self.kept[have..]);
-                let outcome = Pin::new(&mut self.socket).poll_read(cx, &mut room);
-                let read = room.filled().len();
-                self.kept.truncate(have + read);
-                ready!(outcome)?;
-                read
-            }
-            Some(tls) => ready!(buffers::with(|buffers| {
+        let read = if self.source.is_plain() {
+            let have = self.kept.len();
+            // Room grows with what has really come, not with what was announced.
+            let more = self.need.saturating_sub(have).clamp(KEEP, have.clamp(KEEP, GROW));
+            self.kept.resize(have + more, 0);
+            let mut room = ReadBuf::new(&mut self.kept[have..]);
+            let outcome = Pin::new(&mut self.source.socket).poll_read(cx, &mut room);
+            let read = room.filled().len();
+            self.kept.truncate(have + read);
+            ready!(outcome)?;
+            read
+        } else {
+            ready!(buffers::with(|buffers| {
                 let mut room = ReadBuf::new(&mut buffers.input);
-                ready!(Pin::new(&mut self.socket).poll_read(cx, &mut room))?;
-                if !room.filled().is_empty() && !tls.decrypt(room.filled(), &mut self.kept)? {
-                    self.closed = true;
+                ready!(Pin::new(&mut self.source.socket).poll_read(cx, &mut room))?;
+                if !room.filled().is_empty() {
+                    self.closed |= !self.source.unwrap(room.filled(), &mut self.kept)?;
                 }
                 Poll::Ready(Ok::<usize, io::Error>(room.filled().len()))
-            }))?,
+            }))?
         };
         if read > 0 && self.kept.len() >= self.need {
             self.work_kept();
@@ -434,7 +424,7 @@ impl Drop for Task {
             self.core.clients.fetch_sub(1, Ordering::Relaxed);
         }
         // Others may hold on to what was shared for a while; the peer is to see the end now.
-        drop(SockRef::from(self.socket.as_ref()).shutdown(Shutdown::Both));
+        drop(SockRef::from(self.source.socket.as_ref()).shutdown(Shutdown::Both));
         self.session.going();
         self.core.forget_held(conn.id);
         self.core.retire(&conn, reason);

@@ -153,6 +153,7 @@ impl Rig {
                 version: None,
                 tls_version: None,
                 tls_cipher: None,
+                websocket: false,
                 start: SystemTime::now(),
             },
             max_pending_replies: core.limits.max_pending_replies,

@@ -102,6 +102,7 @@ fn world() -> World {
         address: ([127, 0, 0, 1], 0).into(),
         purpose: Purpose::Clients,
         tls: None,
+        websocket: None,
         authenticator: keeper.clone(),
         link_hold: Duration::from_secs(1),
         advertise: None,

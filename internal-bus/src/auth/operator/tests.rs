@@ -59,6 +59,7 @@ impl World {
             credentials: Credentials::Client(&options),
             certificates: &[],
             address: ([127, 0, 0, 1], 1).into(),
+            websocket: false,
             nonce,
             until: std::time::Instant::now(),
         };

@@ -13,9 +13,10 @@ fn unknown_and_unsupported_settings() {
     refused("nonsense: 1", &["1:1: unknown setting `nonsense`"]);
     refused("\n  cluster { port: 6222 }", &["2:3: `cluster` is not supported"]);
     refused(
-        "websocket { port: 1 }\nmqtt {}\ncluster {}\nresolver: URL(http://x)\nresolver_tls {}\nhttps: 1",
+        "websocket { port: 1, x: 1 }\nmqtt {}\ncluster {}\nresolver: URL(http://x)\nresolver_tls {}\nhttps: 1",
         &[
-            "1:1: `websocket` is not supported",
+            "1:22: unknown setting `x` in `websocket`",
+            "1:1: `websocket` needs a `tls` block, or `no_tls: true`",
             "2:1: `mqtt` is not supported",
             "3:1: `cluster` is not supported",
             "4:1: a `resolver` other than MEMORY is not supported",

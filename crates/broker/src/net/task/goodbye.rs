@@ -31,7 +31,7 @@ impl Task {
             && !conn.outbox.is_idle()
             && tokio::time::Instant::now() < deadline
         {
-            match tokio::time::timeout_at(deadline, self.socket.as_ref().writable()).await {
+            match tokio::time::timeout_at(deadline, self.source.socket.as_ref().writable()).await {
                 Ok(Ok(())) => {
                     conn.unblock();
                     conn.flush();
@@ -40,7 +40,10 @@ impl Task {
             }
             tokio::task::yield_now().await;
         }
-        if let Some(tls) = &self.tls {
+        if let Some(websocket) = &self.source.websocket {
+            websocket.close(reason);
+        }
+        if let Some(tls) = &self.source.tls {
             tls.close();
         }
         if reason != CloseReason::ClientClosed {
@@ -51,18 +54,18 @@ impl Task {
     /// Reads on for a moment after the last word: a socket closed with unread bytes in it would be reset, and the
     /// peer would not get to read why.
     async fn linger(&mut self) {
-        if SockRef::from(self.socket.as_ref()).shutdown(Shutdown::Write).is_err() {
+        if SockRef::from(self.source.socket.as_ref()).shutdown(Shutdown::Write).is_err() {
             return;
         }
         let deadline = tokio::time::Instant::now() + LINGER;
         let mut discarded = 0;
         while discarded < LINGER_BYTES {
-            match tokio::time::timeout_at(deadline, self.socket.readable()).await {
+            match tokio::time::timeout_at(deadline, self.source.socket.readable()).await {
                 Ok(Ok(())) => {}
                 _ => return,
             }
             // Made anew each time: across an await it would be part of every connection's task.
-            match self.socket.try_read(&mut [0; 4096]) {
+            match self.source.socket.try_read(&mut [0; 4096]) {
                 Ok(0) => return,
                 Ok(read) => discarded += read,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

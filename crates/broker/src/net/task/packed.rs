@@ -44,16 +44,14 @@ impl Task {
     }
 
     fn poll_read_into_unpacker(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let Self { unpacker, socket, tls, closed, .. } = self;
+        let Self { unpacker, source, closed, .. } = self;
         let Some(unpacker) = unpacker else { return Poll::Ready(Ok(0)) };
         buffers::with(|buffers| {
             let mut room = ReadBuf::new(&mut buffers.input);
-            ready!(Pin::new(socket).poll_read(cx, &mut room))?;
+            ready!(Pin::new(&mut source.socket).poll_read(cx, &mut room))?;
             let read = room.filled();
-            match tls {
-                None => unpacker.input().extend_from_slice(read),
-                Some(tls) if !read.is_empty() => *closed |= !tls.decrypt(read, unpacker.input())?,
-                Some(_) => {}
+            if !read.is_empty() {
+                *closed |= !source.unwrap(read, unpacker.input())?;
             }
             Poll::Ready(Ok(read.len()))
         })
