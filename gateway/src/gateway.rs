@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use broker::{
-    Crossing, CrossingError, LeafPurpose, LinkGroup, ListenerConfig, ListenerTls, LocalError,
-    Purpose, Server, ServerConfig,
+    Crossing, CrossingError, LeafPurpose, LinkGroup, ListenerConfig, ListenerTls, LocalError, Purpose,
+    Server, ServerConfig,
 };
 use daemon::admin::AdminRoutes;
 use daemon::audit::Audit;

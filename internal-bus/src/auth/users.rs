@@ -88,7 +88,10 @@ impl Users {
                     authorization.default_permissions.as_ref(),
                     "authorization",
                 )?;
-                users.by_name.insert(name.clone(), Entry { password: authorization.password.clone(), grant, doors: Doors::ALL });
+                users.by_name.insert(
+                    name.clone(),
+                    Entry { password: authorization.password.clone(), grant, doors: Doors::ALL },
+                );
             }
             users.add(&authorization.users, DEFAULT_ACCOUNT)?;
         }

@@ -63,8 +63,8 @@ fn setting(reader: &mut Reader, websocket: &mut Websocket, key: &str, entry: &En
         }
         "handshake_timeout" => reader.no_effect(entry, "the time to log in is bounded as a whole"),
         "ping_interval" => reader.no_effect(entry, "the interval of all clients holds"),
-        "authorization" | "authentication" | "no_auth_user" | "jwt_cookie" | "user_cookie" | "pass_cookie"
-        | "token_cookie" | "headers" => reader.unsupported(entry, "websocket"),
+        "authorization" | "authentication" | "no_auth_user" | "jwt_cookie" | "user_cookie"
+        | "pass_cookie" | "token_cookie" | "headers" => reader.unsupported(entry, "websocket"),
         _ => reader.unknown(entry, "websocket"),
     }
 }

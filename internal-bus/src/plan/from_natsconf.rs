@@ -16,7 +16,8 @@ use node::sections::Admin;
 use super::{ImportPlan, ListenerPlan, Plan, RemotePlan, TlsPlan};
 use crate::auth::{LeafUsers, LiveUsers, OperatorError, Operators, Users, UsersError};
 use crate::natsconf::{
-    HandshakeFirst, LeafRemote, Leafnodes, Limit, NatsConf, Port, Shared, Tls, TlsVersion, Websocket, export_of,
+    HandshakeFirst, LeafRemote, Leafnodes, Limit, NatsConf, Port, Shared, Tls, TlsVersion, Websocket,
+    export_of,
 };
 
 /// nats-server's port for clients.
@@ -104,7 +105,13 @@ pub fn from_natsconf(conf: &NatsConf, remote_plaintext: bool) -> Result<Plan, Pl
         gateway,
         name: conf.server_name.clone().unwrap_or_default(),
         limits: limits(conf),
-        clients: ListenerPlan { address, tls, authenticator, advertise: conf.client_advertise.clone(), websocket: None },
+        clients: ListenerPlan {
+            address,
+            tls,
+            authenticator,
+            advertise: conf.client_advertise.clone(),
+            websocket: None,
+        },
         websocket,
         leafnodes,
         leafnode_compression: conf

@@ -155,18 +155,23 @@ impl Pipe for FramePipe {
 }
 
 /// Reads the request, answers it, and has everything after it framed.
-pub(super) async fn open(peer: &mut Greeted, config: &WebsocketConfig, until: Instant) -> Result<(), Refused> {
+pub(super) async fn open(
+    peer: &mut Greeted,
+    config: &WebsocketConfig,
+    until: Instant,
+) -> Result<(), Refused> {
     let secure = peer.tls.is_some();
-    let asked = peer.read_until(until, websocket::MAX_OPENING, |bytes| match websocket::parse_opening(bytes) {
-        Ok(Some((opening, used))) if bytes.len() > used => {
-            // A client has nothing to say before it is answered.
-            drop(opening);
-            Ok(Some((Err(Rejection::EARLY), used)))
-        }
-        Ok(Some((opening, used))) => Ok(Some((Ok(opening), used))),
-        Ok(None) => Ok(None),
-        Err(rejection) => Ok(Some((Err(rejection), 0))),
-    });
+    let asked =
+        peer.read_until(until, websocket::MAX_OPENING, |bytes| match websocket::parse_opening(bytes) {
+            Ok(Some((opening, used))) if bytes.len() > used => {
+                // A client has nothing to say before it is answered.
+                drop(opening);
+                Ok(Some((Err(Rejection::EARLY), used)))
+            }
+            Ok(Some((opening, used))) => Ok(Some((Ok(opening), used))),
+            Ok(None) => Ok(None),
+            Err(rejection) => Ok(Some((Err(rejection), 0))),
+        });
     let allowed = asked.await?.and_then(|opening| {
         if config.allows(&opening, secure) { Ok(opening) } else { Err(Rejection::ORIGIN) }
     });
@@ -232,7 +237,11 @@ mod tests {
                 126 => (usize::from(u16::from_be_bytes([rest[0], rest[1]])), &rest[2..]),
                 short => (usize::from(*short), rest),
             };
-            if first & 8 == 0 { data.extend_from_slice(&rest[..len]) } else { control.push(bytes[..2 + len].to_vec()) }
+            if first & 8 == 0 {
+                data.extend_from_slice(&rest[..len])
+            } else {
+                control.push(bytes[..2 + len].to_vec())
+            }
             bytes = &rest[len..];
         }
         (data, control)
@@ -286,7 +295,11 @@ mod tests {
             (config(true, &[]), Some("http://bus.example.com:8443"), false),
             (config(true, &[]), Some("null"), false),
             (config(false, &["https://app.example.com"]), Some("https://app.example.com:443"), true),
-            (config(false, &["https://app.example.com"]), Some("https://app.example.com.evil.example"), false),
+            (
+                config(false, &["https://app.example.com"]),
+                Some("https://app.example.com.evil.example"),
+                false,
+            ),
             (config(false, &["https://app.example.com"]), Some("null"), false),
             (config(true, &["https://app.example.com"]), Some(own), false),
         ] {

@@ -82,9 +82,21 @@ pub struct Decoder {
 
 #[derive(Debug)]
 enum Place {
-    Head { bytes: [u8; HEAD_MAX], have: usize },
-    Data { left: u64, mask: [u8; 4] },
-    Control { opcode: u8, left: usize, mask: [u8; 4], bytes: [u8; CONTROL_MAX], have: usize },
+    Head {
+        bytes: [u8; HEAD_MAX],
+        have: usize,
+    },
+    Data {
+        left: u64,
+        mask: [u8; 4],
+    },
+    Control {
+        opcode: u8,
+        left: usize,
+        mask: [u8; 4],
+        bytes: [u8; CONTROL_MAX],
+        have: usize,
+    },
     /// After a close frame nothing counts.
     Closed,
 }
@@ -332,7 +344,8 @@ mod tests {
     #[test]
     fn a_ping_is_answered_and_a_close_ends_all() {
         let mask = [9, 8, 7, 6];
-        let frames = [framed(0x82, b"PIN", mask), framed(0x89, b"there?", mask), framed(0x82, b"G\r\n", mask)];
+        let frames =
+            [framed(0x82, b"PIN", mask), framed(0x89, b"there?", mask), framed(0x82, b"G\r\n", mask)];
         let (data, control) = one(&frames.concat()).unwrap();
         assert_eq!(data, b"PING\r\n");
         let Some(Control::Pong(frame, len)) = control else { panic!("{control:?}") };

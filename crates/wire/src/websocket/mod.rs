@@ -7,5 +7,7 @@
 mod frame;
 mod opening;
 
-pub use frame::{CONTROL_MAX, CloseCode, Control, Decoded, Decoder, FrameError, HEAD_MAX, Head, close, data_head};
+pub use frame::{
+    CONTROL_MAX, CloseCode, Control, Decoded, Decoder, FrameError, HEAD_MAX, Head, close, data_head,
+};
 pub use opening::{MAX_OPENING, Opening, Origin, OriginError, Rejection, accepted, challenge, parse_opening};

@@ -42,7 +42,8 @@ impl Rejection {
     /// There is TLS, and the client speaks without.
     pub const IN_CLEAR: Self = Self::bad("this port speaks TLS");
     /// The request is longer than anybody needs.
-    pub const TOO_LONG: Self = Self { status: "431 Request Header Fields Too Large", why: "the request is too long" };
+    pub const TOO_LONG: Self =
+        Self { status: "431 Request Header Fields Too Large", why: "the request is too long" };
 
     /// The whole answer.
     #[must_use]
@@ -186,7 +187,8 @@ mod tests {
     #[test]
     fn what_is_no_such_request_is_told_why() {
         let without = |line: &str| {
-            let request: String = REQUEST.split_inclusive("\r\n").filter(|kept| !kept.starts_with(line)).collect();
+            let request: String =
+                REQUEST.split_inclusive("\r\n").filter(|kept| !kept.starts_with(line)).collect();
             parse_opening(request.as_bytes()).unwrap_err().status
         };
         assert_eq!(without("Host"), "400 Bad Request");
