@@ -375,12 +375,10 @@ pub(crate) fn establish(
     if attach {
         session.attach(std::time::Instant::now());
     }
-    let unpacker = peer.unpacker.take().map(|mut unpacker| {
+    if let Some(unpacker) = &mut peer.unpacker {
         unpacker.let_in();
-        unpacker
-    });
+    }
     Task::new(core.clone(), Session::Link(Box::new(session)), Source::of(peer), kept, link_hold)
-        .unpacking(unpacker)
 }
 
 /// A second link from the same server to the same account takes the place of the first.

@@ -21,7 +21,6 @@ use tokio::time::Sleep;
 use timer::{REST_AFTER, since_epoch};
 
 use super::buffers::{self, Buffers, KEEP, READ};
-use super::packed::Unpacker;
 use super::source::Source;
 use crate::conn::{CloseReason, Conn};
 use crate::core::Core;
@@ -67,8 +66,6 @@ pub(crate) struct Task {
     core: Arc<Core>,
     session: Session,
     source: Source,
-    /// Of a link that is compressed.
-    unpacker: Option<Box<Unpacker>>,
     /// Bytes read but not worked off.
     kept: Vec<u8>,
     /// Bytes `kept` has to grow to before it is worth a look.
@@ -108,7 +105,6 @@ impl Task {
             core,
             session,
             source,
-            unpacker: None,
             kept,
             need: 0,
             wait: Wait::Nothing,
@@ -121,12 +117,6 @@ impl Task {
             closed: false,
             grants: 0,
         }
-    }
-
-    /// What comes is compressed.
-    pub(crate) fn unpacking(mut self, unpacker: Option<Box<Unpacker>>) -> Self {
-        self.unpacker = unpacker;
-        self
     }
 
     pub(crate) fn conn(&self) -> &Arc<Conn> {
@@ -165,7 +155,7 @@ impl Task {
             if self.poll_wait(cx, now).is_pending() {
                 return self.poll_timer(cx, now);
             }
-            if self.closed && self.unpacker.is_none() || self.ended.is_some() {
+            if self.closed && !self.source.is_packed() || self.ended.is_some() {
                 return Poll::Ready(self.ended.unwrap_or(CloseReason::ClientClosed));
             }
             match self.poll_read(cx, now) {
@@ -307,7 +297,7 @@ impl Task {
 
     /// Reads once and works off what came.
     fn poll_read(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Result<(), CloseReason>> {
-        let read = if self.unpacker.is_some() {
+        let read = if self.source.is_packed() {
             ready!(self.poll_read_packed(cx))
         } else if self.kept.len() > KEEP || self.need > READ {
             ready!(self.poll_read_large(cx))

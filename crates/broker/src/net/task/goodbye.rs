@@ -40,7 +40,7 @@ impl Task {
             }
             tokio::task::yield_now().await;
         }
-        if let Some(websocket) = &self.source.websocket {
+        if let Some(websocket) = self.source.websocket() {
             websocket.close(reason);
         }
         if let Some(tls) = &self.source.tls {

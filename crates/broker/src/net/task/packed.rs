@@ -32,7 +32,7 @@ impl Task {
 
     /// Whether there was anything to unpack.
     fn unpack(&mut self) -> io::Result<bool> {
-        let Some(unpacker) = &mut self.unpacker else { return Ok(false) };
+        let Some(unpacker) = self.source.unpacker() else { return Ok(false) };
         if self.kept.capacity() == 0 {
             self.kept = pool::take();
         }
@@ -44,15 +44,11 @@ impl Task {
     }
 
     fn poll_read_into_unpacker(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let Self { unpacker, source, closed, .. } = self;
-        let Some(unpacker) = unpacker else { return Poll::Ready(Ok(0)) };
         buffers::with(|buffers| {
             let mut room = ReadBuf::new(&mut buffers.input);
-            ready!(Pin::new(&mut source.socket).poll_read(cx, &mut room))?;
+            ready!(Pin::new(&mut self.source.socket).poll_read(cx, &mut room))?;
             let read = room.filled();
-            if !read.is_empty() {
-                *closed |= !source.unwrap(read, unpacker.input())?;
-            }
+            self.closed |= !self.source.take_packed(read)?;
             Poll::Ready(Ok(read.len()))
         })
     }
