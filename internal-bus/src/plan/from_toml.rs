@@ -98,16 +98,7 @@ fn make(path: &Path, config: &Config, problems: &mut Problems<'_>) -> Option<Pla
             advertise: None,
             websocket: None,
         },
-        websocket: config.websocket.as_ref().map(|section| {
-            section.check(tls.is_none(), service.allow_remote_plaintext, problems);
-            ListenerPlan {
-                address: section.address(),
-                tls: tls.as_ref().map(|files| TlsPlan { start: TlsStart::First, ..listener_tls(files) }),
-                authenticator: Arc::clone(&certificates) as _,
-                advertise: None,
-                websocket: Some(section.config()),
-            }
-        }),
+        websocket: websocket(config, tls.as_ref(), &certificates, problems),
         leafnodes,
         leafnode_compression: config
             .leafnodes
@@ -190,6 +181,23 @@ fn listener_tls(files: &TlsFiles) -> TlsPlan {
         optional: false,
         verify: true,
     }
+}
+
+fn websocket(
+    config: &Config,
+    tls: Option<&TlsFiles>,
+    certificates: &Arc<Certificates>,
+    problems: &mut Problems<'_>,
+) -> Option<ListenerPlan> {
+    let section = config.websocket.as_ref()?;
+    section.check(tls.is_none(), config.service.allow_remote_plaintext, problems);
+    Some(ListenerPlan {
+        address: section.address(),
+        tls: tls.map(|files| TlsPlan { start: TlsStart::First, ..listener_tls(files) }),
+        authenticator: Arc::clone(certificates) as _,
+        advertise: None,
+        websocket: Some(section.config()),
+    })
 }
 
 fn leafnodes(
