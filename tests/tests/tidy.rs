@@ -18,9 +18,14 @@ struct Floor {
     never: &'static [&'static str],
 }
 
-const FLOORS: [Floor; 10] = [
+const FLOORS: [Floor; 11] = [
     Floor { package: "gatehouse-wire", ours: &[], never: &["tokio", "rustls", "tokio-rustls", "tracing"] },
     Floor { package: "gatehouse-subject", ours: &[], never: &["serde", "tokio"] },
+    Floor {
+        package: "gatehouse-natsfiles",
+        ours: &["gatehouse-subject", "gatehouse-wire"],
+        never: &["serde", "serde_json", "tokio", "tracing"],
+    },
     Floor { package: "gatehouse-identity", ours: &["gatehouse-subject"], never: &["axum", "async-nats"] },
     Floor { package: "gatehouse-daemon", ours: &["gatehouse-identity"], never: &["async-nats"] },
     Floor {
@@ -70,6 +75,7 @@ const FLOORS: [Floor; 10] = [
             "gatehouse-daemon",
             "gatehouse-identity",
             "gatehouse-jetstream",
+            "gatehouse-natsfiles",
             "gatehouse-node",
             "gatehouse-store",
             "gatehouse-subject",

@@ -15,6 +15,7 @@ mod copy;
 pub mod duration;
 pub mod errors;
 pub mod hub;
+pub mod import;
 mod run;
 mod service;
 pub mod settings;

@@ -1,14 +1,12 @@
-//! JetStream as the one who embeds it sees it: start, state, shutdown, import.
+//! JetStream as the one who embeds it sees it: start, state, shutdown.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use broker::Server;
-use store::{Append, Store};
+use store::Store;
 
 use crate::account::Account;
-use crate::api::ApiError;
-use crate::config::StreamConfig;
 use crate::hub::Hub;
 use crate::run::{self, Tasks};
 use crate::settings::Settings;
@@ -62,7 +60,7 @@ pub struct Figures {
 /// A running JetStream. Dropping it ends it as [`JetStream::close`] does.
 #[derive(Debug)]
 pub struct JetStream {
-    hub: Arc<Hub>,
+    pub(crate) hub: Arc<Hub>,
     _tasks: Tasks,
 }
 
@@ -152,41 +150,6 @@ impl JetStream {
     #[must_use]
     pub fn problems(&self) -> Vec<store::Problem> {
         self.hub.store.problems()
-    }
-
-    /// Creates a stream as the API would; for imports.
-    ///
-    /// # Errors
-    /// What the API answers with.
-    pub fn create_stream(&self, account: &str, config: StreamConfig) -> Result<Arc<Stream>, ApiError> {
-        let account =
-            self.hub.open_account(account).ok_or_else(|| crate::errors::NOT_ENABLED_FOR_ACCOUNT.err())?;
-        crate::api::stream::create(&self.hub, &account, config, false).map(|(stream, _)| stream)
-    }
-
-    /// Appends messages with sequences and times of their own (ns since 1970), as they were elsewhere; for imports.
-    /// They are safe when [`store::Stream::wait`] returns.
-    ///
-    /// # Errors
-    /// Why one was refused; those before it are stored.
-    pub fn import(&self, stream: &Stream, messages: &[Append<'_>]) -> Result<(), store::AppendError> {
-        let done = stream.log.append(messages);
-        stream.note_usage();
-        done.refused.map_or(Ok(()), Err)
-    }
-
-    /// Ends an import: the next message has a sequence above `last`, also where the last ones were deleted there.
-    ///
-    /// # Errors
-    /// The log takes no writes.
-    pub fn end_import(&self, stream: &Stream, last: u64) -> Result<(), store::AppendError> {
-        if stream.log.last_seq() < last {
-            let mark = Append { seq: Some(last), subject: b"import", ..Append::default() };
-            stream.log.append(&[mark]).refused.map_or(Ok(()), Err)?;
-            stream.log.delete(last, store::Erase::No)?;
-        }
-        stream.note_usage();
-        Ok(())
     }
 
     /// Commits what waits, closes all streams and gives the store back.

@@ -1,7 +1,7 @@
 //! What follows `internal-bus import`.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use daemon::exit::Failure;
 
@@ -10,13 +10,14 @@ use crate::plan::StreamsPlan;
 
 /// What `import --help` prints.
 pub(super) const HELP: &str = "\
-Copies streams from a running nats-server into the store of a bus that is not running.
+Copies streams of a nats-server into the store of a bus that is not running.
 
-Usage: internal-bus import --from URL --config FILE [options]
+Usage: internal-bus import --from DIR|URL --config FILE [options]
 
-      --from URL       Where to copy from: nats://[user:password@]host:port, or tls://…
+      --from DIR       The store_dir of a nats-server that does not run
+      --from URL       A server that runs: nats://[user:password@]host:port, or tls://…
   -c, --config FILE    Configuration of the bus that is to have the streams
-      --account NAME   Account the streams are for (default: $G)
+      --account NAME   Account the streams are for (default: $G; from a directory: each for its own)
       --stream NAME    Copy this stream, not all; may be given more than once
       --creds FILE     Credentials file to log in with, where they are copied from
       --ca FILE        Who may have signed that server's certificate, PEM
@@ -29,7 +30,7 @@ Usage: internal-bus import --from URL --config FILE [options]
 pub(super) struct Arguments {
     pub(super) from: String,
     pub(super) config: PathBuf,
-    pub(super) account: String,
+    pub(super) account: Option<String>,
     pub(super) streams: Vec<String>,
     pub(super) creds: Option<PathBuf>,
     pub(super) ca: Option<PathBuf>,
@@ -42,7 +43,7 @@ pub(super) struct Arguments {
 /// # Errors
 /// What is unknown or missing.
 pub(super) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Arguments>, Failure> {
-    let mut read = Arguments { account: identity::DEFAULT_ACCOUNT.to_owned(), ..Arguments::default() };
+    let mut read = Arguments::default();
     let mut rest = arguments.into_iter();
     while let Some(argument) = rest.next() {
         let argument = argument.into_string().map_err(|_| Failure::usage("an argument is no text"))?;
@@ -60,7 +61,7 @@ pub(super) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Opti
         match name.as_str() {
             "--from" => read.from = text()?,
             "-c" | "--config" => read.config = value.into(),
-            "--account" => read.account = text()?,
+            "--account" => read.account = Some(text()?),
             "--stream" => read.streams.push(text()?),
             "--creds" => read.creds = Some(value.into()),
             "--ca" => read.ca = Some(value.into()),
@@ -81,11 +82,11 @@ fn check(read: &Arguments) -> Result<(), Failure> {
     if read.from.is_empty() || read.config.as_os_str().is_empty() {
         return Err(Failure::usage("`import` needs --from and --config; see `internal-bus import --help`"));
     }
-    if !read.from.contains("://") {
-        let dir = &read.from;
-        return Err(Failure::usage(format!(
-            "--from {dir:?}: the files of nats-server are not read; start it with `nats-server -js -sd {dir}` and give its URL"
-        )));
+    let login = [&read.creds, &read.ca, &read.cert, &read.key].into_iter().any(Option::is_some);
+    if login && read.directory().is_some() {
+        return Err(Failure::usage(
+            "nobody is logged in to read a directory: --creds, --ca, --cert and --key are for URLs",
+        ));
     }
     if read.cert.is_some() != read.key.is_some() {
         return Err(Failure::usage("--cert and --key go together"));
@@ -94,6 +95,11 @@ fn check(read: &Arguments) -> Result<(), Failure> {
 }
 
 impl Arguments {
+    /// The directory to copy from, where it is one.
+    pub(super) fn directory(&self) -> Option<&Path> {
+        (!self.from.contains("://")).then(|| Path::new(&self.from))
+    }
+
     /// Where the streams go.
     ///
     /// # Errors
@@ -125,7 +131,7 @@ mod tests {
         assert!(refusal(&[]).contains("needs --from and --config"));
         assert!(refusal(&["--from", "nats://a", "--frm", "x"]).contains("unknown option `--frm`"));
         assert!(refusal(&["--from"]).contains("option `--from` needs a value"));
-        assert!(refusal(&["--from", "/data", "-c", "x"]).contains("nats-server -js -sd /data"));
+        assert!(refusal(&["--from", "/data", "-c", "x", "--creds", "y"]).contains("to read a directory"));
         assert!(refusal(&["--from=nats://a", "-c", "x", "--cert", "y"]).contains("go together"));
         assert!(read(["--help".into()]).unwrap().is_none());
         let read = read(["--from", "nats://a", "-c", "x", "--stream", "A", "--stream=B"].map(Into::into));

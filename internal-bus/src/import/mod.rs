@@ -1,8 +1,10 @@
-//! `internal-bus import`: copies streams from a running nats-server into the store of a bus that is not running, with
-//! their sequence numbers, headers and times.
+//! `internal-bus import`: copies streams of a nats-server, from its files or while it runs, into the store of a bus that
+//! is not running, with their sequence numbers, headers and times.
 
 mod arguments;
 mod copy;
+mod from_dir;
+mod from_url;
 mod remote;
 
 use std::ffi::OsString;
@@ -33,14 +35,20 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure
 }
 
 async fn import(arguments: &Arguments, plan: StreamsPlan) -> Result<Vec<Copied>, Failure> {
-    let remote = Remote::connect(arguments).await.map_err(Failure::runtime)?;
+    // Asked first: a store is not made for nothing.
+    let remote = match arguments.directory() {
+        Some(_) => None,
+        None => Some(Remote::connect(arguments).await.map_err(Failure::runtime)?),
+    };
     let store = crate::streams::open_store(&plan)?;
     // Without a listener: nobody comes in while the copy is made.
     let server = Server::new(ServerConfig::default());
-    let jetstream =
-        JetStream::start(server.clone(), store, plan.settings.clone()).map_err(Failure::runtime)?;
-    jetstream.open_account(&arguments.account);
-    let copied = copy::streams(&remote, &server, &jetstream, arguments).await;
+    let jetstream = JetStream::start(server, store, plan.settings.clone()).map_err(Failure::runtime)?;
+    let copied = match (arguments.directory(), &remote) {
+        (Some(dir), _) => from_dir::streams(dir, &jetstream, arguments).await,
+        (None, Some(remote)) => from_url::streams(remote, &jetstream, arguments).await,
+        (None, None) => Ok(Vec::new()),
+    };
     jetstream.close();
     copied.map_err(Failure::runtime)
 }
@@ -56,7 +64,15 @@ fn report(copied: &[Copied]) -> Result<(), Failure> {
         for note in &stream.notes {
             writeln!(out, "  {note}")?;
         }
+        for lost in &stream.lost {
+            writeln!(out, "  not copied: {lost}")?;
+        }
     }
     writeln!(out, "{} streams copied", copied.len())?;
-    Ok(())
+    match copied.iter().map(|stream| stream.lost.len()).sum::<usize>() {
+        0 => Ok(()),
+        lost => {
+            Err(Failure::runtime(format!("{lost} times something could not be copied; it is named above")))
+        }
+    }
 }

@@ -11,6 +11,7 @@ use crate::advisory::Action;
 use crate::config::{self, Storage, StreamConfig, Surroundings};
 use crate::errors::{self as e, ApiError};
 use crate::hub::Hub;
+use crate::stamp::Stamp;
 use crate::stream::info::{Cluster, StreamInfo};
 use crate::stream::{NewStream, Stream};
 
@@ -57,7 +58,7 @@ pub(super) fn create_request(
         if config.name != name {
             return Err(e::STREAM_MISMATCH.err());
         }
-        create(hub, account, config, pedantic)
+        create(hub, account, config, pedantic, hub.now())
     });
     Answer::of(
         "stream_create_response",
@@ -118,6 +119,7 @@ pub(crate) fn create(
     account: &Arc<Account>,
     config: StreamConfig,
     pedantic: bool,
+    created: Stamp,
 ) -> Result<(Arc<Stream>, bool), ApiError> {
     let _changing = account.changing.lock();
     let config = prepared(hub, account, config, pedantic)?;
@@ -132,7 +134,7 @@ pub(crate) fn create(
         return Err(e::STREAM_SUBJECT_OVERLAP.err());
     }
     reserve(hub, account, &config, None)?;
-    let stream = Stream::create(hub, account, NewStream { config, created: hub.now() })?;
+    let stream = Stream::create(hub, account, NewStream { config, created })?;
     stream.enter(account);
     account.advise_stream(&stream.name, Action::Create);
     Ok((stream, true))

@@ -79,6 +79,24 @@ impl Ledger {
         }
     }
 
+    /// One that was elsewhere before. `pending`: sequence, delivery, since.
+    #[must_use]
+    pub fn at(
+        policy: AckPolicy,
+        delivered: Position,
+        floor: Position,
+        pending: impl IntoIterator<Item = (u64, u64, i64)>,
+        counts: BTreeMap<u64, u32>,
+    ) -> Self {
+        let mut ledger = Self::new(policy, delivered.stream + 1, VecDeque::new());
+        let mut waits = Pending::default();
+        for (sequence, delivery, since) in pending {
+            waits.insert(Entry { sequence, delivery: delivery.max(1), since, queued: false });
+        }
+        ledger.restore([delivered, floor], waits, counts);
+        ledger
+    }
+
     /// How messages of this consumer are acknowledged.
     #[must_use]
     pub fn policy(&self) -> AckPolicy {

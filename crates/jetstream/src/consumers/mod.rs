@@ -287,6 +287,11 @@ impl Consumers for Roster {
         self.seats.read().values().filter(|seat| !seat.direct).count()
     }
 
+    fn import(&self, consumer: crate::import::ForeignConsumer) -> Result<(), ApiError> {
+        let Some(stream) = self.stream.upgrade() else { return Ok(()) };
+        api::import(self, &stream, consumer)
+    }
+
     fn check(&self, new: &StreamConfig) -> Result<(), ApiError> {
         api::fits_stream(self, new)
     }

@@ -30,6 +30,12 @@ pub trait Consumers: Send + Sync {
     /// What the API tells of each.
     fn infos(&self) -> Vec<crate::consumer::info::ConsumerInfo>;
 
+    /// Brings in one that was elsewhere.
+    ///
+    /// # Errors
+    /// What stands against it.
+    fn import(&self, consumer: crate::import::ForeignConsumer) -> Result<(), crate::errors::ApiError>;
+
     /// Whether the stream's configuration may become this one.
     ///
     /// # Errors

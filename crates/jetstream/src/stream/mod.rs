@@ -19,6 +19,7 @@ mod retain;
 mod schedule;
 mod ttl;
 mod usage;
+pub(crate) use ttl::expires;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};

@@ -33,9 +33,24 @@ pub(crate) fn parse(text: &[u8]) -> Result<Option<Ttl>, ApiError> {
     if seconds == 0 { Err(invalid()) } else { Ok(Some(Ttl::Seconds(seconds))) }
 }
 
+/// When a message that was stored at `time` goes, by its own headers; both in nanoseconds since 1970.
+pub(crate) fn expires(headers: &[u8], time: u64) -> Option<u64> {
+    let text = super::headers::get(headers, b"Nats-TTL")?;
+    let Ok(Some(Ttl::Seconds(seconds))) = parse(text) else { return None };
+    Some(time.saturating_add(seconds.saturating_mul(1_000_000_000)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stored_message_says_when_it_goes() {
+        let expires = |headers: &[u8]| expires(headers, 7);
+        assert_eq!(expires(b"NATS/1.0\r\nNats-TTL: 2\r\n\r\n"), Some(2_000_000_007));
+        assert_eq!(expires(b"NATS/1.0\r\nNats-TTL: never\r\n\r\n"), None);
+        assert_eq!(expires(b""), None);
+    }
 
     #[test]
     fn as_nats_server_reads_it() {

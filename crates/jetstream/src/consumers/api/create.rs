@@ -18,6 +18,7 @@ use crate::consumer::info::ConsumerInfo;
 use crate::consumers::seat::Seat;
 use crate::consumers::{Roster, advice, begin, facts, is_durable};
 use crate::errors::{ApiError, STREAM_MISMATCH, STREAM_REPLICAS_NOT_SUPPORTED};
+use crate::import::ForeignConsumer;
 use crate::stream::Stream;
 
 /// Longest name, in bytes.
@@ -68,8 +69,28 @@ pub(super) fn create(
         wish.config.pause_until = seat.work.lock().consumer.config().pause_until;
     }
     store_metadata(&mut wish.config);
-    let seat = make(roster, stream, &account, wish)?;
+    let seat = make(roster, stream, &account, wish, None)?;
     info(&seat)
+}
+
+/// A consumer that was elsewhere.
+pub(crate) fn import(
+    roster: &Roster,
+    stream: &Arc<Stream>,
+    consumer: ForeignConsumer,
+) -> Result<(), ApiError> {
+    let Some(account) = stream.account() else { return refuse(errors::DOES_NOT_EXIST) };
+    let _changing = roster.changing.lock();
+    let mut config = consumer.config.clone();
+    if !config.is_durable() {
+        config.name.clone_from(&consumer.name);
+    }
+    store_metadata(&mut config);
+    let wish = Wish { config, action: Action::Create, ..Wish::default() };
+    if roster.seat(&consumer.name).is_some() {
+        return refuse(errors::EXISTS);
+    }
+    make(roster, stream, &account, wish, Some(&consumer)).map(drop)
 }
 
 fn read(request: &Request, strict: bool) -> Result<Wish, ApiError> {
@@ -145,6 +166,7 @@ fn make(
     stream: &Arc<Stream>,
     account: &Arc<Account>,
     wish: Wish,
+    foreign: Option<&ForeignConsumer>,
 ) -> Result<Arc<Seat>, ApiError> {
     let (mut config, of_stream) = (wish.config, stream.config());
     let (facts, limits) = (facts(&of_stream), Roster::limits(account));
@@ -171,9 +193,11 @@ fn make(
             .unwrap_or_default();
     }
     let name = if name.is_empty() { config.name.clone() } else { name };
-    let ledger = begin(stream, &config);
+    let state = foreign.and_then(|foreign| foreign.state.as_ref());
+    let ledger = state.map_or_else(|| begin(stream, &config), |state| state.ledger(config.ack_policy));
+    let created = foreign.and_then(|foreign| foreign.created).unwrap_or_else(|| stream.now());
     let durable = is_durable(&of_stream, &config);
-    let seat = roster.seat_new(stream, name.into(), config, stream.now(), ledger, durable);
+    let seat = roster.seat_new(stream, name.into(), config, created, ledger, durable);
     if durable && let Err(error) = seat.save_new(stream) {
         roster.dismiss(stream, &seat);
         return Err(ApiError::new(500, 10104, format!("error creating store for consumer: {error}")));

@@ -4,7 +4,7 @@ mod change;
 mod create;
 mod list;
 
-pub(super) use create::fits_stream;
+pub(super) use create::{fits_stream, import};
 
 use std::sync::Arc;
 
