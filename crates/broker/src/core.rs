@@ -137,6 +137,8 @@ pub(crate) struct Core {
     pub(crate) streams: OnceLock<Option<String>>,
     /// The first address listened on for clients.
     pub(crate) address: OnceLock<SocketAddr>,
+    /// Whether clients must log in, and must use TLS.
+    pub(crate) demands: OnceLock<(bool, bool)>,
     accounts: RwLock<HashMap<Arc<str>, Arc<Account>>>,
     /// See [`Account::join`].
     pub(crate) family: Arc<AtomicU64>,
@@ -176,6 +178,7 @@ impl Core {
             started_at: SystemTime::now(),
             streams: OnceLock::new(),
             address: OnceLock::new(),
+            demands: OnceLock::new(),
             accounts: RwLock::default(),
             family: Arc::default(),
             conns: Mutex::default(),
@@ -316,6 +319,7 @@ impl Core {
         self.counters.ended_in_bytes.add(conn.in_bytes.load(Ordering::Relaxed));
         self.counters.ended_out_messages.add(out_messages);
         self.counters.ended_out_bytes.add(out_bytes);
+        conn.account.past.add(conn, reason);
     }
 
     /// Registers a publisher to be woken when a link comes or goes.

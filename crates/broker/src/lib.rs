@@ -19,6 +19,7 @@ mod inbox;
 mod limits;
 mod link;
 mod local;
+mod mapper;
 mod monitor;
 mod net;
 mod outbox;
@@ -40,14 +41,15 @@ pub use conn::CloseReason;
 pub use core::{Counter, Counters};
 pub use follow::{Follower, NotRenewed, Renewal, SessionHandle};
 pub use handler::{Call, Handler, HandlerPort, Message, Origin, OriginKind, Reception};
-pub use import::{ImportError, ResponseKind, ServiceTerms};
+pub use import::{ImportError, ImportHandle, ResponseKind, ServiceTerms};
 pub use limits::Limits;
 pub use link::{
     Compression, CompressionMode, Crossing, CrossingError, Direction, LinkGroup, LinkLogin, LinkProof,
     RemoteUrl, Role, RouteRule,
 };
 pub use local::{LocalClient, LocalError, LocalMessage};
-pub use monitor::{LinkState, Totals};
+pub use mapper::{Mapped, SubjectMapper};
+pub use monitor::{AccountFacts, LinkState, Totals};
 pub use net::dial::{DialTls, RemoteConfig};
 pub use net::door::network::{Network, NetworkError};
 pub use net::gateway::{GatewayConfig, GatewayRemote};

@@ -90,6 +90,8 @@ impl Server {
         let local = socket.local_addr()?;
         if matches!(config.purpose, listener::Purpose::Clients) && config.websocket.is_none() {
             self.core.address.get_or_init(|| local);
+            let tls = config.tls.as_ref().is_some_and(|tls| !tls.optional);
+            self.core.demands.get_or_init(|| (config.authenticator.required(), tls));
         }
         let listener = Arc::new(Listener { config, local, handshakes: self.handshakes.clone() });
         tokio::spawn(listener::accept(self.core.clone(), listener, socket, self.stop_accepting.subscribe()));

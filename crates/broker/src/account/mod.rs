@@ -2,7 +2,7 @@
 
 pub(crate) mod watch;
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::{RwLock, RwLockReadGuard};
@@ -12,6 +12,8 @@ use watch::Watches;
 
 use crate::conn::{Conn, Kind};
 use crate::import::Responses;
+use crate::mapper::SubjectMapper;
+use crate::monitor::Past;
 use crate::outbox::{Appended, Load};
 use crate::subscription::Sub;
 use crate::usage::Usages;
@@ -36,8 +38,13 @@ pub(crate) struct Account {
     pub(crate) usages: Usages,
     /// The same count for all accounts that import from one another: what one derived may rest on another's interest.
     family: OnceLock<Arc<AtomicU64>>,
+    /// What its connections that have ended came to.
+    pub(crate) past: Past,
     /// Answers its services owe to other accounts.
     pub(crate) responses: Responses,
+    /// Where messages go instead of where their publishers say; whether there is one is asked first.
+    mapper: RwLock<Option<Arc<dyn SubjectMapper>>>,
+    mapped: AtomicBool,
     /// `$LDS.<token>`: seen on our own link, it tells of a loop.
     pub(crate) loop_subject: Arc<str>,
 }
@@ -65,7 +72,10 @@ impl Account {
             server: OnceLock::new(),
             usages: Usages::default(),
             family: OnceLock::new(),
+            past: Past::default(),
             responses: Responses::new(),
+            mapper: RwLock::default(),
+            mapped: AtomicBool::new(false),
             loop_subject: format!("$LDS.{}", crate::inbox::random_token(22)).into(),
         }
     }
@@ -87,6 +97,17 @@ impl Account {
     pub(crate) fn join(&self, family: &Arc<AtomicU64>) {
         self.family.get_or_init(|| family.clone());
         self.invalidate();
+    }
+
+    /// Where messages go instead of where their publishers say.
+    pub(crate) fn mapper(&self) -> Option<Arc<dyn SubjectMapper>> {
+        if self.mapped.load(Ordering::Acquire) { self.mapper.read().clone() } else { None }
+    }
+
+    pub(crate) fn set_mapper(&self, mapper: Option<Arc<dyn SubjectMapper>>) {
+        let mut held = self.mapper.write();
+        self.mapped.store(mapper.is_some(), Ordering::Release);
+        *held = mapper;
     }
 
     /// Says which server it is an account of.

@@ -67,6 +67,20 @@ pub enum ImportError {
     },
 }
 
+/// An import that was made. It stays when this is dropped.
+#[derive(Debug)]
+pub struct ImportHandle {
+    account: Arc<Account>,
+    sub: Sub,
+}
+
+impl ImportHandle {
+    /// Ends it. Answers that are owed already still come back.
+    pub fn end(self) {
+        self.account.unsubscribe(std::slice::from_ref(&self.sub));
+    }
+}
+
 /// One way from an account into another, as the routes see it.
 #[derive(Debug)]
 pub(crate) enum Import {
@@ -103,11 +117,10 @@ impl Server {
         subject: &str,
         importer: &str,
         to: &str,
-    ) -> Result<(), ImportError> {
+    ) -> Result<ImportHandle, ImportError> {
         let map = Mapping::new(subject, to)?;
         let (from, into) = self.family(exporter, importer);
-        self.import(&from, subject, Import::Stream { into, map });
-        Ok(())
+        Ok(self.import(&from, subject, Import::Stream { into, map }))
     }
 
     /// Lets `importer` ask the service `subject` of `exporter`, under the name `to`.
@@ -121,7 +134,7 @@ impl Server {
         importer: &str,
         to: &str,
         terms: ServiceTerms,
-    ) -> Result<(), ImportError> {
+    ) -> Result<ImportHandle, ImportError> {
         let map = Mapping::new(subject, to)?.inverse();
         let map =
             map.ok_or_else(|| ImportError::NotReversible { subject: subject.to_owned(), to: to.to_owned() })?;
@@ -131,8 +144,7 @@ impl Server {
             self.import(&exporter, &pattern, Import::Answers);
         }
         let pattern = map.source().to_owned();
-        self.import(&importer, &pattern, Import::Service { into: exporter, map, terms });
-        Ok(())
+        Ok(self.import(&importer, &pattern, Import::Service { into: exporter, map, terms }))
     }
 
     /// Both accounts, whose routes are from now on derived anew when either changes.
@@ -143,8 +155,10 @@ impl Server {
         accounts
     }
 
-    fn import(&self, account: &Arc<Account>, pattern: &str, import: Import) {
+    fn import(&self, account: &Arc<Account>, pattern: &str, import: Import) -> ImportHandle {
         let conn: Arc<Conn> = self.pseudo("import", account.clone(), Kind::Import(Arc::new(import)));
-        account.subscribe(&Sub(Arc::new(Subscription::new(conn, pattern.as_bytes(), None, b""))));
+        let sub = Sub(Arc::new(Subscription::new(conn, pattern.as_bytes(), None, b"")));
+        account.subscribe(&sub);
+        ImportHandle { account: account.clone(), sub }
     }
 }

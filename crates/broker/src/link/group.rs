@@ -30,6 +30,8 @@ struct State {
     up: Vec<Arc<Conn>>,
     /// Servers at the other ends, by id, from the moment they have said who they are.
     nodes: Vec<String>,
+    /// Why the last attempt came to nothing, or the last link ended.
+    trouble: Option<String>,
 }
 
 impl std::fmt::Debug for LinkGroup {
@@ -90,6 +92,18 @@ impl LinkGroup {
         self.exclusive
     }
 
+    /// Why there is no link, as far as is known: what became of the last one. `None` while one is up.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        let state = self.state.lock();
+        state.trouble.clone().filter(|_| state.up.is_empty())
+    }
+
+    /// Notes why a link was not made, or ended.
+    pub(crate) fn note_trouble(&self, trouble: String) {
+        self.state.lock().trouble = Some(trouble);
+    }
+
     /// Takes a node of the cluster for a link; `None` when another link has it.
     pub(crate) fn claim(self: &Arc<Self>, node: &str) -> Option<NodeClaim> {
         let mut state = self.state.lock();
@@ -104,6 +118,7 @@ impl LinkGroup {
     pub(crate) fn ready(self: &Arc<Self>, conn: &Arc<Conn>) -> LinkUp {
         let mut state = self.state.lock();
         state.up.push(conn.clone());
+        state.trouble = None;
         if state.up.len() == 1 {
             if self.exclusive {
                 activate(conn);

@@ -77,6 +77,11 @@ impl Remote {
         let addresses = Arc::new(Addresses::new(config.urls.clone(), config.discover));
         Self { config, addresses }
     }
+
+    /// Notes why there is no link. The URL may hold a password: only its address is told.
+    fn trouble(&self, url: &RemoteUrl, why: &str) {
+        self.config.group.note_trouble(format!("{}:{}: {why}", url.host, url.port));
+    }
 }
 
 /// Keeps a link up until `stop` says so.
@@ -98,6 +103,7 @@ pub(crate) async fn keep_up(core: Arc<Core>, remote: Arc<Remote>, mut stop: watc
                     // The drain closes the link; nothing is left to keep up.
                     _ = stop.wait_for(|stop| *stop) => return,
                 };
+                remote.trouble(&url, reason.name());
                 match reason {
                     CloseReason::LoopDetected | CloseReason::LinkRefused => LOOP_DELAY,
                     _ => backoff.after(began.elapsed(), addresses.len()),
@@ -109,6 +115,7 @@ pub(crate) async fn keep_up(core: Arc<Core>, remote: Arc<Remote>, mut stop: watc
             }
             Err(refused) => {
                 tracing::warn!(link = %remote.config.name, ?url, reason = refused.reason.name(), detail = %refused.detail, "link not made");
+                remote.trouble(&url, &format!("{} ({})", refused.detail, refused.reason.name()));
                 backoff.pause(addresses.len())
             }
         };

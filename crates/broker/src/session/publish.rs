@@ -10,6 +10,7 @@ use super::client::Flow;
 use super::external::Vetted;
 use super::{ClientSession, Patience, Pause, Work, reserved};
 use crate::conn::{CloseReason, Conn};
+use crate::mapper::Mapped;
 use crate::outbox::{Appended, Load};
 use crate::route::{Item, Items, Query, Route, Verdict, deliver, frame};
 
@@ -24,9 +25,28 @@ pub(super) struct Run {
     answer_over: Option<Weak<Conn>>,
     /// Under which subject, where that is another one.
     answer_to: Option<Box<[u8]>>,
+    /// The next message of this subject may go elsewhere.
+    this_time: bool,
     /// Rights were settled otherwise than by the static ones (an owed answer).
     trusted: bool,
     bytes: u64,
+}
+
+impl Run {
+    /// Where the messages go, as their account maps subjects. `false`: nowhere.
+    fn map(&mut self, conn: &Conn) -> bool {
+        let mapped = match conn.account.mapper() {
+            Some(mapper) => mapper.map(&self.written, &mut self.subject),
+            None => Mapped::AsItIs,
+        };
+        match mapped {
+            Mapped::AsItIs => self.subject.extend_from_slice(&self.written),
+            Mapped::Always => {}
+            Mapped::ThisTime => self.this_time = true,
+            Mapped::Nowhere => return false,
+        }
+        true
+    }
 }
 
 impl ClientSession {
@@ -92,7 +112,7 @@ impl ClientSession {
         if self.may_repeat(publish) {
             return Flow::Past(self.take_alike(publish, bytes, &frame, work));
         }
-        if self.run.trusted || self.run.answer_over.is_some() {
+        if self.run.trusted || self.run.answer_over.is_some() || self.run.this_time {
             // Every answer is counted against what is owed.
             self.finish_run(bytes, work);
         }
@@ -104,7 +124,8 @@ impl ClientSession {
     fn may_repeat(&self, publish: &Publish<'_>) -> bool {
         let as_read = publish.tail_at != 0 && !publish.has_headers && publish.reply.is_empty();
         let counted = self.meter.is_on() || self.run.trusted || self.run.answer_over.is_some();
-        as_read && !counted && !self.conn.features.verbose && !self.looks_into(publish.subject)
+        let alike = !counted && !self.run.this_time;
+        as_read && alike && !self.conn.features.verbose && !self.looks_into(publish.subject)
     }
 
     /// Takes such messages behind one just taken. How many bytes they are.
@@ -145,6 +166,7 @@ impl ClientSession {
         run.answer_over = None;
         run.answer_to = None;
         run.trusted = false;
+        run.this_time = false;
         let answer = self.conn.replies.lock().owed(
             publish.subject,
             || self.conn.grant().rights.responses().is_some(),
@@ -156,6 +178,13 @@ impl ClientSession {
             (None, Some((space, rest))) => {
                 run.subject.extend_from_slice(space.own());
                 run.subject.extend_from_slice(rest);
+            }
+            (None, None) => {
+                if !run.map(&self.conn) {
+                    // Nobody is there.
+                    self.answer_refused(publish, work);
+                    return Begun::Answered;
+                }
             }
             _ => run.subject.extend_from_slice(publish.subject),
         }

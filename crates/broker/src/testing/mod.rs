@@ -9,6 +9,7 @@ mod intercept;
 mod interest;
 mod leaves;
 mod links;
+mod mappings;
 mod pressure;
 mod quotas;
 mod rights;

@@ -1,11 +1,18 @@
 //! What operators see: the documents of nats-server's monitoring, and figures for metrics.
 
+mod accounts;
+
+use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use identity::Quotas;
 use serde_json::{Map, Value, json};
+
+pub use accounts::AccountFacts;
+pub(crate) use accounts::Past;
 
 use crate::conn::Conn;
 use crate::server::Server;
@@ -90,9 +97,10 @@ impl Server {
     #[must_use]
     pub fn varz(&self) -> Value {
         let (core, totals) = (&self.core, self.totals());
-        let slow = core.counters.closed_for(crate::CloseReason::SlowConsumer)
-            + core.counters.closed_for(crate::CloseReason::WriteDeadline);
-        json!({
+        let slow = self.slow_consumers();
+        let stale = core.counters.closed_for(crate::CloseReason::StaleConnection);
+        let (auth_required, tls_required) = core.demands.get().copied().unwrap_or_default();
+        let mut document = json!({
             "server_id": core.server_id,
             "server_name": core.server_name,
             "version": crate::NATS_VERSION,
@@ -124,30 +132,56 @@ impl Server {
             "out_bytes": totals.out_bytes,
             "pending_bytes": totals.pending_bytes,
             "slow_consumers": slow,
+            "stale_connections": stale,
+            "remotes": 0,
             "subscriptions": totals.subscriptions,
             "cluster": { "name": core.cluster },
-        })
+            "gateway": {},
+            "leaf": {},
+            "mqtt": {},
+            "websocket": {},
+        });
+        // As nats-server does: said only where it is so.
+        for (name, so) in [("auth_required", auth_required), ("tls_required", tls_required)] {
+            if so {
+                document[name] = json!(true);
+            }
+        }
+        document
     }
 
-    /// `/connz`, with `limit`, `offset`, `cid`, `subs` and `auth` as nats-server understands them.
+    fn slow_consumers(&self) -> u64 {
+        let closed = |reason| self.core.counters.closed_for(reason);
+        closed(crate::CloseReason::SlowConsumer) + closed(crate::CloseReason::WriteDeadline)
+    }
+
+    /// `/connz`, with `limit`, `offset`, `cid`, `subs` (`detail` too), `auth`, `acc`, `user` and `sort` as nats-server
+    /// understands them.
     #[must_use]
     pub fn connz(&self, query: &HashMap<String, String>) -> Value {
         let number = |key: &str, default: usize| {
             query.get(key).and_then(|value| value.parse().ok()).unwrap_or(default)
         };
         let (offset, limit) = (number("offset", 0), number("limit", 1024));
-        let flag =
-            |key: &str| query.get(key).is_some_and(|value| !matches!(value.as_str(), "" | "0" | "false"));
-        let wanted: Option<u64> = query.get("cid").and_then(|id| id.parse().ok());
+        let wanted: Option<u64> = query.get("cid").and_then(|id| id.parse().ok()).filter(|id| *id > 0);
+        let text = |key: &str| query.get(key).map(String::as_str).filter(|text| !text.is_empty());
+        let (account, user) = (text("acc"), text("user"));
+        let detail = text("subs") == Some("detail") || truth(query, "subscriptions_detail");
+        let subs = detail || truth(query, "subs") || truth(query, "subscriptions");
         let mut conns = self.core.conns();
-        conns.retain(|conn| conn.is_client() && wanted.is_none_or(|id| conn.id == id));
-        conns.sort_by_key(|conn| conn.id);
+        conns.retain(|conn| {
+            conn.is_client()
+                && wanted.is_none_or(|id| conn.id == id)
+                && account.is_none_or(|name| *conn.account.name == *name)
+                && user.is_none_or(|name| *conn.grant().identity == *name)
+        });
+        sort(&mut conns, text("sort").unwrap_or("cid"));
         let total = conns.len();
         let page: Vec<Value> = conns
             .iter()
             .skip(offset)
             .take(limit)
-            .map(|conn| describe(conn, flag("subs"), flag("auth")))
+            .map(|conn| describe(conn, Shown { subs, detail, auth: truth(query, "auth") }))
             .collect();
         json!({
             "server_id": self.core.server_id,
@@ -160,16 +194,40 @@ impl Server {
         })
     }
 
-    /// `/subsz`
+    /// `/subsz`, with `subs`, `acc`, `test` (a subject they have to match), `offset` and `limit`.
     #[must_use]
-    pub fn subsz(&self) -> Value {
+    pub fn subsz(&self, query: &HashMap<String, String>) -> Value {
+        let number = |key: &str| query.get(key).and_then(|value| value.parse::<usize>().ok());
+        let (offset, limit) =
+            (number("offset").unwrap_or(0), number("limit").filter(|limit| *limit > 0).unwrap_or(1024));
         let subscriptions = self.totals().subscriptions;
-        json!({
+        let mut document = json!({
             "server_id": self.core.server_id,
             "now": timestamp(SystemTime::now()),
             "num_subscriptions": subscriptions,
             "total": subscriptions,
-        })
+            "offset": offset,
+            "limit": limit,
+        });
+        if truth(query, "subs") || truth(query, "subscriptions") {
+            let text = |key: &str| query.get(key).map(String::as_str).filter(|text| !text.is_empty());
+            let (account, test) = (text("acc").or(text("account")), text("test"));
+            let mut conns = self.core.conns();
+            conns.retain(|conn| account.is_none_or(|name| *conn.account.name == *name));
+            conns.sort_by_key(|conn| conn.id);
+            let mut found = Vec::new();
+            for conn in &conns {
+                let subs = conn.subs.lock();
+                let about = subs
+                    .iter()
+                    .filter(|sub| test.is_none_or(|test| subject::matches(sub.subject(), test.as_bytes())));
+                found.extend(about.map(|sub| subscription(conn, sub, true)));
+            }
+            document["total"] = json!(found.len());
+            let page: Vec<Value> = found.into_iter().skip(offset).take(limit).collect();
+            document["subscriptions_list"] = json!(page);
+        }
+        document
     }
 
     /// `/leafz`
@@ -233,9 +291,58 @@ fn permissions(link: &crate::link::Link) -> Value {
     json!({ "publish": publish, "subscribe": subscribe })
 }
 
-fn describe(conn: &Conn, subs: bool, auth: bool) -> Value {
+/// Whether an option is switched on.
+fn truth(query: &HashMap<String, String>, key: &str) -> bool {
+    query.get(key).is_some_and(|value| !matches!(value.as_str(), "" | "0" | "false"))
+}
+
+/// By what nats-server sorts; what it does not know is by id.
+fn sort(conns: &mut [Arc<Conn>], by: &str) {
+    let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    // The keys go on changing: each is looked at once.
+    match by {
+        "subs" => conns.sort_by_cached_key(|conn| Reverse(conn.subs.lock().len())),
+        "pending" => conns.sort_by_cached_key(|conn| Reverse(conn.outbox.queued())),
+        "msgs_to" => conns.sort_by_cached_key(|conn| Reverse(conn.outbox.totals().0)),
+        "bytes_to" => conns.sort_by_cached_key(|conn| Reverse(conn.outbox.totals().1)),
+        "msgs_from" => conns.sort_by_cached_key(|conn| Reverse(count(&conn.in_messages))),
+        "bytes_from" => conns.sort_by_cached_key(|conn| Reverse(count(&conn.in_bytes))),
+        "last" => conns.sort_by_cached_key(|conn| Reverse(last_active(conn))),
+        "idle" => conns.sort_by_cached_key(|conn| last_active(conn)),
+        "uptime" => conns.sort_by_cached_key(|conn| conn.epoch),
+        "rtt" => conns.sort_by_cached_key(|conn| Reverse(conn.rtt())),
+        _ => conns.sort_by_cached_key(|conn| conn.id),
+    }
+}
+
+fn last_active(conn: &Conn) -> std::time::Instant {
+    conn.epoch + Duration::from_millis(conn.active_ms.load(Ordering::Relaxed))
+}
+
+/// What of a connection is shown beside its figures.
+#[derive(Clone, Copy)]
+struct Shown {
+    subs: bool,
+    /// Subscriptions with more than their subjects.
+    detail: bool,
+    auth: bool,
+}
+
+fn subscription(conn: &Conn, sub: &crate::subscription::Subscription, account: bool) -> Value {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let mut value = json!({ "subject": text(sub.subject()), "sid": text(sub.tag()), "cid": conn.id });
+    if let Some(queue) = sub.queue() {
+        value["qgroup"] = json!(text(queue));
+    }
+    if account {
+        value["account"] = json!(&*conn.account.name);
+    }
+    value
+}
+
+fn describe(conn: &Conn, shown: Shown) -> Value {
     let (out_messages, out_bytes) = conn.outbox.totals();
-    let active = conn.epoch + Duration::from_millis(conn.active_ms.load(Ordering::Relaxed));
+    let active = last_active(conn);
     let mut value = json!({
         "cid": conn.id,
         "kind": "Client",
@@ -261,10 +368,14 @@ fn describe(conn: &Conn, subs: bool, auth: bool) -> Value {
         "account": &*conn.account.name,
     });
     if let Value::Object(fields) = &mut value {
-        if auth {
+        if shown.auth {
             fields.extend(entitlement(conn));
         }
-        if subs {
+        if shown.detail {
+            let list: Vec<Value> =
+                conn.subs.lock().iter().map(|sub| subscription(conn, sub, false)).collect();
+            fields.insert("subscriptions_list_detail".into(), json!(list));
+        } else if shown.subs {
             let list: Vec<String> = conn
                 .subs
                 .lock()
