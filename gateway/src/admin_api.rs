@@ -9,7 +9,7 @@ use node::tls::Reloads;
 use serde_json::{Value, json};
 
 use crate::explain;
-use crate::reload::{Refused, Reloader};
+use crate::reload::Reloader;
 
 /// Sessions answered with at a time unless asked otherwise, and at most.
 const PAGE: usize = 1_000;
@@ -76,19 +76,7 @@ impl Managed {
     }
 
     fn reload(&self, by: &str) -> Result<Value, ApiError> {
-        match self.reloader.reload(by) {
-            Ok(applied) => Ok(json!({
-                "sessions_kept": applied.sweep.kept,
-                "sessions_closed": applied.sweep.closed,
-                "subscriptions_ended": applied.sweep.subscriptions,
-                "needs_restart": applied.needs_restart,
-                "warnings": applied.warnings,
-            })),
-            Err(Refused(problems)) => {
-                Err(ApiError::new(422, "refused, the old configuration stays in force")
-                    .with("problems", problems))
-            }
-        }
+        self.reloader.reload(by).map(|applied| applied.document()).map_err(ApiError::from)
     }
 
     fn certificates(&self) -> Value {

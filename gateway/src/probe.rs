@@ -69,14 +69,20 @@ impl Outcome {
 /// What the probes have found out; read by metrics, `/linkz` and the health check.
 #[derive(Debug)]
 pub struct ProbeState {
+    group: Arc<LinkGroup>,
     links: watch::Receiver<usize>,
     counts: [AtomicU64; Outcome::ALL.len()],
     last: watch::Sender<(Outcome, Duration)>,
 }
 
 impl ProbeState {
-    fn new(group: &LinkGroup) -> Self {
-        Self { links: group.watch(), counts: Default::default(), last: watch::Sender::default() }
+    fn new(group: &Arc<LinkGroup>) -> Self {
+        Self {
+            group: Arc::clone(group),
+            links: group.watch(),
+            counts: Default::default(),
+            last: watch::Sender::default(),
+        }
     }
 
     /// Links that are up.
@@ -117,6 +123,7 @@ impl ProbeState {
             "subject": PROBE_SUBJECT,
             "probe": outcome.word(),
             "detail": detail,
+            "trouble": self.group.trouble(),
             "round_trip_seconds": self.round_trip().map(|took| took.as_secs_f64()),
         })
     }
@@ -177,7 +184,7 @@ pub struct Probe {
 impl Probe {
     /// Takes the guards `link` and `probe`, and registers metrics.
     #[must_use]
-    pub fn new(group: &LinkGroup, readiness: &Readiness, metrics: &Metrics) -> Self {
+    pub fn new(group: &Arc<LinkGroup>, readiness: &Readiness, metrics: &Metrics) -> Self {
         let state = Arc::new(ProbeState::new(group));
         state.register(metrics);
         Self { state, link: readiness.guard("link"), event: readiness.guard("probe") }
@@ -207,7 +214,11 @@ impl Probe {
 
     fn show(&self, outcome: Outcome) {
         match outcome {
-            Outcome::LinkDown => self.link.not_ready("no link to the bus is up"),
+            Outcome::LinkDown => {
+                let trouble = self.state.group.trouble();
+                let trouble = trouble.map(|trouble| format!(": {trouble}")).unwrap_or_default();
+                self.link.not_ready(format!("no link to the bus is up{trouble}"));
+            }
             _ => self.link.ready(),
         }
         match outcome {

@@ -1,10 +1,14 @@
 //! What clients ask about themselves and about the server: `$SYS.REQ.USER.INFO` in every account, and in the system
-//! account `$SYS.REQ.SERVER.PING…` and `$SYS.REQ.SERVER.<id>…` with the documents of monitoring.
+//! account `$SYS.REQ.SERVER.PING…`, `$SYS.REQ.SERVER.<id>…` and `$SYS.REQ.ACCOUNT.<name>…` with the documents of
+//! monitoring.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::{Instant, SystemTime};
 
-use broker::{Call, Handler, HandlerPort, Letter, LocalError, Reception, Server};
+use broker::{AccountFacts, Call, Handler, HandlerPort, Letter, LocalError, Reception, Server};
+use daemon::metrics::process;
 use serde_json::{Value, json};
 
 use crate::streams::Streams;
@@ -26,7 +30,12 @@ struct UserInfo(Server);
 
 struct ServerInfo {
     server: Server,
+    streams: Streams,
+    system: Option<String>,
     documents: Documents,
+    started: Instant,
+    /// Answers are numbered.
+    answered: AtomicU64,
 }
 
 impl System {
@@ -38,10 +47,17 @@ impl System {
         server: &Server,
         accounts: &[String],
         system: Option<&str>,
-        documents: Documents,
+        streams: &Streams,
     ) -> Result<Self, LocalError> {
         let users = Arc::new(UserInfo(server.clone()));
-        let servers = Arc::new(ServerInfo { server: server.clone(), documents });
+        let servers = Arc::new(ServerInfo {
+            server: server.clone(),
+            streams: streams.clone(),
+            system: system.map(str::to_owned),
+            documents: documents(server, streams, system),
+            started: Instant::now(),
+            answered: AtomicU64::new(0),
+        });
         let about_users: Weak<dyn Handler> = Arc::downgrade(&(users.clone() as Arc<dyn Handler>));
         let mut ports = Vec::new();
         let mut everywhere: Vec<&str> = vec![identity::DEFAULT_ACCOUNT];
@@ -60,6 +76,7 @@ impl System {
                 port.subscribe(format!("$SYS.REQ.SERVER.{who}").as_bytes(), None)?;
                 port.subscribe(format!("$SYS.REQ.SERVER.{who}.*").as_bytes(), None)?;
             }
+            port.subscribe(b"$SYS.REQ.ACCOUNT.*.*", None)?;
             ports.push(port);
         }
         Ok(Self { _ports: ports, _users: users, _servers: servers })
@@ -67,13 +84,21 @@ impl System {
 }
 
 /// The broker's own documents.
-#[must_use]
-pub(crate) fn documents(server: &Server, streams: &Streams) -> Documents {
+fn documents(server: &Server, streams: &Streams, system: Option<&str>) -> Documents {
     let mut documents = Documents::new();
-    let (varz, connz, subsz, leafz) = (server.clone(), server.clone(), server.clone(), server.clone());
+    let [varz, connz, subsz, leafz, accountz, accstatz] = [(); 6].map(|()| server.clone());
+    let (holds, system) = (streams.clone(), system.map(str::to_owned));
+    documents.insert(
+        "ACCOUNTZ",
+        Box::new(move |options| {
+            let facts = AccountFacts { system: system.as_deref(), streams: &|name| holds.in_account(name) };
+            accountz.accountz(options, &facts)
+        }),
+    );
+    documents.insert("ACCSTATZ", Box::new(move |options| accstatz.accstatz(options)));
     documents.insert("VARZ", Box::new(move |_| varz.varz()));
     documents.insert("CONNZ", Box::new(move |options| connz.connz(options)));
-    documents.insert("SUBSZ", Box::new(move |_| subsz.subsz()));
+    documents.insert("SUBSZ", Box::new(move |options| subsz.subsz(options)));
     documents.insert("LEAFZ", Box::new(move |_| leafz.leafz()));
     let (jsz, health) = (streams.clone(), streams.clone());
     documents.insert("JSZ", Box::new(move |options| jsz.jsz(options)));
@@ -84,7 +109,6 @@ pub(crate) fn documents(server: &Server, streams: &Streams) -> Documents {
             Err(error) => json!({ "status": "unavailable", "status_code": 503, "error": error }),
         }),
     );
-    documents.insert("IDZ", Box::new(|_| json!({})));
     documents
 }
 
@@ -125,16 +149,86 @@ impl Handler for UserInfo {
     }
 }
 
+impl ServerInfo {
+    /// What every answer to whoever asks about the server begins with.
+    fn about(&self) -> Value {
+        let mut about = about(&self.server);
+        about["host"] = self.server.varz()["host"].clone();
+        about["jetstream"] = self.streams.running().is_some().into();
+        about["seq"] = self.answered.fetch_add(1, Ordering::Relaxed).into();
+        about["time"] = json!(jetstream::stamp::Stamp::of(SystemTime::now()));
+        about
+    }
+
+    fn statz(&self) -> Value {
+        let mut fields = self.server.statz();
+        fields.insert("mem".into(), node::monitoring::memory().into());
+        let cpu = process::cpu_seconds().unwrap_or_default() / self.started.elapsed().as_secs_f64().max(1.0);
+        fields.insert("cpu".into(), (cpu * 100.0).into());
+        if let Some(streams) = self.streams.running().map(|_| self.streams.varz()) {
+            fields.insert("jetstream".into(), streams);
+        }
+        Value::Object(fields)
+    }
+
+    /// What is asked about one account, or, with `PING`, about those named in the request.
+    fn account(&self, name: &str, kind: &str, payload: &[u8]) -> Option<Value> {
+        let mut options = options(payload);
+        if name == "PING" {
+            return match kind {
+                "STATZ" => Some(self.server.accstatz(&options)),
+                _ => self.documents.get(kind).map(|document| document(&options)),
+            };
+        }
+        let facts =
+            AccountFacts { system: self.system.as_deref(), streams: &|name| self.streams.in_account(name) };
+        match kind {
+            "INFO" => self.server.account_detail(name, &facts),
+            "STATZ" => self
+                .server
+                .one_accstatz(name)
+                .map(|one| json!({ "server_id": self.server.id(), "account_statz": [one] })),
+            "CONNS" => self.server.one_accstatz(name),
+            "CONNZ" | "SUBSZ" | "JSZ" | "LEAFZ" => {
+                for key in ["acc", "account"] {
+                    options.insert(key.to_owned(), name.to_owned());
+                }
+                self.documents.get(kind).map(|document| document(&options))
+            }
+            _ => None,
+        }
+    }
+}
+
 impl Handler for ServerInfo {
     fn call(&self, call: &mut Call<'_>) -> Reception {
         let subject = String::from_utf8_lossy(call.subject()).into_owned();
-        let kind = subject.split('.').nth(4).unwrap_or("STATSZ").to_ascii_uppercase();
-        let server = about(&self.server);
-        if kind == "STATSZ" {
-            return answer(call, |_| json!({ "server": server, "statsz": self.server.varz() }));
+        let mut tokens = subject.split('.').skip(2);
+        let (what, who, kind) = (tokens.next(), tokens.next().unwrap_or_default(), tokens.next());
+        let kind = kind.unwrap_or("STATSZ").to_ascii_uppercase();
+        if what == Some("ACCOUNT") {
+            return answer(call, |payload| match self.account(who, &kind, payload) {
+                Some(data) => json!({ "server": self.about(), "data": data }),
+                None => json!({
+                    "server": self.about(),
+                    "error": { "code": 404, "description": format!("nothing to tell of account {who:?}") },
+                }),
+            });
+        }
+        match kind.as_str() {
+            "STATSZ" => {
+                return answer(call, |_| json!({ "server": self.about(), "statsz": self.statz() }));
+            }
+            "IDZ" => {
+                return answer(call, |_| {
+                    let about = self.about();
+                    json!({ "name": about["name"], "host": about["host"], "id": about["id"] })
+                });
+            }
+            _ => {}
         }
         let Some(document) = self.documents.get(kind.as_str()) else { return Reception::Absent };
-        answer(call, |payload| json!({ "server": server, "data": document(&options(payload)) }))
+        answer(call, |payload| json!({ "server": self.about(), "data": document(&options(payload)) }))
     }
 }
 

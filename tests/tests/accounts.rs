@@ -11,6 +11,8 @@ on_both! {
     queue_groups_and_private_exports
     the_system_answers
     a_reload_changes_users_and_rights
+    a_reload_changes_what_crosses
+    subjects_stand_for_others
 }
 
 const USERS: &str = "users: [{user: a, password: x}]";
@@ -174,5 +176,112 @@ async fn a_reload_changes_users_and_rights(kind: Kind) -> Result<()> {
     ensure!(login(&server, "b").await.is_err(), "the old password still opens the door");
     a.send("PUB secret 1\r\nx\r\nPUB open 1\r\ny\r\n").await?;
     ensure!(a.message().await?.payload == b"y");
+    Ok(())
+}
+
+async fn a_reload_changes_what_crosses(kind: Kind) -> Result<()> {
+    let dir = tempfile::TempDir::with_prefix("gatehouse-test-")?;
+    let conf = |exports: &str, imports: &str| {
+        format!(
+            "listen: \"127.0.0.1:-1\"\naccounts {{\n A {{ users: [{{user: a, password: x}}], exports: [{exports}] }}\n B {{ users: [{{user: b, password: x}}], imports: [{imports}] }}\n}}\n"
+        )
+    };
+    let import = |name: &str| format!("{{stream: {{account: A, subject: {name}}}}}");
+    let both = "{stream: one}, {stream: two}, {service: help}";
+    let first = conf(both, &import("one"));
+    let Some(mut server) = ConfServer::start(kind, dir.path(), &first).await? else { return Ok(()) };
+    let (mut a, mut b) = (login(&server, "a").await?, login(&server, "b").await?);
+    a.send("SUB help 7\r\n").await?;
+    a.fence().await?;
+    b.send("SUB one 1\r\nSUB two 2\r\nSUB in.* 3\r\n").await?;
+    b.fence().await?;
+    a.send("PUB two 1\r\n-\r\nPUB one 1\r\n1\r\n").await?;
+    ensure!(b.message().await?.payload == b"1", "what is not imported came");
+    let second = conf(both, &format!("{}, {{service: {{account: A, subject: help}}}}", import("two")));
+    std::fs::write(dir.path().join("server.conf"), second)?;
+    server.process.signal("HUP").await?;
+    server
+        .process
+        .wait_log("the reload", |log| log.contains("Reloaded server configuration").then_some(()))
+        .await?;
+    // Stock closes the clients of accounts that have changed when it likes; ours keeps them.
+    let (mut a, mut b) = match kind {
+        Kind::Ours => (a, b),
+        _ => (login(&server, "a").await?, login(&server, "b").await?),
+    };
+    if kind != Kind::Ours {
+        a.send("SUB help 7\r\n").await?;
+        a.fence().await?;
+        b.send("SUB one 1\r\nSUB two 2\r\nSUB in.* 3\r\n").await?;
+        b.fence().await?;
+    }
+    a.send("PUB one 1\r\n-\r\nPUB two 1\r\n2\r\n").await?;
+    ensure!(b.message().await?.payload == b"2", "what is no longer imported came");
+    b.send("PUB help in.1 1\r\n?\r\n").await?;
+    let asked = a.message().await?;
+    a.send(&format!("PUB {} 1\r\n!\r\n", asked.reply.unwrap_or_default())).await?;
+    ensure!(b.message().await?.payload == b"!");
+    // What is wrong changes nothing.
+    std::fs::write(dir.path().join("server.conf"), conf("{stream: one}", &import("two")))?;
+    if kind == Kind::Ours {
+        server.process.signal("HUP").await?;
+        server
+            .process
+            .wait_log("a refusal", |log| log.contains("configuration refused").then_some(()))
+            .await?;
+        a.send("PUB two 1\r\n3\r\n").await?;
+        ensure!(b.message().await?.payload == b"3");
+    }
+    Ok(())
+}
+
+async fn subjects_stand_for_others(kind: Kind) -> Result<()> {
+    let conf = "mappings {\n foo: bar\n \"orders.*.*\": \"by.{{wildcard(2)}}.{{wildcard(1)}}\"\n \"part.*\": \"part.{{partition(3,1)}}.{{wildcard(1)}}\"\n split: [{destination: left, weight: 50%}, {destination: right, weight: 50}]\n lossy: [{destination: lossy, weight: 50%}]\n some: {dest: other, weight: 50%}\n}\naccounts { A { users: [{user: a, password: x, permissions: {publish: {allow: [there, foo, \"in.>\"]}}}], mappings: { foo: there, there: else } } }\nno_auth_user: n\nauthorization { users: [{user: n, password: n}] }\n";
+    let Some(server) = ConfServer::fresh(kind, conf).await? else { return Ok(()) };
+    let mut client = Raw::logged_in(
+        server.addresses.clients,
+        "{\"verbose\":false,\"headers\":true,\"no_responders\":true}",
+    )
+    .await?;
+    client.send("SUB > 1\r\n").await?;
+    client.fence().await?;
+    client
+        .send("PUB foo in.1 1\r\nx\r\nPUB orders.7.eu 1\r\nx\r\nPUB part.abc 1\r\nx\r\nPUB none 1\r\nx\r\n")
+        .await?;
+    let mut heard = Vec::new();
+    for _ in 0..4 {
+        heard.push(client.message().await?.subject);
+    }
+    let partition = heard.get(2).cloned().unwrap_or_default();
+    ensure!(heard == ["bar", "by.eu.7", &partition, "none"] && partition.ends_with(".abc"), "{heard:?}");
+    for (subject, places, stays) in [
+        ("split", ["left", "right"], 400),
+        ("lossy", ["lossy", "lossy"], 0),
+        ("some", ["some", "other"], 400),
+    ] {
+        client.send(&format!("PUB {subject} 1\r\nx\r\n").repeat(400)).await?;
+        client.send("PUB end 1\r\nx\r\n").await?;
+        let mut counts = std::collections::BTreeMap::<String, usize>::new();
+        loop {
+            let message = client.message().await?;
+            if message.subject == "end" {
+                break;
+            }
+            *counts.entry(message.subject).or_default() += 1;
+        }
+        // Far from where chance gets in four hundred draws.
+        ensure!(
+            places.iter().all(|place| counts.get(*place).is_some_and(|count| (100..300).contains(count))),
+            "{subject}: {counts:?}"
+        );
+        ensure!(stays == 0 || counts.values().sum::<usize>() == stays, "{subject}: {counts:?}");
+    }
+    // Rights are asked for where a message goes, once.
+    let mut a = login(&server, "a").await?;
+    a.send("SUB there 1\r\nSUB else 2\r\n").await?;
+    a.fence().await?;
+    a.send("PUB foo 1\r\n1\r\nPUB there 1\r\n2\r\n").await?;
+    ensure!(a.message().await?.subject == "there");
+    a.expect_start("-ERR 'Permissions Violation for Publish to").await?;
     Ok(())
 }

@@ -23,6 +23,12 @@ async fn bus_down_clients_get_in_and_publishers_are_held_then_told() -> Result<(
     let admin = scene.gateway.admin()?;
     let not_ready = || async { http_get(admin, "/readyz").await.ok().filter(|answer| answer.status == 503) };
     eventually("not ready", not_ready).await?;
+    let why = || async {
+        let page = not_ready().await?.json().ok()?;
+        let link = page["guards"].as_array()?.iter().find(|guard| guard["name"] == "link")?.clone();
+        link["reason"].as_str().filter(|why| why.contains("127.0.0.1:")).map(str::to_owned)
+    };
+    eventually("why no link is up", why).await?;
     // Who knocks now gets in, and who is in goes on where no link is needed.
     let fresh = scene.partner().await?;
     let mut own = fresh.subscribe("$GATEHOUSE.AUTH.EXPIRING").await?;

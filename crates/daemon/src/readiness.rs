@@ -1,12 +1,13 @@
 //! Readiness: the process is ready when none of its named guards says otherwise.
 //!
 //! Each part that must work before traffic may come takes a [`Guard`] and opens it when it does, closes it when it
-//! stops doing so. `/readyz` lists the closed ones with their reasons.
+//! stops doing so. `/readyz` lists the closed ones with their reasons, and beside them *notes*: what is not as it should be
+//! and no reason to send traffic elsewhere.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
@@ -16,6 +17,7 @@ pub type Held = (String, String);
 #[derive(Debug)]
 struct State {
     guards: watch::Sender<BTreeMap<u64, Entry>>,
+    notes: Mutex<BTreeMap<String, String>>,
     next: AtomicU64,
 }
 
@@ -35,7 +37,7 @@ impl Readiness {
     #[must_use]
     pub fn new() -> Self {
         let guards = watch::Sender::new(BTreeMap::new());
-        Self(Arc::new(State { guards, next: AtomicU64::new(0) }))
+        Self(Arc::new(State { guards, notes: Mutex::default(), next: AtomicU64::new(0) }))
     }
 
     /// A closed guard: the process is not ready until it is opened or dropped.
@@ -58,6 +60,22 @@ impl Readiness {
             .filter_map(|entry| Some((entry.name.clone(), entry.reason.as_ref()?.to_string())))
             .collect();
         (held.is_empty(), held)
+    }
+
+    /// Notes something under a name, or with `None` that it is well again. It is shown on `/readyz`: no secrets.
+    pub fn note(&self, name: &str, what: Option<String>) {
+        let mut notes = self.0.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        match what {
+            Some(what) => drop(notes.insert(name.to_owned(), what)),
+            None => drop(notes.remove(name)),
+        }
+    }
+
+    /// What is noted, by name.
+    #[must_use]
+    pub fn notes(&self) -> Vec<Held> {
+        let notes = self.0.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        notes.iter().map(|(name, what)| (name.clone(), what.clone())).collect()
     }
 
     /// True while no guard is closed.
@@ -145,6 +163,16 @@ mod tests {
         link.not_ready("connection lost");
         assert_eq!(readiness.state(), (false, held(&[("link", "connection lost")])));
         assert!(!readiness.is_ready());
+    }
+
+    #[test]
+    fn a_note_is_shown_and_holds_nothing_up() {
+        let readiness = Readiness::new();
+        readiness.note("configuration", Some("refused".into()));
+        assert_eq!(readiness.notes(), held(&[("configuration", "refused")]));
+        assert!(readiness.is_ready());
+        readiness.note("configuration", None);
+        assert!(readiness.notes().is_empty());
     }
 
     #[tokio::test(start_paused = true)]

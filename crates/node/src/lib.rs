@@ -8,11 +8,11 @@ pub mod credentials;
 pub mod fingerprint;
 pub mod gateways;
 pub mod leafnodes;
-
 pub mod metrics;
 pub mod monitoring;
 pub mod ports;
 pub mod process;
+pub mod reload;
 pub mod revocation;
 pub mod sections;
 pub mod sessions;

@@ -4,14 +4,11 @@
 mod follow;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use daemon::audit::{Audit, Event, Kind};
-use daemon::config::ConfigErrors;
-use daemon::metrics::{Metrics, SampleKind};
+use daemon::metrics::Metrics;
 use identity::policy::PolicyConfig;
-use node::sessions::Sweep;
+use node::reload::Reloading;
 use node::tls::Reloads;
 use tokio::runtime::Handle;
 
@@ -19,29 +16,9 @@ use crate::authenticator::{GatewayAuthenticator, Rules, TokenSources};
 use crate::config::{CLIENTS_TLS, Config, Depth, Loaded, load};
 use crate::gateway::Surroundings;
 
+pub use node::reload::{Applied, Refused};
+
 pub use self::follow::{follow_certificates, follow_config, follow_revocations};
-
-/// What a reload did.
-#[derive(Debug)]
-pub struct Applied {
-    /// What became of the live sessions.
-    pub sweep: Sweep,
-    /// Sections that have changed and hold only after a restart.
-    pub needs_restart: Vec<&'static str>,
-    /// What is allowed to be written but probably not meant.
-    pub warnings: Vec<String>,
-}
-
-/// Why a reload changed nothing: everything that is wrong, one line each.
-#[derive(Debug, thiserror::Error)]
-#[error("{}", .0.join("; "))]
-pub struct Refused(pub Vec<String>);
-
-impl From<ConfigErrors> for Refused {
-    fn from(errors: ConfigErrors) -> Self {
-        Self(errors.errors().iter().map(ToString::to_string).collect())
-    }
-}
 
 /// Reads the configuration again and puts it in force as one transaction.
 #[derive(Debug)]
@@ -49,15 +26,11 @@ pub struct Reloader {
     path: PathBuf,
     authenticator: Arc<GatewayAuthenticator>,
     reloads: Reloads,
-    audit: Audit,
     /// Where what fetches keys is to run.
     runtime: Handle,
     /// The configuration in force. Held while it is replaced: one reload at a time.
     config: Mutex<Config>,
-    applied: AtomicU64,
-    refused: AtomicU64,
-    /// Whether the last one was refused.
-    stale: AtomicU64,
+    reloading: Arc<Reloading>,
 }
 
 impl Reloader {
@@ -73,12 +46,9 @@ impl Reloader {
             path: path.to_owned(),
             authenticator: Arc::clone(authenticator),
             reloads: around.reloads.clone(),
-            audit: around.audit.clone(),
             runtime: Handle::current(),
             config: Mutex::new(config.clone()),
-            applied: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
-            stale: AtomicU64::new(0),
+            reloading: Arc::new(Reloading::new(&around.audit, &around.readiness)),
         }
     }
 
@@ -95,7 +65,7 @@ impl Reloader {
             Ok(Applied { warnings: loaded.warnings, ..applied })
         });
         drop(current);
-        self.tell(&outcome, by);
+        self.reloading.tell(&outcome, by);
         outcome
     }
 
@@ -146,63 +116,9 @@ impl Reloader {
         self.config.lock().unwrap_or_else(PoisonError::into_inner).policy()
     }
 
-    fn tell(&self, outcome: &Result<Applied, Refused>, by: &str) {
-        match outcome {
-            Ok(applied) => {
-                self.applied.fetch_add(1, Ordering::Relaxed);
-                self.stale.store(0, Ordering::Relaxed);
-                let Sweep { kept, closed, subscriptions, .. } = applied.sweep;
-                tracing::info!(by, kept, closed, subscriptions, "Reloaded server configuration");
-                for warning in &applied.warnings {
-                    tracing::warn!("{warning}");
-                }
-                for section in &applied.needs_restart {
-                    tracing::warn!(section, "has changed, which counts after a restart only");
-                }
-                let event = Event::new(Kind::PolicyChanged)
-                    .with("by", by)
-                    .with("sessions_kept", kept)
-                    .with("sessions_closed", closed)
-                    .with("subscriptions_ended", subscriptions)
-                    .with("needs_restart", applied.needs_restart.clone());
-                self.audit.note(event);
-            }
-            Err(Refused(problems)) => {
-                self.refused.fetch_add(1, Ordering::Relaxed);
-                self.stale.store(1, Ordering::Relaxed);
-                for problem in problems {
-                    tracing::error!(by, %problem, "configuration refused, the old one stays in force");
-                }
-                self.audit
-                    .note(Event::new(Kind::PolicyRefused).with("by", by).with("problems", problems.clone()));
-            }
-        }
-    }
-
     /// Its figures.
-    pub fn register(self: &Arc<Self>, metrics: &Metrics) {
-        let reloader = Arc::clone(self);
-        #[allow(clippy::cast_precision_loss)]
-        metrics.register_sampled(
-            "config_reloads",
-            "Attempts to reload the configuration, by outcome.",
-            SampleKind::Counter,
-            &["outcome"],
-            move || {
-                let count = |outcome: &str, count: &AtomicU64| {
-                    (vec![outcome.to_owned()], count.load(Ordering::Relaxed) as f64)
-                };
-                vec![count("applied", &reloader.applied), count("refused", &reloader.refused)]
-            },
-        );
-        let reloader = Arc::clone(self);
-        #[allow(clippy::cast_precision_loss)]
-        metrics.register_value(
-            "config_stale",
-            "1 while the configuration file is one that was refused.",
-            SampleKind::Gauge,
-            move || reloader.stale.load(Ordering::Relaxed) as f64,
-        );
+    pub fn register(&self, metrics: &Metrics) {
+        self.reloading.register(metrics);
     }
 }
 

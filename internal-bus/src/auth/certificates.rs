@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use arc_swap::ArcSwap;
 use broker::{Admission, Authenticator, CloseReason, Credentials, Decision, Denied, Login};
 use daemon::audit::{Audit, Event, Kind};
 use identity::Grant;
 use identity::peer::{IdentitySource, PeerCertificate};
 use identity::policy::{CertificateNames, Policy, VerifiedFacts};
 use node::revocation::Plane;
-use node::sessions::{CertificateGuard, Judge, Sessions, Verification};
+use node::sessions::{CertificateGuard, Judge, Sessions, Sweep, Verification};
 
 /// What decisions rest on and where they are written down.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ pub struct Records {
 pub struct Certificates {
     order: Vec<IdentitySource>,
     /// Roles and bindings; empty lets every service the CA has signed use every subject.
-    policy: Policy,
+    policy: ArcSwap<Policy>,
     /// Without TLS there is no certificate: everybody is the same anonymous service.
     plaintext: bool,
     sessions: Arc<Sessions>,
@@ -41,6 +42,7 @@ impl Certificates {
     /// `order` says which name of a certificate is its identity.
     #[must_use]
     pub fn new(order: Vec<IdentitySource>, policy: Policy, plaintext: bool) -> Self {
+        let policy = ArcSwap::from_pointee(policy);
         Self { order, policy, plaintext, sessions: Sessions::new(), records: OnceLock::new() }
     }
 
@@ -55,6 +57,18 @@ impl Certificates {
     #[must_use]
     pub fn sessions(&self) -> &Arc<Sessions> {
         &self.sessions
+    }
+
+    /// Roles and bindings in force.
+    #[must_use]
+    pub fn policy(&self) -> Arc<Policy> {
+        self.policy.load_full()
+    }
+
+    /// Puts other roles and bindings in force: whoever is connected is judged by them.
+    pub fn set_policy(&self, policy: Arc<Policy>) -> Sweep {
+        self.policy.store(policy);
+        self.sessions.reconsider()
     }
 
     /// CAs or revocation lists are others now: who is connected is judged by them.
@@ -143,10 +157,11 @@ impl Judge for Certificates {
         if let Some(records) = self.records.get() {
             records.certificates.check(names, now)?;
         }
-        let mut grant = if self.policy.is_empty() {
+        let policy = self.policy.load();
+        let mut grant = if policy.is_empty() {
             Grant { expires_at: names.not_after, ..Grant::unrestricted(&names.identity) }
         } else {
-            let granted = self.policy.grant(&facts.as_facts(), now);
+            let granted = policy.grant(&facts.as_facts(), now);
             granted.map_err(|denied| Denied::new(denied.reason(), denied.to_string()))?
         };
         grant.identity = names.identity.as_str().into();

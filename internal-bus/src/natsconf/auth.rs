@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::mappings::{SubjectMap, mappings};
 use super::reader::Reader;
 use super::report::Position;
 use super::secret::Secret;
@@ -45,6 +46,8 @@ pub struct Account {
     pub exports: Vec<Export>,
     /// What it has from others.
     pub imports: Vec<Import>,
+    /// What messages of its subjects become.
+    pub mappings: Vec<SubjectMap>,
     /// Where it is defined.
     pub at: Position,
 }
@@ -157,7 +160,8 @@ fn read_account(reader: &mut Reader, block: &Entry) -> Account {
         "jetstream" => account.jetstream = jetstream(reader, &entry.value),
         "imports" => account.imports = share::imports(reader, &entry.value),
         "exports" => account.exports = share::exports(reader, &entry.value),
-        "mappings" | "maps" | "limits" | "msg_trace" | "trace_dest" => {
+        "mappings" | "maps" => account.mappings = mappings(reader, &entry.value),
+        "limits" | "msg_trace" | "trace_dest" => {
             let empty = match &entry.value.kind {
                 Kind::List(items) => items.is_empty(),
                 Kind::Map(map) => map.is_empty(),

@@ -5,8 +5,8 @@
 //! Nothing is opened but the configuration itself: certificates, logs and stores are read by whoever uses them.
 //!
 //! How it is divided: `cursor`, `scalar`, `source` and `parser` turn text into the tree in `value`; `reader` asks
-//! the tree for typed values and collects complaints; `top`, `auth`, `users`, `share`, `tls`, `leaf`, `websocket` and `jetstream`
-//! know the settings; `check` judges what takes the whole.
+//! the tree for typed values and collects complaints; `top`, `auth`, `users`, `share`, `tls`, `leaf`, `websocket`,
+//! `jetstream` and `mappings` know the settings; `check` judges what takes the whole.
 
 mod auth;
 mod check;
@@ -15,6 +15,7 @@ mod gateway;
 mod jetstream;
 mod leaf;
 pub mod limits;
+mod mappings;
 mod operator;
 mod parser;
 mod reader;
@@ -40,6 +41,7 @@ pub use auth::{Account, AccountJetStream, Authorization};
 pub use gateway::Gateway;
 pub use jetstream::{Cipher, JetStream, JetStreamLimits, SyncPolicy};
 pub use leaf::{LeafAuthorization, LeafRemote, LeafUser, Leafnodes};
+pub use mappings::{Destination, SubjectMap};
 pub use operator::OperatorMode;
 pub use report::{ConfError, Notice, NoticeKind, Position};
 pub use secret::Secret;
@@ -121,6 +123,8 @@ pub struct NatsConf {
     pub authorization: Option<Authorization>,
     /// Accounts besides the global one.
     pub accounts: Vec<Account>,
+    /// What messages of the global account's subjects become.
+    pub mappings: Vec<SubjectMap>,
     /// Operators trusted, and the accounts they have signed; `None` means users are listed here.
     pub operator: Option<OperatorMode>,
     /// Name of the system account; default `$SYS`.

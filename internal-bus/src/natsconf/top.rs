@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::reader::Reader;
 use super::value::{Entry, Kind, Map, Value};
-use super::{Limit, NatsConf, auth, check, gateway, jetstream, leaf, operator, tls, websocket};
+use super::{Limit, NatsConf, auth, check, gateway, jetstream, leaf, mappings, operator, tls, websocket};
 
 /// nats-server keeps these sizes in 32 bits.
 const MOST_32: i64 = i32::MAX as i64;
@@ -22,8 +22,6 @@ const UNSUPPORTED: &[&str] = &[
     "default_sentinel",
     "https",
     "https_port",
-    "mappings",
-    "maps",
     "mqtt",
     "ocsp",
     "ocsp_cache",
@@ -191,6 +189,7 @@ fn login(reader: &mut Reader, conf: &mut NatsConf, key: &str, entry: &Entry) -> 
     match key {
         "authorization" => conf.authorization = auth::read_authorization(reader, entry),
         "accounts" => conf.accounts = auth::read_accounts(reader, entry),
+        "mappings" | "maps" => conf.mappings = mappings::mappings(reader, value),
         "no_auth_user" => conf.no_auth_user = reader.text_or_unset(value),
         "system_account" | "system" => conf.system_account = reader.text_or_unset(value),
         "no_system_account" | "no_system" | "no_sys_acc" => conf.no_system_account = reader.boolean(value),

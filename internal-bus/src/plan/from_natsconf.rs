@@ -13,11 +13,11 @@ use node::credentials::LinkCredentials;
 use node::process::Ending;
 use node::sections::Admin;
 
-use super::{ImportPlan, ListenerPlan, Plan, RemotePlan, TlsPlan};
+use super::{ImportPlan, ListenerPlan, MappingPlan, Plan, RemotePlan, TlsPlan};
 use crate::auth::{LeafUsers, LiveUsers, OperatorError, Operators, Users, UsersError};
 use crate::natsconf::{
-    HandshakeFirst, LeafRemote, Leafnodes, Limit, NatsConf, Port, Shared, Tls, TlsVersion, Websocket,
-    export_of,
+    HandshakeFirst, LeafRemote, Leafnodes, Limit, NatsConf, Port, Shared, SubjectMap, Tls, TlsVersion,
+    Websocket, export_of,
 };
 
 /// nats-server's port for clients.
@@ -124,8 +124,10 @@ pub fn from_natsconf(conf: &NatsConf, remote_plaintext: bool) -> Result<Plan, Pl
             .then(|| conf.system_account.clone().unwrap_or_else(|| "$SYS".to_owned())),
         streams: streams(conf, signed, &mut notices),
         conf: Some(conf.clone()),
+        toml: None,
         users,
         imports,
+        mappings: mappings(conf),
         remotes,
         admin: admin(conf)?.map(|address| Admin {
             host: address.ip(),
@@ -157,7 +159,7 @@ fn accounts(conf: &NatsConf) -> Vec<String> {
 }
 
 /// What accounts have from each other; that it is allowed was checked on reading.
-fn imports(conf: &NatsConf) -> Vec<ImportPlan> {
+pub(crate) fn imports(conf: &NatsConf) -> Vec<ImportPlan> {
     let of_account = |account: &crate::natsconf::Account| {
         let importer = account.name.clone();
         let plan = |import: &crate::natsconf::Import| {
@@ -178,6 +180,24 @@ fn imports(conf: &NatsConf) -> Vec<ImportPlan> {
         account.imports.iter().filter_map(plan).collect::<Vec<_>>()
     };
     conf.accounts.iter().flat_map(of_account).collect()
+}
+
+/// What the subjects of accounts stand for.
+pub(crate) fn mappings(conf: &NatsConf) -> Vec<MappingPlan> {
+    let global = (DEFAULT_ACCOUNT, &conf.mappings);
+    let accounts = conf.accounts.iter().map(|account| (account.name.as_str(), &account.mappings));
+    let rule = |map: &SubjectMap| {
+        let to = map.destinations.iter().map(|to| (to.subject.clone(), to.weight)).collect();
+        (map.source.clone(), to)
+    };
+    std::iter::once(global)
+        .chain(accounts)
+        .filter(|(_, maps)| !maps.is_empty())
+        .map(|(account, maps)| MappingPlan {
+            account: account.to_owned(),
+            rules: maps.iter().map(rule).collect(),
+        })
+        .collect()
 }
 
 /// Settings that are understood and change nothing.

@@ -32,8 +32,10 @@ const ADMIN_PORT: u16 = 8223;
 /// Everything that is wrong, each with file, line, key and what was expected.
 pub fn from_toml(path: &Path) -> Result<Plan, ConfigErrors> {
     let mut plan = None;
-    load_checked::<Config>(path, environment(), |config, problems| plan = make(path, config, problems))?;
-    plan.ok_or_else(|| daemon::config::ConfigError::file(path.display().to_string(), "makes no plan").into())
+    let config =
+        load_checked::<Config>(path, environment(), |config, problems| plan = make(path, config, problems))?;
+    let none = || daemon::config::ConfigError::file(path.display().to_string(), "makes no plan").into();
+    plan.map(|plan| Plan { toml: Some(config), ..plan }).ok_or_else(none)
 }
 
 fn make(path: &Path, config: &Config, problems: &mut Problems<'_>) -> Option<Plan> {
@@ -107,8 +109,10 @@ fn make(path: &Path, config: &Config, problems: &mut Problems<'_>) -> Option<Pla
             .unwrap_or_default(),
         gateway: gateway(path, config, tls.as_ref(), problems),
         imports: Vec::new(),
+        mappings: Vec::new(),
         streams: config.streams.as_ref().map(|section| streams::from_toml(path, section, problems)),
         conf: None,
+        toml: None,
         users: None,
         accounts: Vec::new(),
         system_account: None,

@@ -21,11 +21,11 @@ use node::process::Ending;
 use node::revocation::RevocationConfig;
 use node::sections::Admin;
 
-use crate::auth::Certificates;
-
-use crate::auth::LiveUsers;
+use crate::auth::{Certificates, LiveUsers};
+use crate::config::Config;
 use crate::natsconf::NatsConf;
 pub use from_natsconf::from_natsconf;
+pub(crate) use from_natsconf::{imports, mappings};
 pub use from_toml::from_toml;
 pub use streams::{StoreKey, StreamsPlan};
 
@@ -100,6 +100,15 @@ pub struct ImportPlan {
     pub service: Option<ServiceTerms>,
 }
 
+/// What the subjects of one account stand for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MappingPlan {
+    /// The account.
+    pub account: String,
+    /// Patterns, and where their messages go: subjects, and how many of a hundred.
+    pub rules: Vec<(String, Vec<(String, u8)>)>,
+}
+
 /// What is kept of decisions about certificates, and what they rest on.
 pub struct RecordsPlan {
     /// Who decides.
@@ -126,6 +135,8 @@ pub struct Plan {
     pub leafnode_compression: Compression,
     /// The nats-server configuration it was made from, to tell what a reload would have to change.
     pub conf: Option<NatsConf>,
+    /// The `internal-bus.toml` it was made from, likewise.
+    pub toml: Option<Config>,
     /// The users of a nats-server configuration, who may change on reload.
     pub users: Option<Arc<LiveUsers>>,
     /// Every account known beforehand, by name, besides the default one.
@@ -134,6 +145,8 @@ pub struct Plan {
     pub system_account: Option<String>,
     /// What accounts have from each other.
     pub imports: Vec<ImportPlan>,
+    /// What subjects stand for, by account.
+    pub mappings: Vec<MappingPlan>,
     /// How to take part in a super-cluster.
     pub gateway: Option<GatewayPlan>,
     /// Links to dial.

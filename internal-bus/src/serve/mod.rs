@@ -4,6 +4,9 @@ mod admin;
 mod listeners;
 mod records;
 mod reload;
+mod sharing;
+
+use std::sync::Arc;
 
 use broker::{Server, ServerConfig};
 use daemon::exit::Failure;
@@ -12,12 +15,14 @@ use daemon::readiness::Readiness;
 use daemon::telemetry::LogControl;
 use node::ports::Ports;
 use node::tls::Reloads;
+use tokio::sync::watch;
 
 use crate::flags::Flags;
 use crate::health;
-use crate::plan::{ImportPlan, Plan};
+use crate::plan::Plan;
 use crate::streams::Streams;
-use crate::system::{self, System};
+use crate::system::System;
+use reload::Reloader;
 
 /// Carries out a plan: broker, admin port, listeners, links, and the wait for the end.
 ///
@@ -29,23 +34,25 @@ pub(crate) async fn serve(mut plan: Plan, flags: &Flags, log: &LogControl) -> Re
         tracing::warn!("{notice}");
     }
     let reloads = Reloads::new();
+    let certificates = plan.records.as_ref().map(|records| Arc::clone(&records.certificates));
     let kept = plan.records.take().map(|plan| records::keep(plan, &reloads)).transpose()?;
     let server = Server::new(ServerConfig {
         name: std::mem::take(&mut plan.name),
         cluster: None,
         limits: plan.limits.clone(),
     });
-    share(&plan.imports, &server)?;
+    let readiness = Readiness::new();
+    let audit = kept.as_ref().map(|kept| kept.audit.clone()).unwrap_or_default();
+    let reloader = Reloader::new(&mut plan, certificates, flags, &server, &reloads, &audit, &readiness);
+    let reloader = Arc::new(reloader.map_err(Failure::usage)?);
     health::answer(&server).map_err(Failure::runtime)?;
     let streams = Streams::new(&server, plan.streams.take());
-    let documents = system::documents(&server, &streams);
-    let system = System::begin(&server, &plan.accounts, plan.system_account.as_deref(), documents);
+    let system = System::begin(&server, &plan.accounts, plan.system_account.as_deref(), &streams);
     let system = system.map_err(Failure::runtime)?;
-    let readiness = Readiness::new();
     let listening = readiness.guard("listeners");
     let mut ports = Ports::default();
-    let admin =
-        admin::open(&plan, &server, &streams, &reloads, readiness.clone(), kept.as_ref(), &mut ports)?;
+    let shown = admin::Shown { server: &server, streams: &streams, reloads: &reloads, reloader: &reloader };
+    let admin = admin::open(&plan, shown, readiness.clone(), kept.as_ref(), &mut ports)?;
     recover(&streams, &readiness).await?;
     listeners::open(&mut plan, &server, &reloads, &mut ports)?;
     let pid = plan.pid_file.as_ref().map(PidFile::create).transpose().map_err(Failure::runtime)?;
@@ -54,16 +61,15 @@ pub(crate) async fn serve(mut plan: Plan, flags: &Flags, log: &LogControl) -> Re
     }
     listening.ready();
     tracing::info!("Server is ready");
-    let users = plan.users.take();
-    let reload = || {
-        if reloads.reload_all() {
-            tracing::info!("Reloaded server configuration");
-        }
-        if let (Some(users), Some(conf)) = (&users, &plan.conf) {
-            reload::users(flags, users, &server, conf);
-        }
-    };
+    let stop = watch::Sender::new(false);
+    if let Some(file) = reloader.followed() {
+        let reloader = Arc::clone(&reloader);
+        let reload = move || drop(reloader.reload("file"));
+        tokio::spawn(node::reload::follow_file(file, stop.subscribe(), reload));
+    }
+    let reload = || drop(tokio::task::block_in_place(|| reloader.reload("SIGHUP")));
     let cut = node::process::serve(&server, &reloads, log, plan.ending, reload).await?;
+    stop.send_replace(true);
     close(&streams).await;
     if let Some(admin) = admin {
         admin.shutdown().await;
@@ -103,16 +109,4 @@ async fn close(streams: &Streams) {
     if let Err(error) = tokio::task::spawn_blocking(move || closing.close()).await {
         tracing::error!(%error, "streams were not closed in order");
     }
-}
-
-fn share(imports: &[ImportPlan], server: &Server) -> Result<(), Failure> {
-    for import in imports {
-        let ImportPlan { exporter, subject, importer, to, service } = import;
-        let made = match service {
-            Some(terms) => server.import_service(exporter, subject, importer, to, *terms),
-            None => server.import_stream(exporter, subject, importer, to),
-        };
-        made.map_err(|error| Failure::usage(format!("import of {subject:?} into {importer}: {error}")))?;
-    }
-    Ok(())
 }

@@ -38,6 +38,11 @@ impl Streams {
         self.running.get()
     }
 
+    /// Whether an account may have any.
+    pub(crate) fn in_account(&self, name: &str) -> bool {
+        self.running().is_some_and(|running| running.accounts().iter().any(|account| *account.name == *name))
+    }
+
     /// The folder they are kept in.
     pub(crate) fn folder(&self) -> Option<&PathBuf> {
         self.plan.as_ref().map(|plan| &plan.store_dir)

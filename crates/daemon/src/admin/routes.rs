@@ -17,7 +17,7 @@ use super::query::Query;
 use super::{AdminError, MAX_BODY_BYTES};
 use crate::audit::Audit;
 use crate::metrics::{CONTENT_TYPE, Metrics};
-use crate::readiness::Readiness;
+use crate::readiness::{Held, Readiness};
 
 type Health = dyn Fn(&Query) -> Result<(), String> + Send + Sync;
 type Make = dyn Fn(&Query) -> Value + Send + Sync;
@@ -181,10 +181,17 @@ async fn healthz(State(check): State<Arc<Health>>, Pairs(pairs): Pairs<Vec<(Stri
 
 async fn readyz(State(readiness): State<Readiness>) -> Response {
     let (ready, held) = readiness.state();
-    let guards: Vec<_> = held.iter().map(|(name, reason)| json!({"name": name, "reason": reason})).collect();
+    let pairs = |pairs: Vec<Held>| -> Vec<Value> {
+        pairs.iter().map(|(name, reason)| json!({"name": name, "reason": reason})).collect()
+    };
+    let (guards, notes) = (pairs(held), pairs(readiness.notes()));
     let (code, status) =
         if ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready") };
-    answer(code, json!({"status": status, "guards": guards}).to_string())
+    let mut document = json!({"status": status, "guards": guards});
+    if !notes.is_empty() {
+        document["notes"] = notes.into();
+    }
+    answer(code, document.to_string())
 }
 
 async fn metrics(State(metrics): State<Metrics>) -> Response {

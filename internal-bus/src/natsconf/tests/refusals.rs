@@ -31,7 +31,7 @@ fn unknown_and_unsupported_settings() {
         &["1:34: `pinned_certs` in `tls` is not supported"],
     );
     refused("jetstream { tpm {} }", &["1:13: `tpm` in `jetstream` is not supported"]);
-    refused("accounts { A { mappings: {a: b} } }", &["1:16: `mappings` in `accounts` is not supported"]);
+    refused("accounts { A { limits: {a: b} } }", &["1:16: `limits` in `accounts` is not supported"]);
 }
 
 #[test]

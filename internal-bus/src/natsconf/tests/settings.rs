@@ -271,7 +271,7 @@ fn what_is_switched_off_may_be_unsupported() {
 
 #[test]
 fn unsupported_settings_can_be_ignored() {
-    let text = "port: 4333\ncluster { name: c }\nnonsense: 1\naccounts { A { mappings: {a: b} } }";
+    let text = "port: 4333\ncluster { name: c }\nnonsense: 1\naccounts { A { limits: {a: b} } }";
     let (conf, notices) = parse_text("t.conf", text, &|_| None, true).unwrap();
     assert_eq!(conf.port, Some(Port::Number(4333)));
     let lines: Vec<String> = notices.iter().map(ToString::to_string).collect();
@@ -280,7 +280,7 @@ fn unsupported_settings_can_be_ignored() {
         [
             "t.conf:2:1: `cluster` is not supported; ignored",
             "t.conf:3:1: unknown setting `nonsense`; ignored",
-            "t.conf:4:16: `mappings` in `accounts` is not supported; ignored",
+            "t.conf:4:16: `limits` in `accounts` is not supported; ignored",
         ]
     );
     assert!(notices.iter().all(|notice| notice.kind == NoticeKind::Unsupported));
