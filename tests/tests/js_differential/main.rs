@@ -28,6 +28,9 @@ async fn seed(seed: u64) -> Result<()> {
         let what = op.describe();
         let (ours, stock) =
             twins.both(&op).await.with_context(|| format!("seed {seed}, call {call}: {what}"))?;
+        if std::env::var_os("GATEHOUSE_TRACE").is_some() {
+            eprintln!("TRACE {call} {what}\n  ours  {ours}\n  stock {stock}");
+        }
         let mut differences = compare::differences(&ours, &stock);
         if let (false, Some(info)) = (differences.is_empty(), op.shown_later()) {
             differences = settled(&twins, &info).await?;
@@ -69,8 +72,13 @@ fn shows(call: &str, stream: &str) -> bool {
 
 async fn seeds(first: u64) -> Result<()> {
     let count = if long_run() { 40 } else { 8 };
+    run((first..first + count).collect()).await
+}
+
+async fn run(numbers: Vec<u64>) -> Result<()> {
+    let count = numbers.len();
     let mut failed = Vec::new();
-    for number in first..first + count {
+    for number in numbers {
         if let Err(error) = seed(number).await {
             failed.push(format!("{error:#}"));
         }
@@ -80,6 +88,18 @@ async fn seeds(first: u64) -> Result<()> {
     } else {
         bail!("{} of {count} seeds differ\n{}", failed.len(), failed.join("\n\n"))
     }
+}
+
+/// The seeds of `GATEHOUSE_SEEDS` (`139,223` or `400-499`), to look into one or to run many.
+#[tokio::test]
+async fn chosen_seeds_are_answered_alike() -> Result<()> {
+    let Ok(chosen) = std::env::var("GATEHOUSE_SEEDS") else { return Ok(()) };
+    let mut numbers = Vec::new();
+    for part in chosen.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        numbers.extend(first.trim().parse::<u64>()?..=last.trim().parse::<u64>()?);
+    }
+    run(numbers).await
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 
 use broker::{InterestWatch, Letter, Outlet as BrokerOutlet, Sent};
 use parking_lot::Mutex;
+use store::Fate as Written;
 
 use super::crew::Crew;
 use super::inbox::{Inbox, Input};
@@ -329,29 +330,28 @@ impl Seat {
         }
         let due = work.write_at.is_some_and(|at| at <= now);
         match work.consumer.unwritten() {
-            _ if !work.unsaved.is_empty() => self.save(work, stream),
+            _ if !work.unsaved.is_empty() || (due && work.torn) => self.save(work, stream),
             Some(bytes) if due || bytes >= WRITE_AT => self.save(work, stream),
             Some(_) if work.write_at.is_none() => work.write_at = Some(now + WRITE_AFTER),
             _ => {}
         }
-        if let Some((from, upto)) = stream.log.taken_back()
-            && work.saved > from
-            && work.saved <= upto
-        {
+        let Work { confirmations, unsaved, .. } = work;
+        confirmations.retain_mut(|(position, reply)| match stream.log.fate(*position) {
+            Written::Waits => true,
+            Written::Committed => {
+                confirm(outlet, reply);
+                false
+            }
             // It was not written after all: the whole is, when writing works again, and then confirmed.
-            (work.torn, work.saved) = (true, from);
-            let again = work.confirmations.drain(..).map(|(_, reply)| reply);
-            work.unsaved.extend(again.collect::<Vec<_>>());
+            Written::TakenBack(_) => {
+                unsaved.push(std::mem::take(reply));
+                false
+            }
+        });
+        work.torn |= matches!(stream.log.fate(work.saved), Written::TakenBack(_));
+        if (work.torn || !work.unsaved.is_empty()) && work.write_at.is_none() {
             work.write_at = Some(now + 20 * WRITE_AFTER);
         }
-        let committed = stream.log.durable();
-        work.confirmations.retain(|(position, reply)| {
-            let durable = *position <= committed;
-            if durable {
-                confirm(outlet, reply);
-            }
-            !durable
-        });
     }
 
     /// Writes what there is to write. What can't be written stays, and so do the confirmations.
@@ -361,6 +361,10 @@ impl Seat {
         let mut block = std::mem::take(&mut work.block);
         work.consumer.take_journal(&mut block);
         let (snapshot, added) = stream.log.state_size(&state);
+        // Steps that were taken back are missing from what is added now: then the whole is written.
+        let before = work.saved;
+        let lacks = || matches!(stream.log.fate(before), Written::TakenBack(_));
+        work.torn |= lacks();
         let written = if work.torn || added > ADDED.max(4 * snapshot) {
             stream.log.put_state(&state, &work.snapshot())
         } else if block.is_empty() {
@@ -372,7 +376,7 @@ impl Seat {
         work.block = block;
         match written {
             Ok(position) => {
-                work.torn = false;
+                work.torn = !work.torn && lacks();
                 work.saved = position;
                 work.confirmations.extend(work.unsaved.drain(..).map(|reply| (position, reply)));
             }

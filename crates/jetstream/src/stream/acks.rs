@@ -1,6 +1,7 @@
 //! Acknowledgements (PubAck): how they are written, and those that wait until their message is safe.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::errors::ApiError;
 
@@ -16,6 +17,8 @@ pub(crate) enum Extra {
     Counter(String),
     /// The batch it ended, and how many messages that had.
     Batch(String, u64),
+    /// It was not stored after all: the refusal, as it is sent.
+    Refused(Arc<[u8]>),
 }
 
 /// Writes acknowledgements of one stream.
@@ -38,10 +41,13 @@ impl AckWriter {
     /// Appends the acknowledgement of a message.
     #[inline]
     pub(crate) fn write(&self, out: &mut Vec<u8>, sequence: u64, extra: &Extra) {
+        if let Extra::Refused(refusal) = extra {
+            return out.extend_from_slice(refusal);
+        }
         out.extend_from_slice(&self.start);
         wire::encode::decimal(out, sequence);
         match extra {
-            Extra::None => {}
+            Extra::None | Extra::Refused(_) => {}
             Extra::Duplicate => out.extend_from_slice(b",\"duplicate\":true"),
             Extra::Counter(value) => {
                 out.extend_from_slice(format!(",\"val\":{}", json_text(value)).as_bytes());
@@ -120,6 +126,16 @@ impl Waiting {
         self.entries.len()
     }
 
+    /// What waits for positions above `from`, up to `upto`, was taken back: it is refused in its turn.
+    pub(crate) fn refuse(&mut self, from: u64, upto: u64, refusal: &Arc<[u8]>) {
+        let first = self.entries.partition_point(|entry| entry.position <= from);
+        let taken_back = self.entries.iter_mut().skip(first).take_while(|entry| entry.position <= upto);
+        for entry in taken_back {
+            entry.position = from;
+            entry.extra = Some(Box::new(Extra::Refused(Arc::clone(refusal))));
+        }
+    }
+
     /// The position the last one waits for; 0 when none waits.
     pub(crate) fn last_position(&self) -> u64 {
         self.entries.back().map_or(0, |entry| entry.position)
@@ -163,6 +179,27 @@ mod tests {
             assert_eq!(text, format!("{{\"stream\":\"OR\\\"D\",\"domain\":\"hub\",\"seq\":7{rest}}}"));
             serde_json::from_str::<serde_json::Value>(&text).unwrap();
         }
+    }
+
+    #[test]
+    fn what_was_taken_back_is_refused_in_its_turn() {
+        let (mut waiting, mut due) = (Waiting::default(), Due::default());
+        for n in 1..=6 {
+            waiting.push(n, n, b"r", 1, Extra::None);
+        }
+        let refusal: Arc<[u8]> = Arc::from(b"no".as_slice());
+        waiting.refuse(2, 4, &refusal);
+        waiting.take(5, &mut due);
+        let writer = AckWriter::new("S", None);
+        let said = due.iter().map(|(_, sequence, extra)| {
+            let mut out = Vec::new();
+            writer.write(&mut out, sequence, extra);
+            String::from_utf8(out).unwrap()
+        });
+        let stored = |n: u64| format!("{{\"stream\":\"S\",\"seq\":{n}}}");
+        let expected = [stored(1), stored(2), "no".into(), "no".into(), stored(5)];
+        assert_eq!(said.collect::<Vec<_>>(), expected);
+        assert_eq!(waiting.last_position(), 6);
     }
 
     #[test]

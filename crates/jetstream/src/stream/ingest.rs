@@ -5,10 +5,10 @@
 
 use broker::{Call, Handler, Letter, Message, Reception};
 use smallvec::SmallVec;
-use store::{Append, AppendError, Appended};
+use store::{Append, AppendError, Appended, Fate};
 
 use super::Stream;
-use super::acks::{Due, Extra, Waiting};
+use super::acks::{Extra, Waiting};
 use super::batch::Batches;
 use super::check::Rollup;
 use super::dedupe::Dedupe;
@@ -102,6 +102,7 @@ impl Stream {
     ) {
         let config = self.config();
         let mut ingest = self.ingest.lock();
+        self.settle(&mut ingest);
         let trusted = true;
         let mut run = Run { stream: self, config: &config, ingest: &mut ingest, subject, now, out, trusted };
         run.take(&[message]);
@@ -124,13 +125,14 @@ impl Stream {
             _ => subject,
         };
         let mut ingest = self.ingest.lock();
+        self.settle(&mut ingest);
         let trusted = false;
         let mut run = Run { stream: self, config: &config, ingest: &mut ingest, subject, now, out, trusted };
         run.take(messages);
     }
 
     /// Counts what waits against its publishers. Under the entrance's lock: it is done before it is undone.
-    fn hold(&self, ingest: &mut Ingest) {
+    pub(super) fn hold(&self, ingest: &mut Ingest) {
         let bytes = std::mem::take(&mut ingest.unheld);
         if bytes > 0 {
             self.port.hold(bytes);
@@ -295,8 +297,10 @@ impl Run<'_> {
 
     /// Acknowledges one message when everything up to a position is safe.
     pub(super) fn ack_later(&mut self, position: u64, reply: &[u8], sequence: u64, extra: Extra) {
-        if self.stream.log.durable() >= position {
-            return self.ack(reply, sequence, &extra);
+        match self.stream.log.fate(position) {
+            Fate::Committed => return self.ack(reply, sequence, &extra),
+            Fate::TakenBack(why) => return self.refuse(reply, &e::STREAM_STORE_FAILED.with(why)),
+            Fate::Waits => {}
         }
         let reply = if self.config.no_ack { b"" } else { reply };
         self.ingest.waiting.push(position, sequence, reply, 0, extra);
@@ -317,6 +321,7 @@ impl Run<'_> {
             return false;
         }
         self.stream.load_ids(self.ingest, self.config, self.now);
+        self.stream.settle(self.ingest);
         let Some(sequence) = self.ingest.dedupe.find(id, self.config.duplicate_window, self.now) else {
             return false;
         };
@@ -439,47 +444,5 @@ impl Stream {
                 None
             }
         }
-    }
-
-    /// Sends the acknowledgements of what is committed up to a position.
-    pub(crate) fn acknowledge(&self, position: u64, due: &mut Due, out: &mut broker::Outlet) {
-        let mut ack = Vec::with_capacity(128);
-        {
-            let mut ingest = self.ingest.lock();
-            ingest.waiting.take(position, due);
-            ingest.republish.take(position, out);
-            self.hold(&mut ingest);
-        }
-        for (reply, sequence, extra) in due.iter().filter(|(reply, ..)| !reply.is_empty()) {
-            ack.clear();
-            self.acks.write(&mut ack, sequence, extra);
-            out.push(&Letter { subject: reply, payload: &ack, ..Letter::default() });
-        }
-        self.port.release(due.held());
-        self.tell_consumers();
-    }
-
-    /// Refuses what had not become safe when writing failed, up to a position. Sequences after `last` will be used again.
-    pub(crate) fn refuse_failed(
-        &self,
-        why: &str,
-        last: store::Committed,
-        upto: u64,
-        due: &mut Due,
-        out: &mut broker::Outlet,
-    ) {
-        let error = e::STREAM_STORE_FAILED.with(why);
-        {
-            let mut ingest = self.ingest.lock();
-            ingest.waiting.take(upto, due);
-            ingest.republish.clear();
-            self.hold(&mut ingest);
-            ingest.dedupe.forget_after(last.seq);
-        }
-        let refusal = self.acks.refusal(&error);
-        for (reply, ..) in due.iter().filter(|(reply, ..)| !reply.is_empty()) {
-            out.push(&Letter { subject: reply, payload: &refusal, ..Letter::default() });
-        }
-        self.port.release(due.held());
     }
 }

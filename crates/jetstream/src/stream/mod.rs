@@ -17,6 +17,7 @@ mod open;
 pub(crate) mod republish;
 mod retain;
 mod schedule;
+mod settle;
 mod ttl;
 mod usage;
 pub(crate) use ttl::expires;
@@ -61,8 +62,8 @@ pub struct Stream {
     went: AtomicBool,
     /// It waits in the hub's queue of streams with something committed.
     queued: AtomicBool,
-    /// When writing failed: why, and what was stored last.
-    failed: Mutex<Option<(String, store::Committed)>>,
+    /// What the store took back and those who wait have not been told.
+    failures: settle::Failures,
     /// Held while acknowledgements are sent: they leave in the order of their messages.
     sending: Mutex<()>,
     /// When to look for what has expired, ns since 1970; `i64::MAX` for never.

@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
-use store::{Committed, Listener, Stopped};
 
+use super::settle::{Failures, Watcher};
 use super::{Mappings, Stream, acks, ingest, schedule, usage};
 use crate::account::Account;
 use crate::config::{self, Discard, PersistMode, Storage, StreamConfig, SubjectMapping};
@@ -26,9 +26,6 @@ struct Saved {
 }
 
 const VERSION: u32 = 1;
-
-/// Acknowledgements that the commit thread sends itself: waking who sends them would take longer.
-const FEW: usize = 64;
 
 /// What makes a stream.
 #[derive(Debug)]
@@ -149,7 +146,7 @@ impl Stream {
             news: AtomicBool::new(false),
             went: AtomicBool::new(false),
             queued: AtomicBool::new(false),
-            failed: Mutex::new(None),
+            failures: Failures::default(),
             sending: Mutex::new(()),
             expiry: AtomicI64::new(0),
             copies: Mutex::default(),
@@ -158,7 +155,7 @@ impl Stream {
             copied_by: Mutex::default(),
             log,
         });
-        stream.log.set_listener(Arc::new(Watcher(Arc::downgrade(&stream))));
+        stream.log.set_listener(Arc::new(Watcher::of(&stream)));
         stream.note_usage();
         stream
     }
@@ -235,71 +232,5 @@ impl Stream {
             }
             self.forget_usage();
         }
-    }
-}
-
-/// Told by the store's commit thread.
-struct Watcher(Weak<Stream>);
-
-impl Watcher {
-    fn hand_on(stream: Arc<Stream>, hub: &Hub) {
-        if !stream.queued.swap(true, Ordering::AcqRel) {
-            drop(hub.committed.push(stream));
-        }
-    }
-
-    fn stream(&self) -> Option<(Arc<Stream>, Arc<Hub>)> {
-        let stream = self.0.upgrade()?;
-        let hub = stream.account()?.hub()?;
-        Some((stream, hub))
-    }
-}
-
-impl Listener for Watcher {
-    fn committed(&self, _: Committed) {
-        let Some((stream, hub)) = self.stream() else { return };
-        stream.news.store(true, Ordering::Release);
-        if !hub.answers_now(&stream) {
-            Self::hand_on(stream, &hub);
-        }
-    }
-
-    fn failed(&self, why: &Stopped, last: Committed) {
-        let Some((stream, hub)) = self.stream() else { return };
-        *stream.failed.lock() = Some((why.to_string(), last));
-        Self::hand_on(stream, &hub);
-    }
-}
-
-impl Stream {
-    /// Works off what the store has told. Called by the task that sends acknowledgements.
-    pub(crate) fn work_off(&self, due: &mut acks::Due, out: &mut broker::Outlet) {
-        let _sending = self.sending.lock();
-        self.queued.store(false, Ordering::Release);
-        self.answer(due, out);
-        out.flush();
-    }
-
-    /// The same where it is soon done; `false` when it is not, or somebody is at it already. Called by the commit thread.
-    pub(crate) fn work_off_few(&self, due: &mut acks::Due, out: &mut broker::Outlet) -> bool {
-        let few = || self.ingest.lock().waiting.len() <= FEW;
-        if self.queued.load(Ordering::Acquire) || !few() {
-            return false;
-        }
-        let Some(_sending) = self.sending.try_lock() else { return false };
-        self.answer(due, out);
-        out.flush();
-        true
-    }
-
-    fn answer(&self, due: &mut acks::Due, out: &mut broker::Outlet) {
-        let failed = self.failed.lock().take();
-        if let Some((why, last)) = failed {
-            // First what was safe, then what was not; what came after that is looked at below.
-            let (safe, upto) = self.log.taken_back().unwrap_or((0, u64::MAX));
-            self.acknowledge(safe, due, out);
-            self.refuse_failed(&why, last, upto, due, out);
-        }
-        self.acknowledge(self.log.durable(), due, out);
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use broker::Letter;
+use store::Fate;
 
 use super::ingest::Run;
 
@@ -35,9 +36,9 @@ impl Queue {
         }
     }
 
-    /// They are not to be sent after all.
-    pub(crate) fn clear(&mut self) {
-        self.items.clear();
+    /// Those after `from` up to `upto` are not to be sent after all.
+    pub(crate) fn take_back(&mut self, from: u64, upto: u64) {
+        self.items.retain(|item| item.position <= from || item.position > upto);
     }
 }
 
@@ -81,8 +82,13 @@ impl Run<'_> {
         }
         headers.extend_from_slice(b"\r\n");
         let payload = if headers_only { &[] } else { payload };
-        if self.stream.log.durable() >= position {
-            return self.out.send(&Letter { subject: &to, headers: &headers, payload, ..Letter::default() });
+        match self.stream.log.fate(position) {
+            Fate::Committed => {
+                let letter = Letter { subject: &to, headers: &headers, payload, ..Letter::default() };
+                return self.out.send(&letter);
+            }
+            Fate::TakenBack(_) => return,
+            Fate::Waits => {}
         }
         self.ingest.republish.items.push_back(Item {
             position,

@@ -45,6 +45,17 @@ pub struct Committed {
     pub position: u64,
 }
 
+/// What became of a change.
+#[derive(Clone, Debug)]
+pub enum Fate {
+    /// It is not committed yet.
+    Waits,
+    /// It is committed.
+    Committed,
+    /// Writing failed: it never was.
+    TakenBack(Stopped),
+}
+
 /// Told about the fate of what was appended. Called by the store's commit thread, one call for everything a sync
 /// covered. What it does delays the next commit of all streams, so it should hand on, not work. It may call the
 /// stream.
@@ -225,6 +236,21 @@ impl Stream {
     #[must_use]
     pub fn taken_back(&self) -> Option<(u64, u64)> {
         self.0.done.lock().failed.back().map(|(from, upto, _)| (*from, *upto))
+    }
+
+    /// What became of a change. Unlike [`Stream::durable`] it is right about every failure that is remembered, also
+    /// after the stream went on.
+    #[must_use]
+    pub fn fate(&self, position: u64) -> Fate {
+        if self.0.home.is_none() {
+            return Fate::Committed;
+        }
+        let done = self.0.done.lock();
+        match done.failed(position) {
+            Some(why) => Fate::TakenBack(why),
+            None if position <= done.committed.position => Fate::Committed,
+            None => Fate::Waits,
+        }
     }
 
     /// Waits until everything changed so far is committed. What failed before the call is not told: use
