@@ -51,6 +51,11 @@ impl Filter {
             || self.wildcards.iter().any(|pattern| matches(pattern, subject))
     }
 
+    /// The patterns; none when every message is meant.
+    pub fn patterns(&self) -> impl Iterator<Item = &[u8]> {
+        self.literals.iter().chain(&self.wildcards).map(|pattern| &**pattern)
+    }
+
     /// The subjects meant, when they are written without wildcards.
     pub(crate) fn literals(&self) -> Option<&[Box<[u8]>]> {
         (self.wildcards.is_empty() && !self.literals.is_empty()).then_some(&self.literals)

@@ -406,21 +406,17 @@ fn purged(hub: &Hub, account: &Account, request: &Request, name: &str) -> Result
     if config.deny_purge {
         return Err(e::STREAM_PURGE_FAILED.with("stream purge not permitted"));
     }
-    let filter =
-        if wanted.filter.is_empty() { store::Filter::all() } else { store::Filter::new([&wanted.filter]) };
+    let pattern = (!wanted.filter.is_empty()).then_some(wanted.filter.as_bytes());
     let below = (wanted.seq > 0).then_some(wanted.seq);
-    let purge = store::Purge { filter, below, keep: wanted.keep };
-    let mut purged = stream.log.purge(&purge).map_err(|error| e::STREAM_PURGE_FAILED.with(error))?;
+    let purged = stream.purge(pattern, below, wanted.keep);
+    let mut purged = purged.map_err(|error| e::STREAM_PURGE_FAILED.with(error))?;
     // Below a sequence that is not given yet: it is the next one, as with nats-server.
     if wanted.filter.is_empty() && wanted.seq > stream.log.last_seq().saturating_add(1) {
         let skipped = stream.log.skip_to(wanted.seq - 1);
         purged.position = skipped.map_err(|error| e::STREAM_PURGE_FAILED.with(error))?;
+        stream.cleared(None);
     }
     stream.note_usage();
-    if let Some(consumers) = stream.consumers() {
-        consumers.purged();
-    }
-    stream.messages_went();
     stream.wait_for(purged.position).map_err(|error| e::STREAM_PURGE_FAILED.with(error))?;
     Ok(Purged { success: true, purged: purged.messages })
 }

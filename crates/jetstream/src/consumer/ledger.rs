@@ -212,33 +212,19 @@ impl Ledger {
         };
     }
 
-    fn trimmed(&mut self, first: u64) {
-        if first == 0 {
-            return;
-        }
-        let before = self.pending.len();
-        self.pending.remove_through(first - 1, |_| {});
-        self.counts = self.counts.split_off(&first);
-        while self.listed.front().is_some_and(|sequence| *sequence < first) {
-            self.listed.pop_front();
-        }
-        if self.pending.len() < before {
-            self.floor = self.floor_now();
-        }
-    }
-
+    /// What lies before `next` is gone. What was passed over counts as delivered from here on, as with nats-server.
     fn purged(&mut self, next: u64) {
-        self.trimmed(next);
-        if self.next < next {
-            self.next = next;
+        self.next = self.next.max(next);
+        if self.floor.stream < next {
+            let consumer = &mut self.floor.consumer;
+            self.pending.remove_through(next - 1, |entry| *consumer = entry.delivery.max(*consumer));
+            self.counts = self.counts.split_off(&next);
+            self.floor.stream = next - 1;
         }
-        if self.delivered.stream + 1 < next {
-            self.delivered.stream = next - 1;
-        }
+        let reached = if self.listed.is_empty() { self.next } else { next };
+        self.delivered.stream = self.delivered.stream.max(reached - 1);
         if self.pending.is_empty() {
             self.floor = self.delivered;
-        } else if self.floor.stream + 1 < next {
-            self.floor.stream = next - 1;
         }
     }
 

@@ -93,13 +93,13 @@ impl Consumer {
     }
 
     /// Messages went from the stream: drops what waits for one of them, and counts anew. Where they were limits or
-    /// deletions that is told; after a purge the consumer goes on at the stream's first message.
-    pub fn recheck<L: Log, O: Outlet>(&mut self, world: &mut World<'_, L, O>, purged: bool) {
+    /// deletions that is told; `purged` is from where the consumer goes on after a purge.
+    pub fn recheck<L: Log, O: Outlet>(&mut self, world: &mut World<'_, L, O>, purged: Option<u64>) {
         let World { log, out, .. } = world;
-        let first = log.first();
-        if purged && (self.ledger.next < first || first > log.last()) {
-            self.step(Change::Purged { next: first });
+        if let Some(next) = purged {
+            self.step(Change::Purged { next });
         }
+        let purged = purged.is_some();
         let waiting = self.ledger.pending.iter().map(|entry| entry.sequence);
         let gone: Vec<u64> = waiting.filter(|sequence| !log.has(*sequence)).collect();
         for sequence in gone {

@@ -20,7 +20,7 @@ impl Seat {
         let stream = self.stream.upgrade()?;
         let mut work = self.work.lock();
         self.with(&mut work, &stream, |consumer, world| {
-            consumer.recheck(world, self.purged.load(Ordering::Acquire));
+            consumer.recheck(world, self.was_purged());
             consumer.info(world)
         })
     }

@@ -32,7 +32,7 @@ use crate::consumer::config::{ConsumerConfig, Limits, StreamFacts};
 use crate::consumer::{Consumer, Ledger, Parts, filter, start};
 use crate::errors::ApiError;
 use crate::stamp::Stamp;
-use crate::stream::{Consumers, Stream};
+use crate::stream::{Cleared, Consumers, Stream};
 
 /// Saved states of consumers have names that begin with this.
 const STATE: &str = "consumer.";
@@ -269,9 +269,16 @@ impl Consumers for Roster {
         }
     }
 
-    fn purged(&self) {
-        for seat in self.seats.read().values() {
-            seat.purged.store(true, Ordering::Release);
+    fn purged(&self, purge: &Cleared<'_>) {
+        let (seats, filters) = (self.seats.read(), self.filters.read());
+        for (name, seat) in seats.iter() {
+            let next = match filters.get(name) {
+                Some(filter) => concerned(filter, purge),
+                None => Some(purge.first),
+            };
+            if let Some(next) = next {
+                seat.purged.fetch_max(next, Ordering::AcqRel);
+            }
         }
     }
 
@@ -352,6 +359,20 @@ impl Consumers for Roster {
     fn api(&self, verb: &str, rest: &str, request: &Request) -> Answer {
         api::answer(self, verb, rest, request)
     }
+}
+
+/// From where a consumer of a filter goes on after a purge, if that concerns it. What else it was about is looked at
+/// message by message.
+fn concerned(filter: &Filter, purge: &Cleared<'_>) -> Option<u64> {
+    let Some(pattern) = purge.pattern else { return Some(purge.first) };
+    if filter.is_all() {
+        return Some(purge.first);
+    }
+    // Of several patterns one may still have messages where the purged one has none: those are not passed over.
+    if filter.patterns().all(|own| subject::covers(pattern, own)) {
+        return Some(purge.next);
+    }
+    filter.patterns().any(|own| subject::covers(own, pattern)).then_some(purge.first)
 }
 
 /// Where a new consumer of a stream begins.

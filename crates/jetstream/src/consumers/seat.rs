@@ -63,8 +63,8 @@ pub(crate) struct Seat {
     closed: AtomicBool,
     /// Who listens on the deliver subject may have changed.
     pub(super) interest: AtomicBool,
-    /// Messages went by a purge.
-    pub(super) purged: AtomicBool,
+    /// Where to go on after a purge; 0 when there was none.
+    pub(super) purged: AtomicU64,
     /// When the crew's clock wakes it.
     pub(super) armed: AtomicI64,
     /// Something waits for an acknowledgement.
@@ -134,7 +134,7 @@ impl Seat {
             state: AtomicU8::new(state::IDLE),
             closed: AtomicBool::new(false),
             interest: AtomicBool::new(false),
-            purged: AtomicBool::new(false),
+            purged: AtomicU64::new(0),
             armed: AtomicI64::new(i64::MAX),
             unacknowledged: AtomicBool::new(!consumer.ledger().pending.is_empty()),
             recheck_at: AtomicI64::new(0),
@@ -196,7 +196,7 @@ impl Seat {
 
     /// Messages went from the stream.
     pub(super) fn removed(self: &Arc<Self>, now: i64) {
-        if self.purged.load(Ordering::Acquire) {
+        if self.purged.load(Ordering::Acquire) > 0 {
             self.recheck_at.store(0, Ordering::Release);
             self.wants_turn();
         }
@@ -205,6 +205,11 @@ impl Seat {
         }
         let at = self.recheck_at.load(Ordering::Acquire);
         if at <= now { self.wants_turn() } else { self.crew.arm(self, at) }
+    }
+
+    /// Where to go on after a purge, if there was one since the last look.
+    pub(super) fn was_purged(&self) -> Option<u64> {
+        Some(self.purged.swap(0, Ordering::AcqRel)).filter(|next| *next > 0)
     }
 
     /// It is deleted, or its stream closes: no more turns.
@@ -297,7 +302,7 @@ impl Seat {
         if *removals != went && self.recheck_at.load(Ordering::Acquire) <= now {
             self.recheck_at.store(now + RECHECK_AFTER, Ordering::Release);
             *removals = went;
-            consumer.recheck(&mut world, self.purged.swap(false, Ordering::AcqRel));
+            consumer.recheck(&mut world, self.was_purged());
         }
         if consumer.wake_at(now).is_some_and(|at| at <= now) && consumer.tick(&mut world) == Fate::Goes {
             return Turn::Unused;

@@ -5,6 +5,17 @@ use broker::{Call, Message, Reception};
 use crate::api::{Answer, Request};
 use crate::config::StreamConfig;
 
+/// What a purge leaves.
+#[derive(Debug, Clone, Copy)]
+pub struct Cleared<'a> {
+    /// What was purged; `None` is everything.
+    pub pattern: Option<&'a [u8]>,
+    /// The first message that is left of it; one after the last sequence when none is.
+    pub next: u64,
+    /// The first message of the stream that is left, likewise.
+    pub first: u64,
+}
+
 /// The consumers of one stream, as the stream and the API see them. What is called from a publisher's task or the commit
 /// thread says so: it must not block.
 pub trait Consumers: Send + Sync {
@@ -16,7 +27,7 @@ pub trait Consumers: Send + Sync {
     fn removed(&self);
 
     /// Messages went by a purge: [`Consumers::removed`] follows. Must not block.
-    fn purged(&self);
+    fn purged(&self, purge: &Cleared<'_>);
 
     /// Whether some consumer wants messages of this subject: streams that keep by interest store no others. Must not block.
     fn wants(&self, subject: &[u8]) -> bool;

@@ -427,18 +427,13 @@ pub(crate) fn refusal(error: &AppendError) -> ApiError {
 impl Stream {
     /// Removes what a roll-up replaces; returns the position of that.
     pub(crate) fn roll_up(&self, subject: &[u8], rollup: Rollup, keep: u64) -> Option<u64> {
-        let filter = match rollup {
+        let pattern = match rollup {
             Rollup::None => return None,
-            Rollup::Subject => store::Filter::new([subject]),
-            Rollup::All => store::Filter::all(),
+            Rollup::Subject => Some(subject),
+            Rollup::All => None,
         };
-        match self.log.purge(&store::Purge { filter, below: None, keep }) {
-            Ok(purged) => {
-                if purged.messages > 0 {
-                    self.messages_went();
-                }
-                Some(purged.position)
-            }
+        match self.purge(pattern, None, keep) {
+            Ok(purged) => Some(purged.position),
             Err(error) => {
                 tracing::warn!(stream = %self.name, %error, "roll-up not done");
                 None

@@ -29,7 +29,7 @@ use broker::HandlerPort;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 pub(crate) use acks::Due;
-pub use hooks::Consumers;
+pub use hooks::{Cleared, Consumers};
 pub(crate) use ingest::Ingest;
 pub(crate) use open::NewStream;
 

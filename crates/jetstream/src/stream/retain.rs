@@ -1,10 +1,11 @@
 //! What goes because nobody needs it: acknowledged messages of work queues and of streams that keep by interest. And the
 //! message ids of messages that are stored.
 
-use store::Filter;
+use store::{Filter, Purge, Purged, Stopped};
 
-use super::Stream;
 use super::headers;
+use super::hooks::Cleared;
+use super::Stream;
 use super::ingest::Ingest;
 use crate::config::{Retention, StreamConfig};
 use crate::stamp::Stamp;
@@ -45,11 +46,40 @@ impl Stream {
         }
     }
 
+    /// Removes messages of a pattern, or of all, and tells the consumers.
+    ///
+    /// # Errors
+    /// The stream takes no writes.
+    pub(crate) fn purge(
+        &self,
+        pattern: Option<&[u8]>,
+        below: Option<u64>,
+        keep: u64,
+    ) -> Result<Purged, Stopped> {
+        let filter = pattern.map_or_else(Filter::all, |pattern| Filter::new([pattern]));
+        let purged = self.log.purge(&Purge { filter, below, keep })?;
+        self.cleared(pattern);
+        Ok(purged)
+    }
+
+    /// Tells the consumers of a purge.
+    pub(crate) fn cleared(&self, pattern: Option<&[u8]>) {
+        let Some(consumers) = self.consumers().filter(|consumers| consumers.count() > 0) else { return };
+        let end = self.log.last_seq() + 1;
+        let first = self.log.next_seq(0).unwrap_or(end);
+        let next = match pattern {
+            None => first,
+            Some(pattern) => self.log.first_seq_among(&Filter::new([pattern])).unwrap_or(end),
+        };
+        consumers.purged(&Cleared { pattern, next, first });
+        self.messages_went();
+    }
+
     /// Waits until a change is as durable as the stream promises. For the API's thread.
     ///
     /// # Errors
     /// Writing failed: the change was taken back.
-    pub(crate) fn wait_for(&self, position: u64) -> Result<(), store::Stopped> {
+    pub(crate) fn wait_for(&self, position: u64) -> Result<(), Stopped> {
         self.log.wait_for(position).map(drop)
     }
 

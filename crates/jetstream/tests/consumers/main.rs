@@ -3,6 +3,7 @@
 
 mod crash;
 mod group;
+mod purges;
 mod retention;
 #[path = "../streams/rig.rs"]
 #[allow(dead_code)] // Shared with the streams' suite.

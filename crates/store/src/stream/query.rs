@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::Stream;
+use super::read::LOOK_AT;
 use crate::error::ReadError;
 use crate::filter::Filter;
 use crate::index::Matcher;
@@ -120,6 +121,30 @@ impl Stream {
     pub fn last_seq_among(&self, filter: &Filter) -> Option<u64> {
         let log = self.0.log.read();
         log.index.subjects_of(filter).into_iter().map(|id| log.index.subjects.entry(id).last).max()
+    }
+
+    /// The sequence of the first message of the choice. Needs no I/O.
+    #[must_use]
+    pub fn first_seq_among(&self, filter: &Filter) -> Option<u64> {
+        let mut from = 0;
+        loop {
+            let log = self.0.log.read();
+            match *log.index.subjects_of(filter) {
+                [] => return None,
+                // Alone, it is the newest, too: nothing has to be looked through.
+                [id] if log.index.subjects.entry(id).count == 1 => {
+                    return Some(log.index.subjects.entry(id).last);
+                }
+                _ => {}
+            }
+            let last = log.index.last_seq;
+            let found = log.index.next_matching(from, last, &log.index.matcher(filter), LOOK_AT);
+            match found.place {
+                Some(place) => return Some(log.index.seq_at(place)),
+                None if found.next > last => return None,
+                None => from = found.next,
+            }
+        }
     }
 
     /// Sequences of the newest message of each subject of the choice up to a point, ascending.

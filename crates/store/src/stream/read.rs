@@ -15,7 +15,7 @@ use crate::segment::SegmentFile;
 use crate::tail::Recent;
 
 /// Messages looked at under one hold of the lock; a search that goes on lets appends in between.
-const LOOK_AT: usize = 16 * 1024;
+pub(super) const LOOK_AT: usize = 16 * 1024;
 /// Two messages at most this far apart are fetched in one go, in bytes.
 const GAP: u64 = 8 * 1024;
 /// Bytes fetched in one go, unless a single message is longer.

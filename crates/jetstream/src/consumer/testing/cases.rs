@@ -168,7 +168,7 @@ fn a_purge_leaves_nothing_to_wait_for() {
     bench.fill(5);
     bench.pull("inbox", "3");
     (1..=5).for_each(|sequence| drop(bench.stream.remove(sequence)));
-    bench.call(|consumer, world| consumer.recheck(world, true));
+    bench.call(|consumer, world| consumer.recheck(world, Some(6)));
     let info = bench.info();
     assert_eq!((info.num_ack_pending, info.num_pending), (0, 0));
     assert_eq!((info.delivered.stream_seq, info.ack_floor.stream_seq), (5, 5));

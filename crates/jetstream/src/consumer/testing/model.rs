@@ -141,7 +141,7 @@ impl Model {
         let present: Vec<u64> = self.bench.stream.messages.keys().copied().collect();
         let Some(sequence) = present.get(at % present.len().max(1)).copied() else { return };
         self.bench.stream.remove(sequence);
-        self.bench.call(|consumer, world| consumer.recheck(world, false));
+        self.bench.call(|consumer, world| consumer.recheck(world, None));
         self.bench.turns();
         if let Some(known) = self.known.get_mut(&sequence) {
             *known = Known::Gone;
