@@ -48,6 +48,6 @@ pub use record::Message;
 pub use removal::{Removal, Removals};
 pub use store::{Store, Usage};
 pub use stream::{
-    Append, Appended, Committed, Erase, Expired, Fate, Listener, Point, Purge, Purged, SavedState, Scan, State,
-    Stream, SubjectCount, TooMany,
+    Append, Appended, Committed, Erase, Expired, Fate, Listener, Point, Purge, Purged, SavedState, Scan,
+    State, Stream, SubjectCount, TooMany,
 };

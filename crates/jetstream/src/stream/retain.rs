@@ -3,9 +3,9 @@
 
 use store::{Filter, Purge, Purged, Stopped};
 
+use super::Stream;
 use super::headers;
 use super::hooks::Cleared;
-use super::Stream;
 use super::ingest::Ingest;
 use crate::config::{Retention, StreamConfig};
 use crate::stamp::Stamp;

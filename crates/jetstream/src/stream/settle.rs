@@ -203,11 +203,7 @@ mod tests {
     impl Rig {
         fn publish(&self, reply: &str, id: &str) {
             let headers = format!("NATS/1.0\r\nNats-Msg-Id: {id}\r\n\r\n");
-            let message = Message {
-                reply: reply.as_bytes(),
-                headers: headers.as_bytes(),
-                payload: b"x",
-            };
+            let message = Message { reply: reply.as_bytes(), headers: headers.as_bytes(), payload: b"x" };
             self.stream.publish(b"s", &[message], self.stream.now(), &mut Silent);
             // As when the publisher's read batch ends: only then is anything written.
             broker::Handler::batch_done(&*self.stream);
