@@ -17,7 +17,6 @@ const SHORTEST_LAME_DUCK: Duration = Duration::from_secs(30);
 const UNSUPPORTED: &[&str] = &[
     "account_resolver",
     "accounts_resolver",
-    "cluster",
     "default_js_domain",
     "default_sentinel",
     "https",
@@ -38,6 +37,10 @@ const UNSUPPORTED: &[&str] = &[
     "trusted",
     "trusted_keys",
 ];
+
+/// What to do in place of a cluster.
+const NO_CLUSTER: &str =
+    "is not supported: this server is one machine; a cluster of nats-server belongs behind event-gateway";
 
 /// Settings that tune nats-server's inside; nothing here corresponds to them.
 const NO_EFFECT: &[&str] = &[
@@ -241,6 +244,10 @@ fn store_dir(reader: &mut Reader, conf: &mut NatsConf, root: &Map) {
 
 fn not_done(reader: &mut Reader, key: &str, entry: &Entry) -> bool {
     let off = matches!(entry.value.kind, Kind::Boolean(false));
+    if key == "cluster" {
+        reader.not_done(&entry.at, format!("`cluster` {NO_CLUSTER}"));
+        return true;
+    }
     if UNSUPPORTED.binary_search(&key).is_ok() {
         if !off {
             reader.unsupported(entry, "");

@@ -11,14 +11,19 @@ fn refused(text: &str, expected: &[&str]) {
 #[test]
 fn unknown_and_unsupported_settings() {
     refused("nonsense: 1", &["1:1: unknown setting `nonsense`"]);
-    refused("\n  cluster { port: 6222 }", &["2:3: `cluster` is not supported"]);
+    refused(
+        "\n  cluster { port: 6222 }",
+        &[
+            "2:3: `cluster` is not supported: this server is one machine; a cluster of nats-server belongs behind event-gateway",
+        ],
+    );
     refused(
         "websocket { port: 1, x: 1 }\nmqtt {}\ncluster {}\nresolver: URL(http://x)\nresolver_tls {}\nhttps: 1",
         &[
             "1:22: unknown setting `x` in `websocket`",
             "1:1: `websocket` needs a `tls` block, or `no_tls: true`",
             "2:1: `mqtt` is not supported",
-            "3:1: `cluster` is not supported",
+            "3:1: `cluster` is not supported: this server is one machine; a cluster of nats-server belongs behind event-gateway",
             "4:1: a `resolver` other than MEMORY is not supported",
             "5:1: `resolver_tls` is not supported",
             "6:1: `https` is not supported",

@@ -278,7 +278,7 @@ fn unsupported_settings_can_be_ignored() {
     assert_eq!(
         lines,
         [
-            "t.conf:2:1: `cluster` is not supported; ignored",
+            "t.conf:2:1: `cluster` is not supported: this server is one machine; a cluster of nats-server belongs behind event-gateway; ignored",
             "t.conf:3:1: unknown setting `nonsense`; ignored",
             "t.conf:4:16: `limits` in `accounts` is not supported; ignored",
         ]
