@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::bus::{BusOptions, InternalBus};
 use crate::gateway::{Gateway, GatewayOptions};
 use crate::natsconf::{ConfServer, Kind};
-use crate::peer::merge;
+use crate::peer::{Client, ResultExt, merge, run_scenarios};
 use crate::pki::Pki;
 use crate::proxy::Proxy;
 use crate::tls::ClientTls;
@@ -52,7 +52,34 @@ role = "service"
 when = { "certificate.dns" = "orders.internal" }
 "#;
 
+/// What every client library does through every door.
+const SCENARIOS: [&str; 14] = [
+    "connect",
+    "pubsub",
+    "wildcard",
+    "queue",
+    "request",
+    "headers",
+    "no_responders",
+    "deny_publish",
+    "deny_subscribe",
+    "drain",
+    "flush",
+    "payload",
+    "throughput",
+    "reconnect",
+];
+
 impl Door {
+    /// Runs all of them with `client`; the connection is reset where a scenario asks for it.
+    ///
+    /// # Errors
+    /// When the client can't be started, or a scenario fails: all that failed are named.
+    pub async fn passes_all_of(&self, client: Client) -> Result<()> {
+        let outcomes = run_scenarios(client, &self.options, &SCENARIOS, |_| self.proxy.reset()).await?;
+        outcomes.all_pass()
+    }
+
     /// A server with a `nats.conf`: user and password, in clear. `None` where it is not installed.
     ///
     /// # Errors

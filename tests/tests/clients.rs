@@ -2,29 +2,11 @@
 //! fails there is wrong itself.
 
 use anyhow::Result;
-use gatehouse_tests::{Client, Door, Kind, ResultExt, run_scenarios};
-
-const SCENARIOS: [&str; 14] = [
-    "connect",
-    "pubsub",
-    "wildcard",
-    "queue",
-    "request",
-    "headers",
-    "no_responders",
-    "deny_publish",
-    "deny_subscribe",
-    "drain",
-    "flush",
-    "payload",
-    "throughput",
-    "reconnect",
-];
+use gatehouse_tests::{Client, Door, Kind};
 
 async fn through(client: Client, door: Option<Door>) -> Result<()> {
     let Some(door) = door else { return Ok(()) };
-    let outcomes = run_scenarios(client, &door.options, &SCENARIOS, |_| door.proxy.reset()).await?;
-    outcomes.all_pass()
+    door.passes_all_of(client).await
 }
 
 macro_rules! doors {

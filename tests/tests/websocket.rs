@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
-use gatehouse_tests::{Client, ConfServer, Door, Kind, ResultExt, on_both, run_scenarios, within};
+use gatehouse_tests::{Client, ConfServer, Door, Kind, on_both, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -15,33 +15,12 @@ on_both! {
     a_user_comes_in_by_the_kinds_of_connection_it_may_use
 }
 
-const SCENARIOS: [&str; 14] = [
-    "connect",
-    "pubsub",
-    "wildcard",
-    "queue",
-    "request",
-    "headers",
-    "no_responders",
-    "deny_publish",
-    "deny_subscribe",
-    "drain",
-    "flush",
-    "payload",
-    "throughput",
-    "reconnect",
-];
-
-async fn through(door: &Door) -> Result<()> {
-    run_scenarios(Client::Go, &door.options, &SCENARIOS, |_| door.proxy.reset()).await?.all_pass()
-}
-
 async fn nats_go_in_clear(kind: Kind) -> Result<()> {
     if !Client::Go.installed_or_skip() {
         return Ok(());
     }
     match Door::conf_websocket(kind).await? {
-        Some(door) => through(&door).await,
+        Some(door) => door.passes_all_of(Client::Go).await,
         None => Ok(()),
     }
 }
@@ -51,7 +30,7 @@ async fn nats_go_through_the_gateway_with_a_token() -> Result<()> {
     if !Client::Go.installed_or_skip() {
         return Ok(());
     }
-    through(&Door::gateway_websocket().await?).await
+    Door::gateway_websocket().await?.passes_all_of(Client::Go).await
 }
 
 /// A server with a port for WebSocket in clear; `more` goes into its block, `top` beside it.
