@@ -9,7 +9,7 @@ const HELP: &str = "\
 internal-bus: the message bus on the inside.
 
 Usage: internal-bus --config FILE [options]
-       internal-bus import --from URL --config FILE   (see `internal-bus import --help`)
+       internal-bus import --from DIR|URL --config FILE   (see `internal-bus import --help`)
        internal-bus store check|repair DIR [--json]
 
   -c, --config FILE            Configuration: FILE.toml is this server's own, any other name is
