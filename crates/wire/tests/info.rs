@@ -124,6 +124,8 @@ fn lines_are_read_back() {
         interest: Some(InterestSum { epoch: 2, count: 5, sum: "0badcafe".into() }),
         retelling: Some(3),
         retell: true,
+        account: Some("ACC".into()),
+        sums: true,
     };
     let info = LeafInfo {
         import: Some(SubjectPermission { allow: vec!["a.>".into()], deny: vec![] }),

@@ -3,12 +3,15 @@
 
 use hashbrown::HashMap;
 use identity::Rights;
-use wire::info::{Extension, LeafInfo};
+use wire::info::{Extension, GatewayInfo, LeafInfo};
 
 use super::Link;
-use super::ledger::Ledger;
+use super::ledger::Ledgers;
 use crate::inbox::STOCK;
 use crate::subscription::Subscription;
+
+/// Where the one ledger of a leafnode link is kept.
+pub(super) const LEAF: &[u8] = b"";
 
 type Counts = HashMap<Box<[u8]>, u32, foldhash::fast::RandomState>;
 
@@ -19,21 +22,26 @@ pub(crate) struct Announced {
     /// The inbox prefix of this server's isolated clients: covered by one announcement.
     inboxes: Box<[u8]>,
     /// What was told, where the other end compares.
-    ledger: Option<Ledger>,
-    /// How often all of it was told.
+    ledgers: Option<Ledgers>,
+    /// How often something was told anew.
     epoch: u64,
 }
 
 impl Announced {
     /// `compared` says whether the other end keeps a ledger, too.
     pub(crate) fn new(inboxes: &[u8], compared: bool) -> Self {
-        let ledger = compared.then(Ledger::default);
-        Self { counts: Counts::default(), inboxes: inboxes.into(), ledger, epoch: 0 }
+        let ledgers = compared.then(Ledgers::default);
+        Self { counts: Counts::default(), inboxes: inboxes.into(), ledgers, epoch: 0 }
+    }
+
+    /// The other end has said that it compares.
+    pub(crate) fn compare(&mut self) {
+        self.ledgers.get_or_insert_default();
     }
 
     /// Whether the other end compares what it knows with what was told.
     pub(crate) fn is_compared(&self) -> bool {
-        self.ledger.is_some()
+        self.ledgers.is_some()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -64,9 +72,10 @@ impl Link {
         pattern.push(b'>');
         if self.is_gateway() {
             wire::encode::remote_subscribe(out, account.as_bytes(), &pattern, None);
+            note(&mut announced.ledgers, account.as_bytes(), &pattern, None, 1);
         } else if self.may_announce(&pattern) {
             wire::encode::leaf_subscribe(out, &pattern, None);
-            note(&mut announced.ledger, &pattern, None, 1);
+            note(&mut announced.ledgers, LEAF, &pattern, None, 1);
         } else {
             tracing::error!(link = %self.name, "the other end does not let us subscribe to our clients' inboxes: requests will get no answers");
         }
@@ -74,39 +83,91 @@ impl Link {
 
     /// Sums up what was told, for the other end to compare; nothing where it does not.
     pub(crate) fn sum_up(&self, out: &mut Vec<u8>) {
-        let announced = self.announced.lock();
-        if let Some(ledger) = &announced.ledger {
-            extension(out, |extension| extension.interest = Some(ledger.sum(announced.epoch)));
+        let mut announced = self.announced.lock();
+        let epoch = announced.epoch;
+        if let Some(ledgers) = &mut announced.ledgers {
+            let sum = if self.is_gateway() { ledgers.sum(epoch) } else { ledgers.of(LEAF).sum(epoch) };
+            self.extension(out, |extension| extension.interest = Some(sum));
         }
     }
 
-    /// Tells all interest anew: the other end has found that it knows something else.
+    /// Sums up what was told of one account.
+    pub(crate) fn sum_up_account(&self, account: &str, out: &mut Vec<u8>) {
+        let mut announced = self.announced.lock();
+        let epoch = announced.epoch;
+        if let Some(ledgers) = &mut announced.ledgers {
+            let sum = ledgers.of(account.as_bytes()).sum(epoch);
+            self.extension(out, |extension| {
+                extension.interest = Some(sum);
+                extension.account = Some(account.into());
+            });
+        }
+    }
+
+    /// Sums up what was told of each account there is.
+    pub(crate) fn sum_up_accounts(&self, out: &mut Vec<u8>) {
+        let accounts = self.announced.lock().ledgers.as_ref().map(Ledgers::accounts).unwrap_or_default();
+        accounts.iter().for_each(|account| self.sum_up_account(account, out));
+    }
+
+    /// Tells all interest (between gateways: of `account`) anew: the other end has found that it knows something else.
     pub(crate) fn retell(&self, account: &str, out: &mut Vec<u8>) {
-        let counts = {
+        let told = if self.is_gateway() { account.as_bytes() } else { LEAF };
+        let named = self.is_gateway().then(|| account.to_owned());
+        let counts: Vec<(Box<[u8]>, u32)> = {
             let mut announced = self.announced.lock();
-            if announced.ledger.take().is_none() {
+            let Announced { counts, ledgers: Some(ledgers), epoch, .. } = &mut *announced else { return };
+            if named.is_some() && !ledgers.has(told) {
                 return;
             }
-            announced.ledger = Some(Ledger::default());
-            announced.epoch += 1;
-            extension(out, |extension| extension.retelling = Some(announced.epoch));
-            announced.counts.clone()
+            ledgers.begin(told);
+            *epoch += 1;
+            self.extension(out, |extension| {
+                extension.retelling = Some(*epoch);
+                extension.account.clone_from(&named);
+            });
+            let of_account = |key: &[u8]| named.is_none() || split_key(key).0 == told;
+            counts.iter().filter(|(key, _)| of_account(key)).map(|(key, n)| (key.clone(), *n)).collect()
         };
         self.announce_inboxes(account, out);
         for (key, count) in &counts {
+            if self.is_gateway() {
+                let (pattern, queue) = split_key(split_key(key).1.unwrap_or_default());
+                let queue = queue.filter(|queue| !queue.is_empty());
+                wire::encode::remote_subscribe(out, told, pattern, queue);
+                note(&mut self.announced.lock().ledgers, told, pattern, queue, 1);
+                continue;
+            }
             let (pattern, queue) = split_key(key);
             if self.may_announce(pattern) {
                 wire::encode::leaf_subscribe(out, pattern, queue.map(|queue| (queue, *count)));
-                note(&mut self.announced.lock().ledger, pattern, queue, *count);
+                note(&mut self.announced.lock().ledgers, told, pattern, queue, *count);
             }
         }
-        self.sum_up(out);
+        match named {
+            Some(account) => self.sum_up_account(&account, out),
+            None => self.sum_up(out),
+        }
+    }
+
+    /// An INFO that carries nothing but our extension.
+    pub(super) fn extension(&self, out: &mut Vec<u8>, fill: impl FnOnce(&mut Extension)) {
+        let mut extension = Extension { version: crate::VERSION.into(), ..Extension::default() };
+        fill(&mut extension);
+        let gatehouse = Some(extension);
+        let line = if self.is_gateway() {
+            let gateway = Some(self.own_cluster.to_string());
+            GatewayInfo { gateway, gatehouse, ..GatewayInfo::default() }.to_line()
+        } else {
+            LeafInfo { gatehouse, ..LeafInfo::default() }.to_line()
+        };
+        out.extend_from_slice(&line);
     }
 
     /// The other end allows something else than before: withdraws what it no longer allows, announces what it now does.
     pub(crate) fn allow(&self, rights: Option<Rights>, out: &mut Vec<u8>) {
         let mut announced = self.announced.lock();
-        let Announced { counts, ledger, .. } = &mut *announced;
+        let Announced { counts, ledgers, .. } = &mut *announced;
         let split = |key: &[u8]| key.iter().position(|byte| *byte == b' ').unwrap_or(key.len());
         let pattern = |key: &[u8]| key.get(..split(key)).unwrap_or_default().to_vec();
         let before: Vec<bool> = counts.keys().map(|key| self.may_announce(&pattern(key))).collect();
@@ -120,11 +181,11 @@ impl Link {
             match (before, self.may_announce(&pattern)) {
                 (true, false) => {
                     wire::encode::leaf_unsubscribe(out, &pattern, queue);
-                    note(ledger, &pattern, queue, 0);
+                    note(ledgers, LEAF, &pattern, queue, 0);
                 }
                 (false, true) => {
                     wire::encode::leaf_subscribe(out, &pattern, queue.map(|queue| (queue, *count)));
-                    note(ledger, &pattern, queue, *count);
+                    note(ledgers, LEAF, &pattern, queue, *count);
                 }
                 _ => {}
             }
@@ -185,9 +246,11 @@ impl Link {
         if self.may_announce(wanted.pattern) {
             if self.is_gateway() {
                 wanted.tell_gateway(before > 0, after > 0, out);
+                let account = wanted.account.as_bytes();
+                note(&mut announced.ledgers, account, wanted.pattern, wanted.queue, after.min(1));
             } else {
                 wanted.tell_leafnode(before > 0, after, out);
-                note(&mut announced.ledger, wanted.pattern, wanted.queue, after);
+                note(&mut announced.ledgers, LEAF, wanted.pattern, wanted.queue, after);
             }
         }
     }
@@ -202,19 +265,14 @@ fn split_key(key: &[u8]) -> (&[u8], Option<&[u8]>) {
 }
 
 /// Takes down what was told; `weight` 0 is nothing any more.
-fn note(ledger: &mut Option<Ledger>, pattern: &[u8], queue: Option<&[u8]>, weight: u32) {
-    match ledger {
-        Some(ledger) if weight > 0 => ledger.told(pattern, queue, weight),
-        Some(ledger) => ledger.taken_back(pattern, queue),
-        None => {}
+fn note(ledgers: &mut Option<Ledgers>, account: &[u8], pattern: &[u8], queue: Option<&[u8]>, weight: u32) {
+    let Some(ledgers) = ledgers else { return };
+    let ledger = ledgers.of(account);
+    if weight > 0 {
+        ledger.told(pattern, queue, weight);
+    } else {
+        ledger.taken_back(pattern, queue);
     }
-}
-
-/// An INFO that carries nothing but our extension.
-pub(super) fn extension(out: &mut Vec<u8>, fill: impl FnOnce(&mut Extension)) {
-    let mut extension = Extension { version: crate::VERSION.into(), ..Extension::default() };
-    fill(&mut extension);
-    out.extend_from_slice(&LeafInfo { gatehouse: Some(extension), ..LeafInfo::default() }.to_line());
 }
 
 /// One interest of ours.

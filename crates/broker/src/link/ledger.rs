@@ -4,8 +4,7 @@
 //! interest was told anew, and with every PING, the teller sends count and sum; the hearer compares. Stock servers do
 //! not know of it.
 
-use std::collections::HashMap;
-
+use hashbrown::HashMap;
 use wire::info::InterestSum;
 
 /// Subjects of loop detection are told outside the ledger.
@@ -14,8 +13,44 @@ const LOOP_MARKS: &[u8] = b"$LDS.";
 /// What was told: an entry per pattern and queue group.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    entries: HashMap<u64, u32>,
+    entries: HashMap<u64, u32, foldhash::fast::RandomState>,
     sum: u64,
+}
+
+/// A ledger for each account. A leafnode link has one, without a name.
+#[derive(Debug, Default)]
+pub(crate) struct Ledgers(HashMap<Vec<u8>, Ledger, foldhash::fast::RandomState>);
+
+impl Ledgers {
+    /// The ledger of an account, begun where there is none.
+    pub(crate) fn of(&mut self, account: &[u8]) -> &mut Ledger {
+        self.0.entry_ref(account).or_default()
+    }
+
+    /// Whether there is one.
+    pub(crate) fn has(&self, account: &[u8]) -> bool {
+        self.0.contains_key(account)
+    }
+
+    /// Begins the ledger of an account anew.
+    pub(crate) fn begin(&mut self, account: &[u8]) {
+        *self.of(account) = Ledger::default();
+    }
+
+    /// Count and sum of all of them together.
+    pub(crate) fn sum(&self, epoch: u64) -> InterestSum {
+        let count = self.0.values().map(|ledger| ledger.entries.len() as u64).sum();
+        let sum = self.0.iter().fold(0_u64, |sum, (account, ledger)| {
+            // Interest that is told in the wrong account is a difference, too.
+            sum.wrapping_add((share(hash(account), 1) | 1).wrapping_mul(ledger.sum))
+        });
+        InterestSum { epoch, count, sum: format!("{sum:016x}") }
+    }
+
+    /// The accounts there are.
+    pub(crate) fn accounts(&self) -> Vec<String> {
+        self.0.keys().map(|account| String::from_utf8_lossy(account).into_owned()).collect()
+    }
 }
 
 impl Ledger {
@@ -49,9 +84,9 @@ impl Ledger {
     }
 
     /// Whether the other end's ledger, which it sums up so, has the same in it.
-    pub(crate) fn agrees(&self, theirs: &InterestSum) -> bool {
-        let ours = self.sum(theirs.epoch);
-        ours == *theirs
+    #[cfg(test)]
+    fn agrees(&self, theirs: &InterestSum) -> bool {
+        self.sum(theirs.epoch) == *theirs
     }
 }
 
@@ -61,10 +96,13 @@ fn key(pattern: &[u8], queue: Option<&[u8]>) -> Option<u64> {
         return None;
     }
     let queue = queue.unwrap_or_default();
-    let bytes = pattern.iter().chain(b" ").chain(queue);
-    Some(bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+    Some(hash(pattern.iter().chain(b" ").chain(queue)))
+}
+
+fn hash<'a>(bytes: impl IntoIterator<Item = &'a u8>) -> u64 {
+    bytes.into_iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    }))
+    })
 }
 
 /// What an entry adds to the sum.
@@ -93,6 +131,23 @@ mod tests {
         two.told(b"b.*", Some(b"q"), 3);
         assert!(!one.agrees(&two.sum(3)));
         assert!(one.has(b"a", None) && !one.has(b"a", Some(b"q")));
+    }
+
+    #[test]
+    fn accounts_are_kept_apart_and_summed_up_together() {
+        let (mut one, mut two) = (Ledgers::default(), Ledgers::default());
+        one.of(b"A").told(b"x", None, 1);
+        one.of(b"B").told(b"y", None, 1);
+        two.of(b"B").told(b"x", None, 1);
+        two.of(b"A").told(b"y", None, 1);
+        assert_ne!(one.sum(0), two.sum(0), "the same patterns in other accounts");
+        for (account, pattern) in [(b"A", b"x"), (b"B", b"y")] {
+            two.begin(account);
+            two.of(account).told(pattern, None, 1);
+        }
+        // One that is known and empty makes no difference.
+        two.begin(b"C");
+        assert_eq!(one.sum(0), two.sum(0));
     }
 
     proptest! {

@@ -12,6 +12,7 @@ use super::Link;
 use super::arrivals::{Arrivals, Arriving};
 use super::group::{LinkGroup, LinkUp, NodeClaim};
 use super::heard::Heard;
+use super::interest::LEAF;
 use crate::conn::{CloseReason, Conn};
 use crate::core::Core;
 use crate::route::RouteCache;
@@ -212,7 +213,9 @@ impl LinkSession {
                 }
                 self.learn(&info);
                 if let (Some(heard), Some(said)) = (&mut self.heard, &info.gatehouse) {
-                    heard.hear(said, &self.conn, &self.core.counters);
+                    let counted = |sub: &Sub| !sub.tag_pattern().starts_with(b"$LDS.");
+                    let stale = heard.hear(said, &self.conn, &self.core.counters, counted);
+                    self.conn.account.unsubscribe(&stale);
                     if said.retell {
                         self.conn.send_now(|out| self.link.retell(&self.conn.account.name, out));
                     }
@@ -253,7 +256,7 @@ impl LinkSession {
             return Err(self.violation(&wire::text::subscription_violation(subject, None)));
         }
         if let Some(heard) = &mut self.heard {
-            heard.told(subject, queue.map(|(name, _)| name), queue.map_or(1, |(_, weight)| weight));
+            heard.told(LEAF, subject, queue.map(|(name, _)| name), queue.map_or(1, |(_, weight)| weight));
         }
         for (rule, pattern) in self.link.local_patterns(subject) {
             let tag = tag(subject, queue.map(|(name, _)| name), rule);
@@ -273,7 +276,7 @@ impl LinkSession {
 
     fn unsubscribe(&mut self, subject: &[u8], queue: Option<&[u8]>) {
         if let Some(heard) = &mut self.heard {
-            heard.taken_back(subject, queue);
+            heard.taken_back(LEAF, subject, queue);
         }
         let gone: Vec<Sub> = {
             let mut subs = self.conn.subs.lock();

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use wire::Step;
 use wire::gateway::Op;
-use wire::info::GatewayInfo;
+use wire::info::{Extension, GatewayInfo};
 
 use super::backoff::Backoff;
 use super::dial::DialTls;
@@ -20,7 +20,7 @@ use super::task::Task;
 use crate::conn::CloseReason;
 use crate::core::Core;
 use crate::link::RemoteUrl;
-use crate::link::gateway::outbound::GatewayOut;
+use crate::link::gateway::outbound::{GatewayOut, OutParts};
 use crate::link::gateway::{Cluster, Gateways};
 use crate::session::Session;
 
@@ -113,7 +113,9 @@ async fn dial(how: &Dialling, cluster: &Arc<Cluster>, url: &RemoteUrl) -> Result
     };
     let made = make(core, gateways, peer, parts);
     let now = std::time::Instant::now();
-    let session = GatewayOut::new(core.clone(), gateways.clone(), cluster.clone(), made.conn, made.link, now);
+    let compared = info.gatehouse.as_ref().is_some_and(|said| said.has(Extension::INTEREST));
+    let parts = OutParts { cluster: cluster.clone(), conn: made.conn, link: made.link, compared };
+    let session = GatewayOut::new(core.clone(), gateways.clone(), parts, now);
     let session = Session::GatewayOut(Box::new(session));
     Ok(Task::new(core.clone(), session, made.source, kept, how.link_hold))
 }

@@ -2,11 +2,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use identity::Grant;
-use parking_lot::{Mutex, RwLock};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use wire::Step;
@@ -21,10 +20,9 @@ use super::task::Task;
 use crate::auth::{Credentials, Login};
 use crate::conn::{About, CloseReason, Conn, ConnParts, Features, Kind};
 use crate::core::Core;
+use crate::link::Link;
 use crate::link::gateway::inbound::GatewayIn;
 use crate::link::gateway::{Cluster, Gateways};
-use crate::link::interest::Announced;
-use crate::link::{Link, Role, Via};
 use crate::session::Session;
 
 /// Takes an accepted gateway connection through to its task.
@@ -168,31 +166,7 @@ pub(super) struct Made {
 /// Makes a gateway connection of a peer that was let in, or that let us in.
 pub(super) fn make(core: &Arc<Core>, gateways: &Gateways, peer: Greeted, parts: GatewayParts) -> Made {
     let account = core.account(&gateways.terms.grant.account);
-    let via = if parts.outbound {
-        Via::GatewayOut(parts.cluster.clone())
-    } else {
-        Via::GatewayIn(parts.cluster.clone())
-    };
-    let link = Arc::new(Link {
-        via,
-        role: Role::Hub,
-        remote_id: parts.server.clone(),
-        remote_name: parts.server.clone(),
-        remote_cluster: parts.cluster.name.clone(),
-        name: parts.cluster.name.as_str().into(),
-        solicited: parts.outbound,
-        crossing: gateways.terms.crossing.clone(),
-        announced: Mutex::new(Announced::new(&core.inboxes, false)),
-        inboxes: core.inboxes.clone(),
-        allowed: RwLock::default(),
-        told: RwLock::default(),
-        active: AtomicBool::new(true),
-        addresses: None,
-        own_cluster: gateways.terms.name.as_str().into(),
-        held: None,
-        compressed: None,
-        loop_subject: account.loop_subject.clone(),
-    });
+    let link = Arc::new(Link::of_gateway(core, gateways, &parts.cluster, &parts.server, parts.outbound));
     tracing::info!(conn = parts.id, address = %parts.address, cluster = %link.name, identity = %parts.grant.identity, outbound = parts.outbound, "gateway established");
     let conn = Arc::new(Conn::new(ConnParts {
         id: parts.id,

@@ -14,7 +14,7 @@ use wire::leaf::Op;
 
 use super::dial::{DialTls, Remote};
 use super::greeting::{self, Greeted, Refused};
-use super::leaf_entry::{LinkParts, establish, our_extension};
+use super::leaf_entry::{LinkParts, establish};
 use super::leaf_packed;
 use super::task::Task;
 use crate::conn::CloseReason;
@@ -196,7 +196,7 @@ fn connect_line(
         headers: true,
         remote_account: Some(config.grant.account.to_string()),
         protocol: 1,
-        gatehouse: Some(our_extension()),
+        gatehouse: Some(Extension::of(crate::VERSION)),
         ..LeafConnect::default()
     })
 }

@@ -274,17 +274,8 @@ fn info(
         compression: leaf_packed::offered(listener).filter(|_| grant.is_none()).map(Into::into),
         connect_info: grant.is_some(),
         remote_account: grant.map(|grant| grant.account.to_string()),
-        gatehouse: Some(our_extension()),
+        gatehouse: Some(Extension::of(crate::VERSION)),
         ..LeafInfo::default()
-    }
-}
-
-/// What we say of ourselves to servers of our own kind.
-pub(super) fn our_extension() -> Extension {
-    Extension {
-        version: crate::VERSION.into(),
-        features: vec![Extension::INTEREST.into()],
-        ..Extension::default()
     }
 }
 

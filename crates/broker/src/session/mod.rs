@@ -132,6 +132,15 @@ impl Session {
         }
     }
 
+    /// Tells the other end of a link what it should know of our interest by now, where it compares.
+    pub(crate) fn sum_up(&self) {
+        match self {
+            Self::Client(_) | Self::GatewayOut(_) => {}
+            Self::Link(session) => session.sum_up(),
+            Self::GatewayIn(session) => session.sum_up(),
+        }
+    }
+
     /// The connection is about to end.
     pub(crate) fn going(&mut self) {
         match self {

@@ -3,6 +3,7 @@
 
 mod clients;
 mod external;
+mod gateways;
 mod handlers;
 mod imports;
 mod intercept;

@@ -29,11 +29,24 @@ pub struct Extension {
     /// Asks the other end to tell all of its interest anew.
     #[serde(skip_serializing_if = "json::is_false")]
     pub retell: bool,
+    /// Between gateways: the account that `interest`, `retelling` or `retell` is about; without it, `interest` is of
+    /// all accounts together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// Between gateways: asks the other end for the sum of each account.
+    #[serde(skip_serializing_if = "json::is_false")]
+    pub sums: bool,
 }
 
 impl Extension {
     /// The feature of comparing [`Extension::interest`].
     pub const INTEREST: &'static str = "interest";
+
+    /// What a sender of this version says of itself.
+    #[must_use]
+    pub fn of(version: &str) -> Self {
+        Self { version: version.into(), features: vec![Self::INTEREST.into()], ..Self::default() }
+    }
 
     /// Whether the sender names a feature.
     #[must_use]

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use wire::Step;
 use wire::gateway::{Message, Op};
-use wire::info::GatewayInfo;
+use wire::info::{Extension, GatewayInfo};
 
 use super::reply::{self, Destination};
 use super::{Cluster, Gateways};
@@ -170,7 +170,13 @@ impl GatewayIn {
         }
         self.gateways.discover(&self.cluster.name, &info.gateway_urls);
         if std::mem::replace(&mut self.registered, true) {
+            if let Some(said) = &info.gatehouse {
+                self.tell_again(said);
+            }
             return Ok(());
+        }
+        if info.gatehouse.is_some_and(|said| said.has(Extension::INTEREST)) {
+            self.link.announced.lock().compare();
         }
         self.conn.send_now(|out| self.gateways.gossip(&self.core, &self.cluster.name, out));
         match &self.link.crossing {
@@ -180,6 +186,21 @@ impl GatewayIn {
         self.pings.sent(now);
         self.conn.send_now(|out| out.extend_from_slice(wire::encode::PING));
         Ok(())
+    }
+
+    /// Tells the other end what it should know of our interest by now.
+    pub(crate) fn sum_up(&self) {
+        self.conn.send_now(|out| self.link.sum_up(out));
+    }
+
+    /// The other end has found that it knows something else than it was told.
+    fn tell_again(&self, said: &Extension) {
+        if said.sums {
+            self.conn.send_now(|out| self.link.sum_up_accounts(out));
+        }
+        if let (true, Some(account)) = (said.retell, &said.account) {
+            self.conn.send_now(|out| self.link.retell(account, out));
+        }
     }
 
     /// Takes a message, and those behind it that are like it: how many bytes these are.

@@ -12,17 +12,18 @@ pub(crate) mod reply;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use identity::Grant;
-use parking_lot::Mutex;
-use wire::info::{GatewayCommand, GatewayConnect, GatewayInfo};
+use parking_lot::{Mutex, RwLock};
+use wire::info::{Extension, GatewayCommand, GatewayConnect, GatewayInfo};
 
 pub(crate) use cluster::Cluster;
 use reply::ClusterHash;
 
-use super::{Crossing, Link, LinkGroup, LinkLogin, RemoteUrl};
+use super::interest::Announced;
+use super::{Crossing, Link, LinkGroup, LinkLogin, RemoteUrl, Role, Via};
 use crate::core::Core;
 
 /// Clusters remembered, configured and discovered ones together.
@@ -165,7 +166,7 @@ impl Gateways {
             gateway_url: Some(address),
             gateway_nrp: true,
             gateway_iom: true,
-            gatehouse: Some(wire::info::Extension { version: crate::VERSION.into(), ..Default::default() }),
+            gatehouse: Some(Extension::of(crate::VERSION)),
             ..GatewayInfo::default()
         }
     }
@@ -219,6 +220,38 @@ impl Gateways {
 }
 
 impl Link {
+    /// A gateway connection to (`outbound`) or from a `server` of `cluster`.
+    pub(crate) fn of_gateway(
+        core: &Core,
+        gateways: &Gateways,
+        cluster: &Arc<Cluster>,
+        server: &str,
+        outbound: bool,
+    ) -> Self {
+        let account = core.account(&gateways.terms.grant.account);
+        let via = if outbound { Via::GatewayOut(cluster.clone()) } else { Via::GatewayIn(cluster.clone()) };
+        Self {
+            via,
+            role: Role::Hub,
+            remote_id: server.to_owned(),
+            remote_name: server.to_owned(),
+            remote_cluster: cluster.name.clone(),
+            name: cluster.name.as_str().into(),
+            solicited: outbound,
+            crossing: gateways.terms.crossing.clone(),
+            announced: Mutex::new(Announced::new(&core.inboxes, false)),
+            inboxes: core.inboxes.clone(),
+            allowed: RwLock::default(),
+            told: RwLock::default(),
+            active: AtomicBool::new(true),
+            addresses: None,
+            own_cluster: gateways.terms.name.as_str().into(),
+            held: None,
+            compressed: None,
+            loop_subject: account.loop_subject.clone(),
+        }
+    }
+
     /// Says that all of an account's interest follows.
     pub(crate) fn interest_begins(&self, account: &str, out: &mut Vec<u8>) {
         self.command(GatewayCommand::AllSubsStart, account, out);
@@ -230,6 +263,9 @@ impl Link {
     /// Says that all of it has been told.
     pub(crate) fn interest_ends(&self, account: &str, out: &mut Vec<u8>) {
         self.command(GatewayCommand::AllSubsComplete, account, out);
+        if self.is_gateway() {
+            self.sum_up_account(account, out);
+        }
     }
 
     fn command(&self, command: GatewayCommand, account: &str, out: &mut Vec<u8>) {

@@ -13,6 +13,7 @@ use crate::account::Account;
 use crate::conn::{CloseReason, Conn};
 use crate::core::Core;
 use crate::link::Link;
+use crate::link::heard::Heard;
 use crate::session::{Pause, Pings, Progress};
 use crate::subscription::{Sub, Subscription};
 
@@ -31,17 +32,22 @@ pub(crate) struct GatewayOut {
     answered: bool,
     /// All interest there was at the start has been told.
     told: bool,
+    /// What was told, where the other end lets us compare.
+    heard: Option<Heard>,
+}
+
+/// What an outbound connection is made from.
+pub(crate) struct OutParts {
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) conn: Arc<Conn>,
+    pub(crate) link: Arc<Link>,
+    /// The other end lets us compare what we know of its interest.
+    pub(crate) compared: bool,
 }
 
 impl GatewayOut {
-    pub(crate) fn new(
-        core: Arc<Core>,
-        gateways: Arc<Gateways>,
-        cluster: Arc<Cluster>,
-        conn: Arc<Conn>,
-        link: Arc<Link>,
-        now: Instant,
-    ) -> Self {
+    pub(crate) fn new(core: Arc<Core>, gateways: Arc<Gateways>, parts: OutParts, now: Instant) -> Self {
+        let OutParts { cluster, conn, link, compared } = parts;
         let mut pings = Pings::default();
         pings.sent(now);
         cluster.connected(&conn);
@@ -56,6 +62,7 @@ impl GatewayOut {
             telling: HashSet::new(),
             answered: false,
             told: false,
+            heard: compared.then(Heard::default),
         };
         session.take_mapped_replies();
         session
@@ -144,6 +151,14 @@ impl GatewayOut {
             }
             None => {
                 self.cluster.addresses.learn(&info.gateway_urls);
+                if let (Some(heard), Some(said)) = (&mut self.heard, &info.gatehouse) {
+                    let of = said.account.as_deref().unwrap_or_default();
+                    let belongs = |sub: &Sub| account_of(sub) == of.as_bytes() && !is_for_replies(sub);
+                    let stale = heard.hear(said, &self.conn, &self.core.counters, belongs);
+                    if let Some(account) = self.core.known_account(of) {
+                        account.unsubscribe(&stale);
+                    }
+                }
             }
         }
         Ok(())
@@ -164,9 +179,12 @@ impl GatewayOut {
         }
     }
 
-    fn subscribe(&self, account: &[u8], subject: &[u8], queue: Option<&[u8]>) -> Result<(), CloseReason> {
+    fn subscribe(&mut self, account: &[u8], subject: &[u8], queue: Option<&[u8]>) -> Result<(), CloseReason> {
         if !subject::valid_pattern(subject) || queue.is_some_and(|name| name.len() > u16::MAX as usize) {
             return Err(CloseReason::ProtocolViolation);
+        }
+        if let Some(heard) = &mut self.heard {
+            heard.told(account, subject, queue, 1);
         }
         let Some(account) = self.gateways.account(&self.core, account) else { return Ok(()) };
         for (rule, pattern) in self.link.local_patterns(subject) {
@@ -176,7 +194,10 @@ impl GatewayOut {
         Ok(())
     }
 
-    fn unsubscribe(&self, account: &[u8], subject: &[u8], queue: Option<&[u8]>) {
+    fn unsubscribe(&mut self, account: &[u8], subject: &[u8], queue: Option<&[u8]>) {
+        if let Some(heard) = &mut self.heard {
+            heard.taken_back(account, subject, queue);
+        }
         let Some(account) = self.gateways.account(&self.core, account) else { return };
         let rules = self.link.crossing.as_ref().map_or(1, |crossing| crossing.send.len());
         let gone: Vec<Sub> = {

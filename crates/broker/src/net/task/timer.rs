@@ -105,10 +105,8 @@ impl Task {
         }
         self.pinged = now;
         self.session.pings().sent(now);
-        if let Session::Link(link) = &self.session
-            && self.conn().outbox.blocked_since().is_none()
-        {
-            link.sum_up();
+        if self.conn().outbox.blocked_since().is_none() {
+            self.session.sum_up();
         }
         self.conn().send_ahead(wire::encode::PING);
         Ok(now + interval)
