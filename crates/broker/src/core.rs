@@ -117,6 +117,14 @@ impl Counters {
     }
 }
 
+/// What clients are told of streams (JetStream).
+pub(crate) struct Streams {
+    /// The domain they are under, if they have one.
+    pub(crate) domain: Option<String>,
+    /// Which level of their API is spoken.
+    pub(crate) api_level: u32,
+}
+
 /// Shared state of one server.
 pub(crate) struct Core {
     pub(crate) limits: Limits,
@@ -133,8 +141,8 @@ pub(crate) struct Core {
     pub(crate) proxies: OnceLock<Box<[Network]>>,
     pub(crate) started: Instant,
     pub(crate) started_at: SystemTime,
-    /// Streams are there, under this domain if they have one.
-    pub(crate) streams: OnceLock<Option<String>>,
+    /// Set when streams are there.
+    pub(crate) streams: OnceLock<Streams>,
     /// The first address listened on for clients.
     pub(crate) address: OnceLock<SocketAddr>,
     /// Whether clients must log in, and must use TLS.

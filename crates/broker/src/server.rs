@@ -14,7 +14,7 @@ use wire::info::ServerInfo;
 
 use crate::account::Account;
 use crate::conn::{About, CloseReason, Conn, ConnParts, Features, Kind};
-use crate::core::{Core, Counters};
+use crate::core::{Core, Counters, Streams};
 use crate::handler::{Handler, HandlerPort};
 use crate::limits::Limits;
 use crate::link::{Crossing, LinkGroup};
@@ -227,9 +227,10 @@ impl Server {
         }
     }
 
-    /// Tells everybody who connects from now on that streams (JetStream) are there, under a domain if they have one.
-    pub fn announce_streams(&self, domain: Option<&str>) {
-        self.core.streams.get_or_init(|| domain.map(ToOwned::to_owned));
+    /// Tells everybody who connects from now on that streams (JetStream) are there, under a domain if they have one, and
+    /// which level of their API.
+    pub fn announce_streams(&self, domain: Option<&str>, api_level: u32) {
+        self.core.streams.get_or_init(|| Streams { domain: domain.map(ToOwned::to_owned), api_level });
     }
 
     /// Ends one connection; `false` when there is none of that id.

@@ -34,6 +34,8 @@ pub struct Totals {
     pub api_waiting: AtomicUsize,
     /// Atomic batches that are open.
     pub batches: AtomicUsize,
+    /// Fast batches that are open.
+    pub fast_batches: AtomicUsize,
 }
 
 impl Totals {

@@ -48,9 +48,11 @@ pub struct Settings {
     pub max_api_requests: usize,
     /// Atomic batches that are open at once, of one stream and of all. Default 50 and 1,000.
     pub max_batches: (usize, usize),
+    /// Fast batches that are open at once, of one stream and of all. Default 1,000 and 50,000.
+    pub max_fast_batches: (usize, usize),
     /// Messages of one atomic batch. Default 1,000.
     pub max_batch_size: usize,
-    /// How long an atomic batch may be silent, in nanoseconds. Default 10 s.
+    /// How long a batch may be silent, in nanoseconds. Default 10 s.
     pub batch_timeout: i64,
     /// Message ids remembered for one stream, for duplicates. The oldest go first. Default 1,000,000.
     pub max_message_ids: usize,
@@ -71,6 +73,7 @@ impl Default for Settings {
             max_ack_pending: 0,
             max_api_requests: 10_000,
             max_batches: (50, 1000),
+            max_fast_batches: (1000, 50_000),
             max_batch_size: 1000,
             batch_timeout: 10_000_000_000,
             max_message_ids: 1_000_000,

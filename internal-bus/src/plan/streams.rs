@@ -136,6 +136,10 @@ pub(super) fn from_natsconf(
             many(bounds.max_batch_inflight_per_stream, default.max_batches.0),
             many(bounds.max_batch_inflight_total, default.max_batches.1),
         ),
+        max_fast_batches: (
+            many(bounds.max_batch_inflight_per_stream, default.max_fast_batches.0),
+            many(bounds.max_batch_inflight_total, default.max_fast_batches.1),
+        ),
         max_batch_size: many(bounds.max_batch_messages, default.max_batch_size),
         batch_timeout: bounds.max_batch_timeout.map_or(default.batch_timeout, nanos),
         accounts: limits,

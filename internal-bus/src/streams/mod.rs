@@ -77,7 +77,7 @@ impl Streams {
             begun.elapsed(),
             plan.store_dir.display()
         );
-        self.server.announce_streams(plan.settings.domain.as_deref());
+        self.server.announce_streams(plan.settings.domain.as_deref(), jetstream::config::API_LEVEL);
         // It is set once, here.
         drop(self.running.set(jetstream));
         Ok(())

@@ -191,7 +191,8 @@ fn info(core: &Core, listener: &Listener, id: u64, address: SocketAddr, nonce: &
         connect_urls: listener.config.connect_urls.clone(),
         gatehouse: Some(crate::VERSION.into()),
         jetstream: core.streams.get().is_some(),
-        domain: core.streams.get().cloned().flatten(),
+        domain: core.streams.get().and_then(|streams| streams.domain.clone()),
+        api_lvl: core.streams.get().map(|streams| streams.api_level),
         ..ServerInfo::default()
     }
 }

@@ -130,11 +130,6 @@ fn ages(config: &StreamConfig, around: &Surroundings<'_>) -> Result<(), ApiError
 }
 
 fn features(config: &StreamConfig) -> Result<(), ApiError> {
-    if config.allow_batched {
-        return invalid(
-            "batch publishing (allow_batched) is not supported: use atomic batches (allow_atomic)",
-        );
-    }
     if config.deny_purge && config.allow_rollup_hdrs {
         return invalid("roll-ups require the purge permission");
     }

@@ -17,8 +17,8 @@ pub(crate) enum Extra {
     Counter(String),
     /// The batch it ended, and how many messages that had.
     Batch(String, u64),
-    /// It was not stored after all: the refusal, as it is sent.
-    Refused(Arc<[u8]>),
+    /// Something else, as it is sent: that the message was not stored after all, or how far a fast batch is.
+    Other(Arc<[u8]>),
 }
 
 /// Writes acknowledgements of one stream.
@@ -41,13 +41,13 @@ impl AckWriter {
     /// Appends the acknowledgement of a message.
     #[inline]
     pub(crate) fn write(&self, out: &mut Vec<u8>, sequence: u64, extra: &Extra) {
-        if let Extra::Refused(refusal) = extra {
-            return out.extend_from_slice(refusal);
+        if let Extra::Other(text) = extra {
+            return out.extend_from_slice(text);
         }
         out.extend_from_slice(&self.start);
         wire::encode::decimal(out, sequence);
         match extra {
-            Extra::None | Extra::Refused(_) => {}
+            Extra::None | Extra::Other(_) => {}
             Extra::Duplicate => out.extend_from_slice(b",\"duplicate\":true"),
             Extra::Counter(value) => {
                 out.extend_from_slice(format!(",\"val\":{}", json_text(value)).as_bytes());
@@ -132,7 +132,7 @@ impl Waiting {
         let taken_back = self.entries.iter_mut().skip(first).take_while(|entry| entry.position <= upto);
         for entry in taken_back {
             entry.position = from;
-            entry.extra = Some(Box::new(Extra::Refused(Arc::clone(refusal))));
+            entry.extra = Some(Box::new(Extra::Other(Arc::clone(refusal))));
         }
     }
 

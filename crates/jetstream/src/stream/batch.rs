@@ -4,6 +4,7 @@
 //! before it, and appended in one go.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use broker::{Letter, Message};
 use store::Append;
@@ -92,10 +93,21 @@ impl Batches {
         self.open.is_empty()
     }
 
+    /// Gives up all; how many.
+    pub(super) fn clear(&mut self) -> usize {
+        std::mem::take(self).open.len()
+    }
+
     /// How many are open.
     pub(crate) fn len(&self) -> usize {
         self.open.len()
     }
+}
+
+/// Counts one more where there may be `most`; `false` when there are.
+pub(super) fn count_one(count: &AtomicUsize, most: usize) -> bool {
+    let more = |count| (count < most).then_some(count + 1);
+    count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
 }
 
 /// How a batch's message ends it.

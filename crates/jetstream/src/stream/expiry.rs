@@ -22,7 +22,10 @@ const ROUNDS: usize = 64;
 impl Stream {
     /// When it wants to be looked at, ns since 1970; `i64::MAX` for never.
     pub(crate) fn due_at(&self) -> i64 {
-        let batches = !self.ingest.lock().batches.is_empty();
+        let batches = {
+            let ingest = self.ingest.lock();
+            !ingest.batches.is_empty() || !ingest.fast.is_empty()
+        };
         let soon = if batches { self.now().0.saturating_add(SECOND) } else { i64::MAX };
         self.expiry.load(Ordering::Acquire).min(soon).min(self.schedules.lock().next())
     }
@@ -38,8 +41,12 @@ impl Stream {
         }
         self.send_scheduled(now, out);
         let timeout = self.settings(|settings| settings.batch_timeout).unwrap_or(i64::MAX);
-        let silent = self.ingest.lock().batches.forget_silent(timeout, now);
+        let (silent, fast) = {
+            let mut ingest = self.ingest.lock();
+            (ingest.batches.forget_silent(timeout, now), ingest.fast.forget_silent(timeout, now))
+        };
         self.batch_closed(silent.len());
+        self.fast_batches_closed(fast);
         for id in silent {
             self.batch_abandoned(&String::from_utf8_lossy(&id), Abandoned::Timeout);
         }

@@ -12,6 +12,7 @@ use super::acks::{Extra, Waiting};
 use super::batch::Batches;
 use super::check::Rollup;
 use super::dedupe::Dedupe;
+use super::fast::{self, FastBatches};
 use super::headers::Marks;
 use crate::config::{Retention, StreamConfig};
 use crate::errors::{self as e, ApiError};
@@ -20,7 +21,7 @@ use crate::stamp::Stamp;
 /// Headers longer than this are refused, as by nats-server.
 const MAX_HEADERS: usize = u16::MAX as usize;
 /// Bytes a message holds of its publishers' credit beside its text.
-const HELD: usize = 64;
+pub(super) const HELD: usize = 64;
 
 /// What the lock of a stream's entrance protects.
 #[derive(Debug, Default)]
@@ -30,11 +31,12 @@ pub(crate) struct Ingest {
     pub(crate) dedupe_loaded: bool,
     pub(crate) waiting: Waiting,
     pub(crate) batches: Batches,
+    pub(crate) fast: FastBatches,
     /// What is to be published once more, when it is safe.
     pub(crate) republish: super::republish::Queue,
     pub(crate) markers: super::expiry::Markers,
     /// Bytes of waiting messages that are not counted against their publishers yet.
-    unheld: usize,
+    pub(super) unheld: usize,
     /// An acknowledgement, while it is written.
     ack: Vec<u8>,
 }
@@ -168,7 +170,7 @@ impl Run<'_> {
         for message in messages {
             let marks =
                 if message.headers.is_empty() { Marks::default() } else { Marks::read(message.headers) };
-            if each_looked_at || !marks.is_simple() {
+            if each_looked_at || !marks.is_simple() || fast::is_fast(message.reply) {
                 self.append(&mut gathered);
                 next = None;
                 self.one(message, &marks, unwanted);
@@ -286,7 +288,13 @@ impl Run<'_> {
 
     /// Acknowledges one message.
     pub(super) fn ack(&mut self, reply: &[u8], sequence: u64, extra: &Extra) {
-        if reply.is_empty() || self.config.no_ack {
+        if !self.config.no_ack {
+            self.answer(reply, sequence, extra);
+        }
+    }
+
+    fn answer(&mut self, reply: &[u8], sequence: u64, extra: &Extra) {
+        if reply.is_empty() {
             return;
         }
         let ack = &mut self.ingest.ack;
@@ -297,13 +305,16 @@ impl Run<'_> {
 
     /// Acknowledges one message when everything up to a position is safe.
     pub(super) fn ack_later(&mut self, position: u64, reply: &[u8], sequence: u64, extra: Extra) {
+        self.answer_later(position, if self.config.no_ack { b"" } else { reply }, sequence, extra);
+    }
+
+    /// The same, where the stream's `no_ack` does not matter.
+    pub(super) fn answer_later(&mut self, position: u64, reply: &[u8], sequence: u64, extra: Extra) {
         match self.stream.log.fate(position) {
-            Fate::Committed => return self.ack(reply, sequence, &extra),
-            Fate::TakenBack(why) => return self.refuse(reply, &e::STREAM_STORE_FAILED.with(why)),
-            Fate::Waits => {}
+            Fate::Committed => self.answer(reply, sequence, &extra),
+            Fate::TakenBack(why) => self.refuse(reply, &e::STREAM_STORE_FAILED.with(why)),
+            Fate::Waits => self.ingest.waiting.push(position, sequence, reply, 0, extra),
         }
-        let reply = if self.config.no_ack { b"" } else { reply };
-        self.ingest.waiting.push(position, sequence, reply, 0, extra);
     }
 
     /// Refuses one message.
@@ -317,18 +328,25 @@ impl Run<'_> {
 
     /// Answers a message that was stored before, if it was.
     pub(super) fn is_duplicate(&mut self, id: &[u8], reply: &[u8]) -> bool {
-        if self.config.mirror.is_some() || self.config.duplicate_window <= 0 {
-            return false;
-        }
-        self.stream.load_ids(self.ingest, self.config, self.now);
-        self.stream.settle(self.ingest);
-        let Some(sequence) = self.ingest.dedupe.find(id, self.config.duplicate_window, self.now) else {
-            return false;
-        };
+        let Some(sequence) = self.stored_before(id) else { return false };
+        self.ack_duplicate(reply, sequence);
+        true
+    }
+
+    fn ack_duplicate(&mut self, reply: &[u8], sequence: u64) {
         // The first one may not be safe yet.
         let position = self.ingest.waiting.last_position();
         self.ack_later(position, reply, sequence, Extra::Duplicate);
-        true
+    }
+
+    /// The sequence of a message of this id that was stored before.
+    fn stored_before(&mut self, id: &[u8]) -> Option<u64> {
+        if id.is_empty() || self.config.mirror.is_some() || self.config.duplicate_window <= 0 {
+            return None;
+        }
+        self.stream.load_ids(self.ingest, self.config, self.now);
+        self.stream.settle(self.ingest);
+        self.ingest.dedupe.find(id, self.config.duplicate_window, self.now)
     }
 
     pub(super) fn remember(&mut self, id: &[u8], sequence: u64) {
@@ -339,25 +357,40 @@ impl Run<'_> {
 
     /// A message that has to be looked at by itself.
     fn one(&mut self, message: &Message<'_>, marks: &Marks<'_>, unwanted: bool) {
+        if fast::is_fast(message.reply) {
+            return self.fast(message, marks, unwanted);
+        }
         if let Some(id) = marks.batch_id {
             return self.batch(message, marks, id);
         }
-        let checked = match self.check(self.subject, message.headers, message.payload, marks, None) {
-            Ok(checked) => checked,
-            Err(error) => return self.refuse(message.reply, &error),
-        };
+        match self.store(message, marks, unwanted) {
+            Ok(Stored { sequence, durable: true, extra, .. }) => self.ack(message.reply, sequence, &extra),
+            Ok(Stored { sequence, position, extra, .. }) => {
+                self.ack_later(position, message.reply, sequence, extra);
+            }
+            Err(Unstored::Duplicate(sequence)) => self.ack_duplicate(message.reply, sequence),
+            Err(Unstored::Refused(error)) => self.refuse(message.reply, &error),
+        }
+    }
+
+    /// Checks one message and stores it.
+    pub(super) fn store(
+        &mut self,
+        message: &Message<'_>,
+        marks: &Marks<'_>,
+        unwanted: bool,
+    ) -> Result<Stored, Unstored> {
+        let checked = self.check(self.subject, message.headers, message.payload, marks, None)?;
         let id = marks.msg_id.unwrap_or_default();
-        if !id.is_empty() && self.is_duplicate(id, message.reply) {
-            return;
+        if let Some(sequence) = self.stored_before(id) {
+            return Err(Unstored::Duplicate(sequence));
         }
-        if let Err(error) = self.expects_last_id(marks) {
-            return self.refuse(message.reply, &error);
-        }
+        self.expects_last_id(marks)?;
         if unwanted {
-            return self.pass_over(message.reply, id, checked.rollup);
+            return Ok(self.pass_over(id, checked.rollup)?);
         }
-        if let Some(error) = &checked.not_stored {
-            return self.refuse(message.reply, error);
+        if let Some(error) = checked.not_stored {
+            return Err(error.into());
         }
         let before = self.republishes().then(|| self.stream.log.last_seq_of(self.subject).unwrap_or(0));
         let append = Append {
@@ -370,7 +403,7 @@ impl Run<'_> {
         };
         let done = self.stream.log.append_more(&[append]);
         if let Some(error) = &done.refused {
-            return self.refuse(message.reply, &refusal(error));
+            return Err(refusal(error).into());
         }
         self.stored(&done, id);
         let position = self.stream.roll_up(self.subject, checked.rollup, 1).unwrap_or(done.position);
@@ -378,11 +411,8 @@ impl Run<'_> {
         if let Some(before) = before {
             self.republish(position, done.last, before, &checked.headers, &checked.payload);
         }
-        if done.durable {
-            self.ack(message.reply, done.last, &checked.extra);
-        } else {
-            self.ack_later(done.position, message.reply, done.last, checked.extra);
-        }
+        let Appended { last: sequence, position, durable, .. } = done;
+        Ok(Stored { sequence, position, durable, extra: checked.extra })
     }
 
     /// Takes note of a single message that was stored.
@@ -399,19 +429,39 @@ impl Run<'_> {
     }
 
     /// Nobody wants the message: its sequence is used up, nothing is stored.
-    fn pass_over(&mut self, reply: &[u8], id: &[u8], rollup: Rollup) {
+    fn pass_over(&mut self, id: &[u8], rollup: Rollup) -> Result<Stored, ApiError> {
         let sequence = self.stream.log.last_seq() + 1;
-        match self.stream.log.skip_to(sequence) {
-            Err(error) => self.refuse(reply, &refusal(&error)),
-            Ok(position) => {
-                self.ingest.dedupe.set_last(id);
-                if !id.is_empty() {
-                    self.remember(id, sequence);
-                }
-                let position = self.stream.roll_up(self.subject, rollup, 0).unwrap_or(position);
-                self.ack_later(position, reply, sequence, Extra::None);
-            }
+        let position = self.stream.log.skip_to(sequence).map_err(|error| refusal(&error))?;
+        self.ingest.dedupe.set_last(id);
+        if !id.is_empty() {
+            self.remember(id, sequence);
         }
+        let position = self.stream.roll_up(self.subject, rollup, 0).unwrap_or(position);
+        Ok(Stored { sequence, position, durable: false, extra: Extra::None })
+    }
+}
+
+/// A message that was stored by itself.
+pub(super) struct Stored {
+    pub(super) sequence: u64,
+    /// It is safe when the log is durable up to here.
+    pub(super) position: u64,
+    /// It is safe already.
+    pub(super) durable: bool,
+    extra: Extra,
+}
+
+/// Why a message was not stored.
+pub(super) enum Unstored {
+    /// It was before, as this sequence.
+    Duplicate(u64),
+    /// It may not be.
+    Refused(ApiError),
+}
+
+impl From<ApiError> for Unstored {
+    fn from(error: ApiError) -> Self {
+        Self::Refused(error)
     }
 }
 

@@ -9,6 +9,7 @@ mod cron;
 mod decimal;
 mod dedupe;
 mod expiry;
+mod fast;
 pub(crate) mod headers;
 pub(crate) mod hooks;
 pub(crate) mod info;
@@ -184,20 +185,23 @@ impl Stream {
     fn may_open_batch(&self, open: usize) -> bool {
         let Some(hub) = self.account().and_then(|account| account.hub()) else { return false };
         let (of_stream, of_all) = hub.settings.max_batches;
-        if open >= of_stream {
-            return false;
-        }
-        let may = hub.totals.batches.fetch_add(1, Ordering::Relaxed) < of_all;
-        if !may {
-            self.batch_closed(1);
-        }
-        may
+        !self.is_closed() && open < of_stream && batch::count_one(&hub.totals.batches, of_all)
     }
 
     fn batch_closed(&self, count: usize) {
         if let Some(hub) = self.account().and_then(|account| account.hub()) {
             hub.totals.batches.fetch_sub(count, Ordering::Relaxed);
         }
+    }
+
+    /// Gives up every open batch: the stream is going.
+    fn abandon_batches(&self) {
+        let (batches, fast) = {
+            let mut ingest = self.ingest.lock();
+            (ingest.batches.clear(), ingest.fast.clear())
+        };
+        self.batch_closed(batches);
+        self.fast_batches_closed(fast);
     }
 
     fn batch_abandoned(&self, batch: &str, why: Abandoned) {

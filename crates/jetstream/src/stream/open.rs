@@ -222,6 +222,7 @@ impl Stream {
         if let Some(consumers) = self.consumers.get() {
             consumers.close(removed);
         }
+        self.abandon_batches();
         self.copies.lock().clear();
         self.wake.notify_one();
         let Some(account) = self.account() else { return };

@@ -102,6 +102,7 @@ impl Stream {
             let refusal = self.acks.refusal(&e::STREAM_STORE_FAILED.with(why));
             ingest.waiting.refuse(from, upto, &refusal.into());
             ingest.republish.take_back(from, upto);
+            self.fast_batches_closed(ingest.fast.take_back(from));
             ingest.dedupe.forget_after(last_seq);
             let last = self.log.get(last_seq).ok().flatten();
             let id = last.as_ref().and_then(|last| headers::get(last.headers(), b"Nats-Msg-Id"));
@@ -174,6 +175,15 @@ mod tests {
         }
     }
 
+    #[derive(Default)]
+    struct Heard(Vec<String>);
+
+    impl super::super::ingest::Answers for Heard {
+        fn send(&mut self, letter: &Letter<'_>) {
+            self.0.push(String::from_utf8_lossy(letter.payload).into_owned());
+        }
+    }
+
     struct Rig {
         disk: SimDisk,
         hub: Arc<Hub>,
@@ -195,6 +205,7 @@ mod tests {
         config.subjects = vec!["s".into()];
         config.max_msg_size = -1;
         config.duplicate_window = 60_000_000_000;
+        config.allow_batched = true;
         let new = NewStream { config, created: crate::stamp::Stamp(0) };
         let stream = Stream::create(&hub, &account, new).unwrap();
         Rig { disk, hub, stream, client }
@@ -255,6 +266,30 @@ mod tests {
         // The id of the lost one is free, and it is stored now.
         rig.publish("in.kept", "a");
         assert_eq!(rig.answers(3).await, ["in.lost refused", "in.lost refused", "in.kept 1"]);
+        assert_eq!(rig.stream.log.last_seq(), 1);
+        drop(rig.hub);
+    }
+
+    #[tokio::test]
+    async fn a_fast_batch_that_lost_messages_is_unknown_from_then_on() {
+        let mut rig = rig();
+        let say = |rig: &Rig, sequence: u64, operation: u8| {
+            let reply = format!("in.b.1.fail.{sequence}.{operation}.$FI");
+            let message = Message { reply: reply.as_bytes(), headers: b"", payload: b"x" };
+            let mut heard = Heard::default();
+            rig.stream.publish(b"s", &[message], rig.stream.now(), &mut heard);
+            broker::Handler::batch_done(&*rig.stream);
+            heard.0
+        };
+        assert_eq!(say(&rig, 1, 0), [r#"{"type":"ack","seq":0,"msgs":1}"#]);
+        assert_eq!(rig.answers(1).await, ["in.b.1.fail.1.0.$FI 1"]);
+        rig.disk.inject(Fault::Sync);
+        assert_eq!(say(&rig, 2, 1), [""; 0]);
+        rig.fail_and_go_on();
+        // What it is told is not that the message is stored, and it can't go on as if it were.
+        let unknown = say(&rig, 3, 1);
+        assert!(unknown.len() == 1 && unknown[0].contains("10208"), "{unknown:?}");
+        assert_eq!(rig.answers(1).await, ["in.b.1.fail.2.1.$FI refused"]);
         assert_eq!(rig.stream.log.last_seq(), 1);
         drop(rig.hub);
     }

@@ -4,6 +4,7 @@
 mod api;
 mod copies;
 mod direct;
+mod fast;
 mod publish;
 mod restart;
 mod rig;

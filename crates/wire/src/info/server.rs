@@ -62,6 +62,9 @@ pub struct ServerInfo {
     /// JetStream domain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub domain: Option<String>,
+    /// Level of the JetStream API: clients ask for no feature above it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_lvl: Option<u32>,
     /// `host:port` of every server a client may connect to.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "json::null_default")]
     pub connect_urls: Vec<String>,

@@ -1,0 +1,89 @@
+//! What streams and consumers say in so many words, the same of nats-server and of ours.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use async_nats::jetstream;
+use futures_util::StreamExt;
+use gatehouse_tests::{ConfServer, Kind, Raw, on_both};
+use serde_json::{Value, json};
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+on_both! {
+    clients_are_told_which_level_of_the_api_is_there
+    fast_batches_are_acknowledged_once_in_a_while
+}
+
+async fn start(kind: Kind) -> Result<Option<(ConfServer, async_nats::Client)>> {
+    let conf = "jetstream { store_dir: \"store\" }\n";
+    let Some(server) = ConfServer::fresh(kind, conf).await? else { return Ok(None) };
+    let client = async_nats::connect(server.url()).await?;
+    Ok(Some((server, client)))
+}
+
+async fn told(from: &mut async_nats::Subscriber) -> Result<Value> {
+    let next = tokio::time::timeout(PATIENCE, from.next()).await?.context("closed")?;
+    Ok(serde_json::from_slice(&next.payload)?)
+}
+
+async fn clients_are_told_which_level_of_the_api_is_there(kind: Kind) -> Result<()> {
+    let Some((server, client)) = start(kind).await? else { return Ok(()) };
+    let info = Raw::connect(server.addresses.clients).await?.info().await?;
+    let account = client.request("$JS.API.INFO", "".into()).await?;
+    let account: Value = serde_json::from_slice(&account.payload)?;
+    ensure!(info["jetstream"] == true && info["api_lvl"] == account["api"]["level"], "{info} {account}");
+    ensure!(info["api_lvl"].as_u64() >= Some(4), "{info}");
+    Ok(())
+}
+
+async fn fast_batches_are_acknowledged_once_in_a_while(kind: Kind) -> Result<()> {
+    let Some((_server, client)) = start(kind).await? else { return Ok(()) };
+    let config = json!({ "name": "S", "subjects": ["s.*"], "allow_batched": true });
+    let created = client.request("$JS.API.STREAM.CREATE.S", serde_json::to_vec(&config)?.into()).await?;
+    let created: Value = serde_json::from_slice(&created.payload)?;
+    ensure!(created["config"]["metadata"]["_nats.req.level"] == "4", "{created}");
+    let mut answers = client.subscribe("in.>").await?;
+    let say = async |sequence: u64, gaps: &str, operation: u8| {
+        let reply = format!("in.b.2.{gaps}.{sequence}.{operation}.$FI");
+        client.publish_with_reply("s.a", reply, "x".into()).await
+    };
+    let ack = |sequence: u64| json!({ "type": "ack", "seq": sequence, "msgs": 2 });
+    let done =
+        |sequence: u64, count: u64| json!({ "stream": "S", "seq": sequence, "batch": "b", "count": count });
+    // One after the other: 0 starts, 1 appends, 2 commits, 3 ends, 4 asks.
+    let talk: [(u64, &str, u8, &[Value]); 14] = [
+        (1, "fail", 0, &[ack(0)]),
+        (2, "fail", 1, &[ack(2)]),
+        (2, "fail", 4, &[ack(2)]),
+        (3, "fail", 2, &[done(3, 3)]),
+        (1, "fail", 0, &[ack(0)]),
+        (4, "fail", 1, &[json!({ "type": "gap", "last_seq": 2, "seq": 4 }), done(4, 1)]),
+        (1, "ok", 0, &[ack(0)]),
+        (4, "ok", 1, &[json!({ "type": "gap", "last_seq": 2, "seq": 4 }), ack(4)]),
+        (9, "ok", 4, &[json!({ "type": "gap", "last_seq": 5, "seq": 10 }), ack(8)]),
+        (10, "ok", 3, &[done(6, 9)]),
+        (1, "fail", 2, &[done(7, 1)]),
+        (1, "ok", 0, &[ack(0)]),
+        (
+            1,
+            "ok",
+            1,
+            &[
+                json!({ "error": { "code": 400, "err_code": 10206, "description": "batch publish pattern is invalid" }, "stream": "S", "seq": 0 }),
+            ],
+        ),
+        (2, "ok", 2, &[done(9, 2)]),
+    ];
+    for (sequence, gaps, operation, expected) in talk {
+        say(sequence, gaps, operation).await?;
+        for expected in expected {
+            let said = told(&mut answers).await?;
+            ensure!(said == *expected, "{sequence} {gaps} {operation}: {said}, not {expected}");
+        }
+    }
+    let stream = jetstream::new(client.clone()).get_stream("S").await?;
+    ensure!(stream.cached_info().state.messages == 9);
+    Ok(())
+}
