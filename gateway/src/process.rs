@@ -11,7 +11,7 @@ use daemon::pid::PidFile;
 use daemon::readiness::Readiness;
 use daemon::telemetry::{LogControl, init_logging, install_panic_hook, log_fatal};
 use node::ports::Ports;
-use node::process::Ending;
+use node::process::{Ending, Events};
 use node::revocation::Plane;
 use node::tls::Reloads;
 use serde_json::json;
@@ -63,8 +63,8 @@ async fn serve(path: &Path, loaded: &Loaded, log: &LogControl) -> Result<(), Fai
     listening.ready();
     tracing::info!("Server is ready");
     let ending = Ending { drain: config.drain(), ..Ending::default() };
-    let on_reload = || reload_on_signal(&gateway, &reloader);
-    let cut = node::process::serve(&gateway.server, &around.reloads, log, ending, on_reload).await?;
+    let events = Events { reload: || reload_on_signal(&gateway, &reloader), drain: || () };
+    let cut = node::process::serve(&gateway.server, &around.reloads, log, ending, events).await?;
     stop.send_replace(true);
     for port in [admin, logout].into_iter().flatten() {
         port.shutdown().await;

@@ -1,9 +1,9 @@
 //! What streams and consumers say in so many words, the same of nats-server and of ours.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use async_nats::jetstream;
+use async_nats::jetstream::{self, consumer, stream};
 use futures_util::StreamExt;
 use gatehouse_tests::{ConfServer, Kind, Raw, on_both};
 use serde_json::{Value, json};
@@ -14,6 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 on_both! {
     clients_are_told_which_level_of_the_api_is_there
     fast_batches_are_acknowledged_once_in_a_while
+    waiting_pulls_hear_that_the_server_stops
 }
 
 async fn start(kind: Kind) -> Result<Option<(ConfServer, async_nats::Client)>> {
@@ -85,5 +86,32 @@ async fn fast_batches_are_acknowledged_once_in_a_while(kind: Kind) -> Result<()>
     }
     let stream = jetstream::new(client.clone()).get_stream("S").await?;
     ensure!(stream.cached_info().state.messages == 9);
+    Ok(())
+}
+
+async fn waiting_pulls_hear_that_the_server_stops(kind: Kind) -> Result<()> {
+    let Some((server, client)) = start(kind).await? else { return Ok(()) };
+    let context = jetstream::new(client.clone());
+    let config = stream::Config { name: "S".into(), subjects: vec!["s.*".into()], ..Default::default() };
+    let stream = context.create_stream(config).await?;
+    let config = consumer::pull::Config { durable_name: Some("C".into()), ..Default::default() };
+    let mut consumer = stream.create_consumer(config).await?;
+    let mut answers = client.subscribe("in.>").await?;
+    let wanted = json!({ "batch": 3, "max_bytes": 1000, "expires": 60_000_000_000_u64 });
+    let wanted = serde_json::to_vec(&wanted)?;
+    client.publish_with_reply("$JS.API.CONSUMER.MSG.NEXT.S.C", "in.pull", wanted.into()).await?;
+    let deadline = Instant::now() + PATIENCE;
+    while consumer.info().await?.num_waiting == 0 {
+        ensure!(Instant::now() < deadline, "the request never waits");
+    }
+    server.process.signal("TERM").await?;
+    let told = tokio::time::timeout(PATIENCE, answers.next()).await?.context("closed")?;
+    ensure!(told.subject.as_str() == "in.pull", "{told:?}");
+    ensure!(told.status.is_some_and(|status| status.as_u16() == 409), "{told:?}");
+    ensure!(told.description.as_deref() == Some("Server Shutdown"), "{told:?}");
+    let headers = told.headers.context("no headers")?;
+    let left = ["Nats-Pending-Messages", "Nats-Pending-Bytes"]
+        .map(|name| headers.get(name).map(|value| value.as_str()));
+    ensure!(left == [Some("3"), Some("1000")], "{headers:?}");
     Ok(())
 }

@@ -152,6 +152,15 @@ impl JetStream {
         self.hub.store.problems()
     }
 
+    /// Tells everybody whose pull request waits that the server is about to stop. Everything else goes on.
+    pub fn stop_waiting(&self) {
+        for stream in self.hub.all_streams() {
+            if let Some(consumers) = stream.consumers() {
+                consumers.stop_waiting();
+            }
+        }
+    }
+
     /// Commits what waits, closes all streams and gives the store back.
     pub fn close(&self) {
         self.hub.close();

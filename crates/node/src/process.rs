@@ -31,7 +31,16 @@ impl Default for Ending {
     }
 }
 
-/// Serves until a signal ends it, then drains. `on_reload` does what SIGHUP asks for. Returns how many connections had to be cut.
+/// What a process does at certain moments of its life.
+#[derive(Debug)]
+pub struct Events<R, D> {
+    /// What SIGHUP asks for.
+    pub reload: R,
+    /// It is about to drain: clients are still there, and can be told.
+    pub drain: D,
+}
+
+/// Serves until a signal ends it, then drains. Returns how many connections had to be cut.
 ///
 /// # Errors
 /// The signals can't be listened to.
@@ -40,7 +49,7 @@ pub async fn serve(
     reloads: &Reloads,
     log: &LogControl,
     ending: Ending,
-    on_reload: impl Fn() + Send,
+    events: Events<impl Fn() + Send, impl FnOnce() + Send>,
 ) -> std::io::Result<usize> {
     let stop = watch::Sender::new(false);
     reloads.spawn(&stop.subscribe());
@@ -54,7 +63,7 @@ pub async fn serve(
             }
             Signal::Reload => {
                 tracing::info!("reload requested");
-                on_reload();
+                (events.reload)();
             }
             Signal::ReopenLog => match log.reopen() {
                 Ok(()) => tracing::info!("log file opened anew"),
@@ -63,6 +72,7 @@ pub async fn serve(
         }
     };
     tracing::info!("draining");
+    (events.drain)();
     // A second signal does not wait for the drain.
     let cut = tokio::select! {
         cut = server.drain(how) => cut,

@@ -14,6 +14,7 @@ use daemon::pid::PidFile;
 use daemon::readiness::Readiness;
 use daemon::telemetry::LogControl;
 use node::ports::Ports;
+use node::process::Events;
 use node::tls::Reloads;
 use tokio::sync::watch;
 
@@ -68,7 +69,8 @@ pub(crate) async fn serve(mut plan: Plan, flags: &Flags, log: &LogControl) -> Re
         tokio::spawn(node::reload::follow_file(file, stop.subscribe(), reload));
     }
     let reload = || drop(tokio::task::block_in_place(|| reloader.reload("SIGHUP")));
-    let cut = node::process::serve(&server, &reloads, log, plan.ending, reload).await?;
+    let events = Events { reload, drain: || streams.stop_waiting() };
+    let cut = node::process::serve(&server, &reloads, log, plan.ending, events).await?;
     stop.send_replace(true);
     close(&streams).await;
     if let Some(admin) = admin {

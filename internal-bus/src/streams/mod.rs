@@ -83,6 +83,13 @@ impl Streams {
         Ok(())
     }
 
+    /// Tells whoever waits for messages that the process is about to stop.
+    pub(crate) fn stop_waiting(&self) {
+        if let Some(jetstream) = self.running() {
+            jetstream.stop_waiting();
+        }
+    }
+
     /// Commits what waits and gives the store back.
     pub(crate) fn close(&self) {
         if let Some(jetstream) = self.running() {

@@ -1,5 +1,7 @@
 //! Direct gets: messages as they are, with headers that say where they stand. Answered in the publisher's task.
 
+use std::sync::Arc;
+
 use broker::{Call, Letter, Message as Asked, Reception};
 use store::{Filter, Message, Point};
 
@@ -19,8 +21,9 @@ pub(super) fn get(account: &Account, call: &mut Call<'_>, rest: &[u8]) -> Recept
         Some(dot) => (rest.get(..dot).unwrap_or_default(), rest.get(dot + 1..)),
         None => (rest, None),
     };
-    let stream = std::str::from_utf8(name).ok().and_then(|name| account.stream(name));
-    let Some(stream) = stream.filter(|stream| stream.config().allow_direct) else { return Reception::Absent };
+    let Some(stream) = std::str::from_utf8(name).ok().and_then(|name| served(account, name)) else {
+        return Reception::Absent;
+    };
     for asked in call.messages().filter(|asked| !asked.reply.is_empty()) {
         let mut answers = Answers { call, to: asked.reply };
         if let Some(key) = key.filter(|key| plain(&asked, key)) {
@@ -40,6 +43,17 @@ pub(super) fn get(account: &Account, call: &mut Call<'_>, rest: &[u8]) -> Recept
         }
     }
     Reception::Taken
+}
+
+/// The stream that answers direct gets of a name: the one that has it, or for one that is elsewhere, its mirror.
+fn served(account: &Account, name: &str) -> Option<Arc<Stream>> {
+    if let Some(stream) = account.stream(name) {
+        return stream.config().allow_direct.then_some(stream);
+    }
+    account.streams().into_iter().find(|stream| {
+        let config = stream.config();
+        config.mirror_direct && config.mirror.as_ref().is_some_and(|mirror| mirror.name == name)
+    })
 }
 
 /// Whether nothing but the newest message of one subject is asked for.

@@ -58,6 +58,7 @@ pub(super) fn create_request(
         if config.name != name {
             return Err(e::STREAM_MISMATCH.err());
         }
+        may_begin(&config)?;
         create(hub, account, config, pedantic, hub.now())
     });
     Answer::of(
@@ -65,6 +66,20 @@ pub(super) fn create_request(
         // Said of a stream that was there already, too: a server that stands alone says so, and clients rely on it.
         made.map(|(stream, _)| Created { info: stream.info(), did_create: true }),
     )
+}
+
+/// What a stream can't be from the start, and what is said before anything else is looked at.
+fn may_begin(config: &StreamConfig) -> Result<(), ApiError> {
+    if config.name.contains(['/', '\\']) {
+        return Err(e::STREAM_NAME_CONTAINS_PATH_SEPARATORS.err());
+    }
+    if config.sealed {
+        return Err(e::STREAM_INVALID_CONFIG.with("stream configuration for create can not be sealed"));
+    }
+    if config.mirror_direct && config.mirror.is_none() {
+        return Err(e::STREAM_INVALID_CONFIG.with("stream has no mirror but does have mirror direct"));
+    }
+    Ok(())
 }
 
 /// Checks a configuration and puts the defaults into it.

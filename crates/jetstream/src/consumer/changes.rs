@@ -105,6 +105,14 @@ impl Consumer {
         self.turn = true;
     }
 
+    /// The server stops: tells those who wait, so that they ask elsewhere. Nothing else changes.
+    pub fn stop_waiting<O: Outlet>(&mut self, out: &mut O) {
+        for pull in self.pulls.drain() {
+            let words = status::ended(409, "Server Shutdown", pull.left, pull.bytes);
+            out.status(&pull.reply, b"", &words);
+        }
+    }
+
     /// The consumer is deleted: tells those who wait.
     pub fn end<O: Outlet>(&mut self, out: &mut O) -> Fate {
         for pull in self.pulls.drain() {

@@ -168,6 +168,14 @@ impl Seat {
         self.wants_turn();
     }
 
+    /// The server stops: tells those who wait.
+    pub(super) fn stop_waiting(&self) {
+        if let Some(stream) = self.stream.upgrade() {
+            let mut work = self.work.lock();
+            self.with(&mut work, &stream, |consumer, world| consumer.stop_waiting(world.out));
+        }
+    }
+
     /// The consumer is deleted: tells those who wait.
     pub(super) fn say_goodbye(&self, work: &mut Work, stream: &Stream) {
         self.with(work, stream, |consumer, world| consumer.end(world.out));

@@ -311,6 +311,10 @@ impl Consumers for Roster {
         }
     }
 
+    fn stop_waiting(&self) {
+        self.all().iter().for_each(|seat| seat.stop_waiting());
+    }
+
     fn close(&self, removed: bool) {
         let Some(stream) = self.stream.upgrade() else { return };
         let seats = std::mem::take(&mut *self.seats.write());

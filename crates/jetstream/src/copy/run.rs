@@ -196,7 +196,7 @@ impl Stream {
         if !self.copied(&append) {
             return false;
         }
-        self.note_id(id, config, now, ingest);
+        self.note_copy(&block, id, config, now, ingest);
         self.roll_up_copied(subject, &block, config);
         true
     }

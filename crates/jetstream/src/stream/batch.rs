@@ -274,8 +274,12 @@ impl Run<'_> {
         let mut position = done.position;
         for (at, (kept, checked)) in open.messages.iter().zip(&checked).enumerate() {
             let sequence = done.first + at as u64;
-            let id = headers::get(&kept.headers, b"Nats-Msg-Id").unwrap_or_default();
+            let marks = Marks::read(&kept.headers);
+            let id = marks.msg_id.unwrap_or_default();
             self.ingest.dedupe.set_last(id);
+            if self.config.subject_delete_marker_ttl > 0 && marks.is_marker() {
+                self.ingest.markers.note(sequence, &self.stream.log);
+            }
             if !id.is_empty() {
                 self.remember(id, sequence);
             }

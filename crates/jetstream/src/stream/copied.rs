@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use super::Stream;
 use super::check::Rollup;
-use super::headers;
+use super::headers::{self, Marks};
 use super::ingest::Ingest;
 use crate::config::StreamConfig;
 use crate::stamp::Stamp;
@@ -44,9 +44,19 @@ impl Stream {
         ingest.dedupe.find(id, config.duplicate_window, now).is_some()
     }
 
-    /// Notes the id of the message that was just stored.
-    pub(crate) fn note_id(&self, id: &[u8], config: &StreamConfig, now: Stamp, ingest: &mut Ingest) {
+    /// Notes the message that was just stored.
+    pub(crate) fn note_copy(
+        &self,
+        block: &[u8],
+        id: &[u8],
+        config: &StreamConfig,
+        now: Stamp,
+        ingest: &mut Ingest,
+    ) {
         ingest.dedupe.set_last(id);
+        if config.subject_delete_marker_ttl > 0 && Marks::read(block).is_marker() {
+            ingest.markers.note(self.log.last_seq(), &self.log);
+        }
         if config.duplicate_window > 0 && !id.is_empty() {
             ingest.dedupe.insert(id, self.log.last_seq(), now, self.max_message_ids());
         }

@@ -6,15 +6,36 @@ use std::sync::atomic::Ordering;
 use store::{Append, Filter};
 
 use super::Stream;
-use super::headers;
+use super::headers::Marks;
 use super::retain::{AT_ONCE, BYTES_AT_ONCE};
 use crate::advisory::Abandoned;
 use crate::config::{SECOND, StreamConfig};
 use crate::stamp::Stamp;
 
-/// Sequences of markers: one that goes leaves none behind.
+/// Sequences of markers, and of what clients put in a key's place when they purge it: one that goes leaves none behind.
+/// Kept where a stream leaves markers.
 #[derive(Debug, Default)]
-pub(crate) struct Markers(Option<BTreeSet<u64>>);
+pub(crate) struct Markers {
+    known: BTreeSet<u64>,
+    /// Those that an earlier process has left are known.
+    loaded: bool,
+    /// So many there may be before those that went are looked for.
+    tidy_at: usize,
+}
+
+/// As many are never looked through.
+const FEW_MARKERS: usize = 1024;
+
+impl Markers {
+    /// Notes one that was stored.
+    pub(super) fn note(&mut self, sequence: u64, stored: &store::Stream) {
+        self.known.insert(sequence);
+        if self.known.len() > self.tidy_at.max(FEW_MARKERS) {
+            self.known.retain(|sequence| stored.contains(*sequence));
+            self.tidy_at = 2 * self.known.len();
+        }
+    }
+}
 
 /// Rounds of expiry in one go; what is left waits for the next tick.
 const ROUNDS: usize = 64;
@@ -113,8 +134,7 @@ impl Stream {
     fn mark(&self, gone: u64, subject: &[u8], now: Stamp) {
         let ttl = self.config().subject_delete_marker_ttl;
         let mut ingest = self.ingest.lock();
-        let markers = ingest.markers.0.get_or_insert_with(BTreeSet::new);
-        if markers.remove(&gone) {
+        if ingest.markers.known.remove(&gone) {
             return;
         }
         let headers = format!(
@@ -133,7 +153,7 @@ impl Stream {
         match &done.refused {
             Some(error) => tracing::warn!(stream = %self.name, %error, "no delete marker"),
             None => {
-                markers.insert(done.last);
+                ingest.markers.note(done.last, &self.log);
                 self.may_expire(expires);
                 self.has_news(done.durable);
             }
@@ -145,21 +165,17 @@ impl Stream {
 
     /// Looks for markers that an earlier process has left, the first time they matter.
     fn find_markers(&self) {
-        if self.ingest.lock().markers.0.is_some() {
+        if std::mem::replace(&mut self.ingest.lock().markers.loaded, true) {
             return;
         }
         let mut found = BTreeSet::new();
         let (mut from, last) = (0, self.log.last_seq());
         while from <= last {
             let Ok(scan) = self.log.scan(&Filter::all(), from, last, AT_ONCE, BYTES_AT_ONCE) else { break };
-            let is_marker = |block: &[u8]| {
-                headers::get(block, b"Nats-Marker-Reason").is_some()
-                    || headers::get(block, b"KV-Operation") == Some(b"PURGE")
-            };
-            let markers = scan.messages.iter().filter(|message| is_marker(message.headers()));
+            let markers = scan.messages.iter().filter(|message| Marks::read(message.headers()).is_marker());
             found.extend(markers.map(|message| message.seq));
             from = scan.next;
         }
-        self.ingest.lock().markers.0 = Some(found);
+        self.ingest.lock().markers.known.append(&mut found);
     }
 }

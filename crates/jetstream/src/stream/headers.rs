@@ -1,7 +1,7 @@
 //! The headers of a published message that mean something to a stream.
 
-/// The header's name behind the first line of what a stream looks at.
-const PREFIX: &[u8] = b"Nats-";
+/// How the names of the headers begin that a stream looks at.
+const PREFIXES: [&[u8]; 2] = [b"Nats-", b"KV-"];
 
 macro_rules! marks {
     ($($field:ident: $name:literal,)*) => {
@@ -45,6 +45,8 @@ marks! {
     scheduler: b"Nats-Scheduler",
     schedule_next: b"Nats-Schedule-Next",
     client_info: b"Nats-Request-Info",
+    marker_reason: b"Nats-Marker-Reason",
+    kv_operation: b"KV-Operation",
 }
 
 impl<'a> Marks<'a> {
@@ -52,7 +54,7 @@ impl<'a> Marks<'a> {
     pub(crate) fn read(block: &'a [u8]) -> Self {
         let mut marks = Self::default();
         for line in lines(block) {
-            if !line.starts_with(PREFIX) {
+            if !PREFIXES.iter().any(|prefix| line.starts_with(prefix)) {
                 continue;
             }
             let Some(colon) = memchr::memchr(b':', line) else { continue };
@@ -62,6 +64,11 @@ impl<'a> Marks<'a> {
             }
         }
         marks
+    }
+
+    /// Whether the message stands for others that are gone.
+    pub(crate) fn is_marker(&self) -> bool {
+        self.marker_reason.is_some_and(|reason| !reason.is_empty()) || self.kv_operation == Some(b"PURGE")
     }
 
     /// Whether there is nothing, or nothing but a message id, to be looked at.

@@ -56,6 +56,9 @@ pub trait Consumers: Send + Sync {
     /// The stream's configuration has become this one.
     fn changed(&self, new: &StreamConfig);
 
+    /// The server is about to stop: pull requests that wait are told.
+    fn stop_waiting(&self);
+
     /// The stream is closed, or removed with all its consumers.
     fn close(&self, removed: bool);
 

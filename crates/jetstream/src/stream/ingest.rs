@@ -165,12 +165,14 @@ impl Run<'_> {
         let config = self.config;
         let unwanted = config.retention == Retention::Interest && !self.is_wanted();
         let each_looked_at = config.allow_msg_counter || config.republish.is_some() || unwanted;
+        let leaves_markers = config.subject_delete_marker_ttl > 0;
         let mut gathered = Gathered { list: SmallVec::new(), about: SmallVec::new() };
         let mut next = None;
         for message in messages {
             let marks =
                 if message.headers.is_empty() { Marks::default() } else { Marks::read(message.headers) };
-            if each_looked_at || !marks.is_simple() || fast::is_fast(message.reply) {
+            let is_marker = leaves_markers && marks.is_marker();
+            if each_looked_at || is_marker || !marks.is_simple() || fast::is_fast(message.reply) {
                 self.append(&mut gathered);
                 next = None;
                 self.one(message, &marks, unwanted);
@@ -406,6 +408,9 @@ impl Run<'_> {
             return Err(refusal(error).into());
         }
         self.stored(&done, id);
+        if self.config.subject_delete_marker_ttl > 0 && marks.is_marker() {
+            self.ingest.markers.note(done.last, &self.stream.log);
+        }
         let position = self.stream.roll_up(self.subject, checked.rollup, 1).unwrap_or(done.position);
         self.stream.schedule(self.subject, &checked, done.last);
         if let Some(before) = before {

@@ -39,6 +39,25 @@ async fn a_mirror_keeps_sequences() {
 }
 
 #[tokio::test]
+async fn a_mirror_answers_direct_gets_of_its_origin() {
+    let mut rig = Rig::new();
+    let none = json!({ "name": "X", "mirror_direct": true });
+    let refused = rig.api("STREAM.CREATE.X", &none).await;
+    assert_eq!(refused["error"]["description"], "stream has no mirror but does have mirror direct");
+    rig.stream("S", &["s.*"], json!({ "allow_direct": true })).await;
+    rig.publish("s.1", &[], "x").await;
+    let mirror = rig.stream("M", &[], json!({ "mirror": { "name": "S" }, "storage": "memory" })).await;
+    assert_eq!(mirror["config"]["mirror_direct"], true);
+    filled(&mut rig, "M", 1).await;
+    rig.api("STREAM.DELETE.S", &Value::Null).await;
+    for (rest, body) in [("S.s.1", Value::Null), ("S", json!({ "seq": 1 }))] {
+        let got = rig.direct(rest, &body, 1).await;
+        assert_eq!(&*got[0].payload, b"x");
+        assert_eq!(crate::rig::header(&got[0], "Nats-Stream"), "M");
+    }
+}
+
+#[tokio::test]
 async fn sources_say_where_messages_are_from() {
     let mut rig = Rig::new();
     rig.stream("A", &["a.*"], json!({})).await;

@@ -173,6 +173,37 @@ async fn messages_expire_and_leave_markers() {
 }
 
 #[tokio::test]
+async fn a_purged_key_that_expires_leaves_no_marker() {
+    let mut rig = Rig::new();
+    let more = json!({ "allow_msg_ttl": true, "subject_delete_marker_ttl": 1_000_000_000, "max_msgs_per_subject": 1 });
+    rig.stream("KV_A", &["$KV.A.>"], more.clone()).await;
+    rig.stream("KV_B", &[], {
+        let mut sourced = more;
+        sourced["sources"] = json!([{ "name": "KV_A" }]);
+        sourced
+    })
+    .await;
+    // Something expires first, so that markers were looked for before.
+    rig.publish("$KV.A.first", &[("Nats-TTL", "1s")], "x").await;
+    let until = std::time::Instant::now() + crate::rig::PATIENCE;
+    let emptied = async |rig: &mut Rig, name: &str, last: u64| loop {
+        let state = rig.state(name).await;
+        if state["messages"] == 0 && state["last_seq"].as_u64() >= Some(last) {
+            break state["last_seq"].clone();
+        }
+        assert!(std::time::Instant::now() < until, "something stays: {state}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    assert_eq!(emptied(&mut rig, "KV_A", 2).await, 2);
+    let purged = [("KV-Operation", "PURGE"), ("Nats-Rollup", "sub"), ("Nats-TTL", "1s")];
+    rig.publish("$KV.A.a", &purged, "").await;
+    // As older clients do it.
+    rig.publish("$KV.A.b", &[("KV-Operation", "PURGE"), ("Nats-TTL", "1s")], "").await;
+    assert_eq!(emptied(&mut rig, "KV_A", 4).await, 4);
+    emptied(&mut rig, "KV_B", 4).await;
+}
+
+#[tokio::test]
 async fn messages_are_sent_later() {
     let mut rig = Rig::new();
     rig.stream("S", &["s.*"], json!({ "allow_msg_schedules": true })).await;
