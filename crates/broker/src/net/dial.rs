@@ -89,13 +89,13 @@ pub(crate) async fn keep_up(core: Arc<Core>, remote: Arc<Remote>, mut stop: watc
     let (config, addresses) = (&remote.config, &remote.addresses);
     let mut backoff = Backoff::new(config.backoff_min, config.backoff_max, addresses.len());
     while let Some(url) = remote.addresses.next() {
-        let began = Instant::now();
         let outcome = tokio::select! {
             outcome = Box::pin(leaf_dial::dial(&core, &remote, &url)) => outcome,
             _ = stop.wait_for(|stop| *stop) => return,
         };
         let delay = match outcome {
             Ok(task) => {
+                let (conn, began) = (task.conn().clone(), Instant::now());
                 // Runs as a task of its own: the future of the dialling is let go.
                 let mut running = tokio::spawn(task.run());
                 let reason = tokio::select! {
@@ -106,7 +106,9 @@ pub(crate) async fn keep_up(core: Arc<Core>, remote: Arc<Remote>, mut stop: watc
                 remote.trouble(&url, reason.name());
                 match reason {
                     CloseReason::LoopDetected | CloseReason::LinkRefused => LOOP_DELAY,
-                    _ => backoff.after(began.elapsed(), addresses.len()),
+                    // The other end has answered what we asked after logging in: it had let us in.
+                    _ if conn.rtt().is_some() => backoff.after(began.elapsed(), addresses.len()),
+                    _ => backoff.pause(addresses.len()),
                 }
             }
             Err(refused) if refused.reason == CloseReason::Replaced => {

@@ -46,19 +46,19 @@ pub(crate) async fn keep_up(how: Dialling, cluster: Arc<Cluster>) {
     let mut stop = how.stop.clone();
     let mut backoff = Backoff::new(how.backoff_min, how.backoff_max, cluster.addresses.len());
     while let Some(url) = cluster.addresses.next() {
-        let began = Instant::now();
         let outcome = tokio::select! {
             outcome = Box::pin(dial(&how, &cluster, &url)) => outcome,
             _ = stop.wait_for(|stop| *stop) => return,
         };
-        let stood = match outcome {
+        let up = match outcome {
             Ok(task) => {
+                let (conn, began) = (task.conn().clone(), Instant::now());
                 let mut running = tokio::spawn(task.run());
                 tokio::select! {
                     _ = &mut running => {}
                     _ = stop.wait_for(|stop| *stop) => return,
                 }
-                Some(began.elapsed())
+                conn.rtt().map(|_| began.elapsed())
             }
             Err(refused) => {
                 tracing::warn!(cluster = %cluster.name, ?url, reason = refused.reason.name(), detail = %refused.detail, "gateway not made");
@@ -69,8 +69,8 @@ pub(crate) async fn keep_up(how: Dialling, cluster: Arc<Cluster>) {
             tracing::info!(cluster = %cluster.name, "a cluster that was not configured is gone");
             return how.gateways.forget(&cluster);
         }
-        let pause = match stood {
-            Some(stood) => backoff.after(stood, cluster.addresses.len()),
+        let pause = match up {
+            Some(up) => backoff.after(up, cluster.addresses.len()),
             None => backoff.pause(cluster.addresses.len()),
         };
         let jitter = rand::rng().random_range(0.8..1.2);
