@@ -23,7 +23,7 @@ struct Edge {
     wire: Proxy,
     tokens: Tokens,
     toml: GatewayOptions,
-    _bus: ConfServer,
+    bus: ConfServer,
     pki: Pki,
 }
 
@@ -54,7 +54,7 @@ impl Edge {
         toml.sections = format!("[edge]\ndir = \"edge\"\n{edge}\n");
         let mut gateway = Gateway::start_plain(&pki, &tokens, &toml).await?;
         gateway.ready().await?;
-        Ok(Some(Self { inner, gateway, wire, tokens, toml, _bus: bus, pki }))
+        Ok(Some(Self { inner, gateway, wire, tokens, toml, bus, pki }))
     }
 
     async fn client(&self) -> Result<jetstream::Context> {
@@ -197,5 +197,76 @@ async fn conditions_nobody_can_check_are_refused_and_the_sender_is_known_later()
     ensure!(header("Nats-Msg-Id").is_some(), "{:?}", message.headers);
     ensure!(header("Gateway-Issuer").as_deref() == Some(Tokens::ISSUER), "{:?}", message.headers);
     ensure!(message.subject.as_str() == "ext.events.made", "{}", message.subject);
+    Ok(())
+}
+
+/// Publishes, and says whether the edge buffer has acknowledged it; `false` when nobody has for a while.
+async fn kept(context: &jetstream::Context, payload: &str, id: Option<&str>) -> Result<bool> {
+    let moment = Duration::from_millis(300);
+    match tokio::time::timeout(moment, publish(context, payload, id)).await {
+        Ok(acknowledged) => Ok(acknowledged?.0 == "gatehouse-edge"),
+        Err(_) => Ok(false),
+    }
+}
+
+/// A bus that stands still is no bus whose link is down: nothing closes, and what is sent goes into the sockets.
+#[tokio::test]
+async fn what_is_published_to_a_bus_that_stands_still_is_kept_and_comes_once_and_in_order() -> Result<()> {
+    let Some(edge) = Edge::start("").await? else { return Ok(()) };
+    let client = edge.client().await?;
+    publish(&client, "0", None).await?;
+    edge.bus.process.signal("STOP").await?;
+    // The first ones go into the link: nobody acknowledges them before the bus goes on.
+    let mut count = 1;
+    while !kept(&client, &count.to_string(), None).await? {
+        ensure!(count < 60, "the link never counts as silent");
+        count += 1;
+    }
+    for _ in 0..40 {
+        count += 1;
+        let (stream, _) = publish(&client, &count.to_string(), None).await?;
+        ensure!(stream == "gatehouse-edge", "{count} was acknowledged by {stream}");
+    }
+    ensure!(edge.metric("gatehouse_link_silent_total").await? > 0.5);
+    ensure!(edge.metric("gatehouse_edge_messages").await? > 40.5);
+    edge.bus.process.signal("CONT").await?;
+    let expected: Vec<String> = (0..=count).map(|i| i.to_string()).collect();
+    let stored = edge.stored(count + 1).await?;
+    ensure!(stored == expected, "{stored:?}");
+    eventually("an empty buffer", || async {
+        (edge.metric("gatehouse_edge_messages").await.ok()? < 0.5).then_some(())
+    })
+    .await?;
+    // From here on the stream answers itself again.
+    eventually("the stream", || async {
+        (publish(&client, "more", None).await.ok()?.0 == "EVENTS").then_some(())
+    })
+    .await?;
+    let stored = edge.stored(count + 2).await?;
+    ensure!(stored.iter().filter(|payload| *payload != "more").eq(&expected), "{stored:?}");
+    Ok(())
+}
+
+/// As above, but the wire swallows everything until it is cut: what was kept goes over the next link.
+#[tokio::test]
+async fn a_link_that_falls_silent_and_then_breaks_loses_nothing_that_was_acknowledged() -> Result<()> {
+    let Some(edge) = Edge::start("").await? else { return Ok(()) };
+    let client = edge.client().await?;
+    publish(&client, "0", Some("id-0")).await?;
+    edge.wire.silence();
+    for i in 1..=20 {
+        // What went into the silent link is sent again, as publishers do.
+        for attempt in 0.. {
+            ensure!(attempt < 60, "the link never counts as silent");
+            if kept(&client, &i.to_string(), Some(&format!("id-{i}"))).await? {
+                break;
+            }
+        }
+    }
+    edge.cut().await?;
+    edge.wire.restore();
+    let expected: Vec<String> = (0..=20).map(|i| i.to_string()).collect();
+    let stored = edge.stored(21).await?;
+    ensure!(stored == expected, "{stored:?}");
     Ok(())
 }

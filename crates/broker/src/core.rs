@@ -83,6 +83,8 @@ pub struct Counters {
     pub s2_plain_in: Counter,
     /// See [`Self::s2_plain_in`].
     pub s2_packed_in: Counter,
+    /// Times that a link which was up left a PING without an answer for long.
+    pub link_silent: Counter,
     /// Publishers that were held back because a link was down.
     pub link_held: Counter,
     /// Publishers that were held back because too much was queued.

@@ -69,6 +69,9 @@ const COUNTERS: &[Counter] = &[
         counters.quota_refused.get()
     }),
     ("link_filtered", "Messages from a link that no route names.", |counters| counters.link_filtered.get()),
+    ("link_silent", "Times that a link left a PING without an answer for long.", |counters| {
+        counters.link_silent.get()
+    }),
     ("link_interest_compared", "Comparisons of interest with the other end of a link.", |counters| {
         counters.interest_compared.get()
     }),

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::Config;
 use crate::edge::{EdgeSettings, Served};
 
+/// The other end is asked as often: less than this would be a load, and mean little.
+const SHORTEST_SILENCE: Duration = Duration::from_millis(100);
+
 /// `[edge]`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -24,6 +27,8 @@ pub struct EdgeConfig {
     pub window: u32,
     /// How long each of them may wait for its acknowledgement before it is sent again.
     pub ack_timeout: Period,
+    /// A link that has not answered a PING for so long counts as silent: what is published is kept meanwhile.
+    pub silent_after: Period,
 }
 
 impl Default for EdgeConfig {
@@ -34,6 +39,7 @@ impl Default for EdgeConfig {
             max_age: Duration::from_secs(24 * 3600).into(),
             window: 256,
             ack_timeout: Duration::from_secs(5).into(),
+            silent_after: Duration::from_secs(1).into(),
         }
     }
 }
@@ -52,6 +58,7 @@ impl Config {
             max_age: self.edge.max_age.into(),
             window: self.edge.window as usize,
             ack_timeout: self.edge.ack_timeout.into(),
+            silent_after: self.edge.silent_after.into(),
             served,
         })
     }
@@ -70,6 +77,9 @@ pub(super) fn check(config: &Config, problems: &mut Problems<'_>) {
     }
     if edge.window == 0 {
         problems.at("edge.window", "expected at least 1");
+    }
+    if Duration::from(edge.silent_after) < SHORTEST_SILENCE {
+        problems.at("edge.silent_after", "expected at least 100ms");
     }
     if edge.max_bytes.as_u64() == 0 {
         problems.at("edge.max_bytes", "expected more than 0 bytes");

@@ -117,6 +117,11 @@ impl Forward {
         overdue
     }
 
+    /// What is on its way has its time from now on.
+    pub(super) fn wait_anew(&mut self, now: Instant) {
+        self.waiting.values_mut().for_each(|sent| *sent = now);
+    }
+
     /// The link broke or came back: what was on its way may be lost. There is no reason to wait.
     pub(super) fn reset(&mut self) {
         self.epoch += 1;
@@ -188,6 +193,10 @@ mod tests {
         let now = Instant::now();
         let mut forward = Forward::new(8, Duration::from_secs(5));
         forward.sent(1, now);
+        assert!(!forward.expire(now + Duration::from_secs(4)));
+        // Unless the link was known to be silent.
+        let now = now + Duration::from_secs(30);
+        forward.wait_anew(now);
         assert!(!forward.expire(now + Duration::from_secs(4)));
         assert_eq!(forward.wake_at(), Some(now + Duration::from_secs(5)));
         assert!(forward.expire(now + Duration::from_secs(5)));

@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use broker::{Call, Handler, Letter, Message, Reception};
 use parking_lot::Mutex;
 use store::{Committed, Listener, Stopped};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::buffer::{Buffer, Incoming, Refusal};
 use super::forward::{Forward, Outcome};
@@ -20,6 +20,8 @@ pub(super) struct EdgeHandler {
     state: Mutex<State>,
     /// Where answers to what was sent on come in.
     inbox: OnceLock<Vec<u8>>,
+    /// Whether the links are up but do not answer.
+    silence: watch::Receiver<bool>,
     served: Vec<Served>,
     changed: Arc<Notify>,
     stored: AtomicU64,
@@ -60,16 +62,16 @@ impl EdgeHandler {
     pub(super) fn new(
         buffer: Buffer,
         served: Vec<Served>,
-        window: usize,
-        ack_timeout: Duration,
+        forward: Forward,
+        silence: watch::Receiver<bool>,
     ) -> Arc<Self> {
         let changed = Arc::new(Notify::new());
         buffer.stream().set_listener(Arc::new(Wake(Arc::clone(&changed))));
-        let forward = Forward::new(window, ack_timeout);
         let state = State { buffer, forward, done: Vec::new(), refusals: Vec::new() };
         Arc::new(Self {
             state: Mutex::new(state),
             inbox: OnceLock::new(),
+            silence,
             served,
             changed,
             stored: AtomicU64::new(0),
@@ -99,6 +101,11 @@ impl EdgeHandler {
     /// The link has come or gone.
     pub(super) fn reset(&self) {
         self.state.lock().forward.reset();
+    }
+
+    /// The link has fallen silent, or answers again: nothing on its way is overdue yet.
+    pub(super) fn wait_anew(&self, now: Instant) {
+        self.state.lock().forward.wait_anew(now);
     }
 
     /// Replies and texts that publishers are owed now.
@@ -219,7 +226,7 @@ impl Handler for EdgeHandler {
             return Reception::Taken;
         }
         let mut state = self.state.lock();
-        if !call.links_down() && state.buffer.is_empty() {
+        if !call.links_down() && !*self.silence.borrow() && state.buffer.is_empty() {
             return Reception::Absent;
         }
         let now = unix_nanos();

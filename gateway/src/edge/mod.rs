@@ -1,7 +1,7 @@
 //! The edge buffer: what clients publish on routes with `store_and_forward` while the bus can't be reached.
 //!
 //! While the link is up and nothing is buffered, messages pass and whoever they go to acknowledges them. While it is
-//! down, they are written to a log of the gateway's own, acknowledged from here once they are on disk, and sent on in
+//! down, or silent, they are written to a log of the gateway's own, acknowledged from here once they are on disk, and sent on in
 //! order when the link is back. As long as anything is buffered, what is published goes behind it. A message is removed
 //! when the other side has acknowledged it: so such a route must lead to a stream, or to something else that answers.
 //!
@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use self::buffer::{Bounds, Buffer};
+use self::forward::Forward;
 use self::handler::EdgeHandler;
 
 /// What acknowledgements from here name in the place of a stream.
@@ -43,6 +44,8 @@ pub struct EdgeSettings {
     pub window: usize,
     /// How long each may wait.
     pub ack_timeout: Duration,
+    /// A link that has not answered for so long counts as silent: what is published is kept meanwhile.
+    pub silent_after: Duration,
     /// The routes it serves.
     pub served: Vec<Served>,
 }
@@ -73,6 +76,7 @@ pub struct Edge {
     handler: Arc<EdgeHandler>,
     port: HandlerPort,
     links: watch::Receiver<usize>,
+    silence: watch::Receiver<bool>,
 }
 
 impl Edge {
@@ -96,8 +100,9 @@ impl Edge {
                 "the edge buffer holds messages of an earlier run"
             );
         }
-        let handler =
-            EdgeHandler::new(buffer, settings.served.clone(), settings.window, settings.ack_timeout);
+        let silence = group.watch_silence(settings.silent_after);
+        let forward = Forward::new(settings.window, settings.ack_timeout);
+        let handler = EdgeHandler::new(buffer, settings.served.clone(), forward, silence.clone());
         let weak = Arc::downgrade(&handler);
         let port = server.handler(identity::DEFAULT_ACCOUNT, "edge-buffer", weak);
         let inbox = port.inbox();
@@ -107,28 +112,34 @@ impl Edge {
             port.intercept(served.pattern.as_bytes())?;
         }
         register(metrics, &handler);
-        Ok(Self { handler, port, links: group.watch() })
+        Ok(Self { handler, port, links: group.watch(), silence })
     }
 
     /// Acknowledges what is on disk and sends on what is buffered, for ever.
     pub async fn run(mut self) {
         let mut outlet = self.port.outlet();
-        let mut up = *self.links.borrow_and_update() > 0;
         loop {
             self.port.set_full(self.handler.is_full(unix_nanos()));
             self.acknowledge(&mut outlet);
-            if up {
+            let mut patience = TICK;
+            if *self.links.borrow() > 0 && !*self.silence.borrow() {
                 self.send_on(&mut outlet);
+                let wake_at = self.handler.wake_at();
+                patience = wake_at.map_or(TICK, |at| at.saturating_duration_since(Instant::now()));
             }
-            let patience =
-                self.handler.wake_at().map_or(TICK, |at| at.saturating_duration_since(Instant::now()));
             tokio::select! {
                 changed = self.links.changed() => {
                     if changed.is_err() {
                         return;
                     }
-                    up = *self.links.borrow_and_update() > 0;
                     self.handler.reset();
+                }
+                changed = self.silence.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    // What was on its way when the link fell silent still is: it gets its time anew.
+                    self.handler.wait_anew(Instant::now());
                 }
                 _ = timeout(patience.min(TICK), self.handler.changed()) => {}
             }

@@ -3,9 +3,13 @@
 //! In an *exclusive* group, links to several nodes of one cluster, one link is active and the others stand by: they
 //! know the other end's interest and have told nothing of ours, so that nothing crosses twice. When the active one
 //! goes, the next takes its place before publishers notice more than a pause.
+//!
+//! A link that leaves a PING without an answer is *silent* long before it counts as down: who has somewhere else to put
+//! messages asks for that to be watched (see [`LinkGroup::watch_silence`]).
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -22,6 +26,8 @@ pub struct LinkGroup {
     exclusive: bool,
     state: Mutex<State>,
     watch: watch::Sender<usize>,
+    silent_after: OnceLock<Duration>,
+    silence: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -30,6 +36,8 @@ struct State {
     up: Vec<Arc<Conn>>,
     /// Servers at the other ends, by id, from the moment they have said who they are.
     nodes: Vec<String>,
+    /// Those of `up` that owe an answer.
+    silent: Vec<u64>,
     /// Why the last attempt came to nothing, or the last link ended.
     trouble: Option<String>,
 }
@@ -77,7 +85,43 @@ impl LinkGroup {
         for sub in &gate {
             sub.conn.account.subscribe(sub);
         }
-        Arc::new(Self { core, gate, exclusive, state: Mutex::default(), watch: watch::Sender::new(0) })
+        Arc::new(Self {
+            core,
+            gate,
+            exclusive,
+            state: Mutex::default(),
+            watch: watch::Sender::new(0),
+            silent_after: OnceLock::new(),
+            silence: watch::Sender::new(false),
+        })
+    }
+
+    /// Whether what is sent now may be heard by nobody: a link that carries has been asked for a sign of life, and has
+    /// given none for `after`. Links that give none by themselves are asked as often.
+    pub fn watch_silence(&self, after: Duration) -> watch::Receiver<bool> {
+        self.silent_after.get_or_init(|| after);
+        self.silence.subscribe()
+    }
+
+    pub(crate) fn silent_after(&self) -> Option<Duration> {
+        self.silent_after.get().copied()
+    }
+
+    /// A link has left a PING without an answer, or has been heard of again.
+    pub(crate) fn is_silent(&self, conn: &Conn, silent: bool) {
+        let mut state = self.state.lock();
+        state.silent.retain(|id| *id != conn.id);
+        if silent {
+            state.silent.push(conn.id);
+        }
+        self.tell_silence(&state);
+    }
+
+    fn tell_silence(&self, state: &State) {
+        // Of links that stand by for one another, one carries.
+        let carrying = if self.exclusive { 1 } else { state.up.len() };
+        let silent = state.up.iter().take(carrying).any(|conn| state.silent.contains(&conn.id));
+        self.silence.send_if_modified(|known| std::mem::replace(known, silent) != silent);
     }
 
     /// How many links are up, as it changes.
@@ -125,6 +169,7 @@ impl LinkGroup {
             }
             self.open();
         }
+        self.tell_silence(&state);
         self.watch.send_replace(state.up.len());
         LinkUp(self.clone(), conn.id)
     }
@@ -142,6 +187,8 @@ impl LinkGroup {
             Some(_) => {}
         }
         self.watch.send_replace(state.up.len());
+        state.silent.retain(|silent| *silent != id);
+        self.tell_silence(&state);
     }
 
     fn open(&self) {

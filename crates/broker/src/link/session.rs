@@ -83,6 +83,10 @@ impl LinkSession {
         self.conn.send_now(|out| out.extend_from_slice(wire::encode::PING));
     }
 
+    pub(crate) fn group(&self) -> &Arc<LinkGroup> {
+        &self.group
+    }
+
     /// Tells the other end what it should know of our interest by now.
     pub(crate) fn sum_up(&self) {
         self.conn.send_now(|out| self.link.sum_up(out));

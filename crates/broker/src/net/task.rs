@@ -80,6 +80,8 @@ pub(crate) struct Task {
     ended: Option<CloseReason>,
     /// The peer has ended the TLS session: what it said before is still worked off.
     closed: bool,
+    /// A link that owes an answer to a PING.
+    silent: bool,
     /// The replacement of rights the timer knows of.
     grants: u32,
     /// When the client is to be told that its rights end, in seconds since the Unix epoch; 0 when it need not be.
@@ -99,7 +101,8 @@ impl Task {
         let notice_at = timer::notice_at(&session.conn().grant(), limits.expiry_notice);
         let ends = session.conn().grant().expires_at.into_iter().chain((notice_at != 0).then_some(notice_at));
         let ends = ends.map(|at| Duration::from_secs(at).saturating_sub(since_epoch()));
-        let first = ends.chain([limits.ping_interval, REST_AFTER]).min().unwrap_or(REST_AFTER);
+        let silent = session.group().and_then(|group| group.silent_after());
+        let first = ends.chain([limits.ping_interval, REST_AFTER]).chain(silent).min().unwrap_or(REST_AFTER);
         Self {
             notice_at,
             core,
@@ -115,6 +118,7 @@ impl Task {
             link_hold,
             ended: None,
             closed: false,
+            silent: false,
             grants: 0,
         }
     }
@@ -309,6 +313,9 @@ impl Task {
             Ok(_) => {
                 self.active = now;
                 self.conn().touch(now);
+                if self.silent {
+                    self.is_silent(false);
+                }
                 Poll::Ready(Ok(()))
             }
             Err(error) => {

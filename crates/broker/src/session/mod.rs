@@ -16,6 +16,7 @@ use std::time::Instant;
 pub(crate) use client::ClientSession;
 
 use crate::conn::{CloseReason, Conn};
+use crate::link::LinkGroup;
 use crate::link::gateway::inbound::GatewayIn;
 use crate::link::gateway::outbound::GatewayOut;
 use crate::link::session::LinkSession;
@@ -141,6 +142,15 @@ impl Session {
         }
     }
 
+    /// Of a link that messages leave on: those that serve the same routes.
+    pub(crate) fn group(&self) -> Option<&Arc<LinkGroup>> {
+        match self {
+            Self::Client(_) | Self::GatewayIn(_) => None,
+            Self::Link(session) => Some(session.group()),
+            Self::GatewayOut(session) => Some(session.group()),
+        }
+    }
+
     /// The connection is about to end.
     pub(crate) fn going(&mut self) {
         match self {
@@ -175,13 +185,24 @@ impl Session {
 #[derive(Debug, Default)]
 pub(crate) struct Pings {
     pub(crate) unanswered: u32,
+    /// When the oldest of those without an answer was sent.
     sent: Option<Instant>,
 }
 
 impl Pings {
     pub(crate) fn sent(&mut self, now: Instant) {
         self.unanswered += 1;
-        self.sent = Some(now);
+        self.sent.get_or_insert(now);
+    }
+
+    /// One between the others was sent, which does not count when they are.
+    pub(crate) fn asked(&mut self, now: Instant) {
+        self.sent.get_or_insert(now);
+    }
+
+    /// Since when an answer has been owed.
+    pub(crate) fn waiting_since(&self) -> Option<Instant> {
+        self.sent
     }
 
     pub(crate) fn answered(&mut self, conn: &Conn, now: Instant) {

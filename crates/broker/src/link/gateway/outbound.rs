@@ -12,8 +12,8 @@ use super::{Cluster, Gateways};
 use crate::account::Account;
 use crate::conn::{CloseReason, Conn};
 use crate::core::Core;
-use crate::link::Link;
 use crate::link::heard::Heard;
+use crate::link::{Link, LinkGroup};
 use crate::session::{Pause, Pings, Progress};
 use crate::subscription::{Sub, Subscription};
 
@@ -76,6 +76,10 @@ impl GatewayOut {
         for account in self.core.accounts() {
             accept_mapped_replies(&self.conn, &self.cluster, &account);
         }
+    }
+
+    pub(crate) fn group(&self) -> &Arc<LinkGroup> {
+        &self.gateways.terms.group
     }
 
     /// The connection is about to end.

@@ -65,6 +65,7 @@ impl Task {
         }
         let idle = now.saturating_duration_since(self.active);
         next = next.min(self.ping_when_due(now)?);
+        next = self.watch_silence(now).map_or(next, |look| next.min(look));
         if idle >= REST_AFTER {
             self.session.rest();
         } else if !self.session.is_rested() {
@@ -110,6 +111,42 @@ impl Task {
         }
         self.conn().send_ahead(wire::encode::PING);
         Ok(now + interval)
+    }
+}
+
+impl Task {
+    /// Where messages can be kept while a link is silent: asks it in time, and tells when there is no answer. Returns
+    /// when to look again.
+    fn watch_silence(&mut self, now: Instant) -> Option<Instant> {
+        let after = self.session.group()?.silent_after()?;
+        let waiting = self.session.pings().waiting_since();
+        let due = waiting.map_or(self.active, |since| since.max(self.active)) + after;
+        if now < due {
+            return Some(due);
+        }
+        match waiting {
+            None => {
+                self.session.pings().asked(now);
+                self.conn().send_ahead(wire::encode::PING);
+            }
+            Some(_) if !self.silent => self.is_silent(true),
+            Some(_) => {}
+        }
+        Some(now + after)
+    }
+
+    /// Takes note that the other end of a link has fallen silent, or is heard of again.
+    pub(super) fn is_silent(&mut self, silent: bool) {
+        self.silent = silent;
+        let Some(group) = self.session.group() else { return };
+        let conn = self.session.conn();
+        if silent {
+            self.core.counters.link_silent.add(1);
+            tracing::warn!(conn = conn.id, identity = %conn.grant().identity, "a link does not answer");
+        } else {
+            tracing::info!(conn = conn.id, identity = %conn.grant().identity, "a link answers again");
+        }
+        group.is_silent(conn, silent);
     }
 }
 
