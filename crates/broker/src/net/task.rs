@@ -80,8 +80,6 @@ pub(crate) struct Task {
     ended: Option<CloseReason>,
     /// The peer has ended the TLS session: what it said before is still worked off.
     closed: bool,
-    /// A link that owes an answer to a PING.
-    silent: bool,
     /// The replacement of rights the timer knows of.
     grants: u32,
     /// When the client is to be told that its rights end, in seconds since the Unix epoch; 0 when it need not be.
@@ -118,7 +116,6 @@ impl Task {
             link_hold,
             ended: None,
             closed: false,
-            silent: false,
             grants: 0,
         }
     }
@@ -313,7 +310,7 @@ impl Task {
             Ok(_) => {
                 self.active = now;
                 self.conn().touch(now);
-                if self.silent {
+                if self.session.pings().silent {
                     self.is_silent(false);
                 }
                 Poll::Ready(Ok(()))

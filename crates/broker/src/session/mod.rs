@@ -187,6 +187,8 @@ pub(crate) struct Pings {
     pub(crate) unanswered: u32,
     /// When the oldest of those without an answer was sent.
     sent: Option<Instant>,
+    /// A link that has owed an answer for long.
+    pub(crate) silent: bool,
 }
 
 impl Pings {

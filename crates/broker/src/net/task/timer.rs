@@ -119,7 +119,8 @@ impl Task {
     /// when to look again.
     fn watch_silence(&mut self, now: Instant) -> Option<Instant> {
         let after = self.session.group()?.silent_after()?;
-        let waiting = self.session.pings().waiting_since();
+        let pings = self.session.pings();
+        let (waiting, known) = (pings.waiting_since(), pings.silent);
         let due = waiting.map_or(self.active, |since| since.max(self.active)) + after;
         if now < due {
             return Some(due);
@@ -129,15 +130,15 @@ impl Task {
                 self.session.pings().asked(now);
                 self.conn().send_ahead(wire::encode::PING);
             }
-            Some(_) if !self.silent => self.is_silent(true),
-            Some(_) => {}
+            Some(_) if known => {}
+            Some(_) => self.is_silent(true),
         }
         Some(now + after)
     }
 
     /// Takes note that the other end of a link has fallen silent, or is heard of again.
     pub(super) fn is_silent(&mut self, silent: bool) {
-        self.silent = silent;
+        self.session.pings().silent = silent;
         let Some(group) = self.session.group() else { return };
         let conn = self.session.conn();
         if silent {
