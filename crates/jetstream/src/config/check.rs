@@ -1,6 +1,6 @@
 //! What a stream's configuration may say, in nats-server's words where it may not.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::{
     Discard, MILLISECOND, PersistMode, Retention, SECOND, Source, Storage, StreamConfig, SubjectMapping,
@@ -350,11 +350,12 @@ fn prefixes(config: &StreamConfig, around: &Surroundings<'_>) -> Result<(), ApiE
     Ok(())
 }
 
-/// Whether a stream would, over others, copy from itself.
+/// Whether a stream would, over others, copy from itself. Also what reaches a stream twice counts where nats-server
+/// counts it: by the order in which it looks, from near to far.
 fn cycle(config: &StreamConfig, around: &Surroundings<'_>) -> Result<(), ApiError> {
     let mut visited = BTreeSet::new();
-    let mut to_visit = vec![config.clone()];
-    while let Some(next) = to_visit.pop() {
+    let mut to_visit = VecDeque::from([config.clone()]);
+    while let Some(next) = to_visit.pop_front() {
         visited.insert(next.name.clone());
         for source in next.origins().filter(|source| source.external.is_none()) {
             if visited.contains(&source.name) {
@@ -365,7 +366,7 @@ fn cycle(config: &StreamConfig, around: &Surroundings<'_>) -> Result<(), ApiErro
                     return invalid("detected cycle");
                 }
             } else if let Some(origin) = (around.stream)(&source.name) {
-                to_visit.push(origin);
+                to_visit.push_back(origin);
             }
         }
     }

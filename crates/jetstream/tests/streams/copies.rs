@@ -58,6 +58,21 @@ async fn a_mirror_answers_direct_gets_of_its_origin() {
 }
 
 #[tokio::test]
+async fn two_mirrors_of_one_stream_may_be_sources_together() {
+    let mut rig = Rig::new();
+    rig.stream("S", &["s.*"], json!({})).await;
+    for name in ["M1", "M2"] {
+        rig.stream(name, &[], json!({ "mirror": { "name": "S" } })).await;
+    }
+    rig.stream("BOTH", &[], json!({ "sources": [{ "name": "M1" }, { "name": "M2" }] })).await;
+    rig.publish("s.1", &[], "x").await;
+    filled(&mut rig, "BOTH", 2).await;
+    let twice = json!({ "name": "X", "sources": [{ "name": "S" }, { "name": "M1" }] });
+    let refused = rig.api("STREAM.CREATE.X", &twice).await;
+    assert_eq!(refused["error"]["description"], "detected cycle", "{refused}");
+}
+
+#[tokio::test]
 async fn sources_say_where_messages_are_from() {
     let mut rig = Rig::new();
     rig.stream("A", &["a.*"], json!({})).await;
