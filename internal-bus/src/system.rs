@@ -70,6 +70,7 @@ impl System {
             ports.push(port);
         }
         if let Some(account) = system {
+            server.name_system_account(account);
             let about_server: Weak<dyn Handler> = Arc::downgrade(&(servers.clone() as Arc<dyn Handler>));
             let port = server.handler(account, "system", about_server);
             for who in ["PING", server.id()] {

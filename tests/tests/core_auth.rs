@@ -9,6 +9,7 @@ const LISTEN: &str = "listen: \"127.0.0.1:-1\"\n";
 on_both! {
     tokens_and_passwords_open_the_door
     wrong_credentials_are_refused_with_the_words_clients_know
+    the_user_of_those_who_say_nothing_may_be_named
     operations_before_the_login_are_refused
     publish_rights
     subscribe_rights
@@ -59,6 +60,27 @@ async fn wrong_credentials_are_refused_with_the_words_clients_know(kind: Kind) -
         let said = raw.closed().await?;
         ensure!(said.starts_with("-ERR 'Authorization Violation'"), "{options}: {said}");
         ensure!(!said.contains("PONG"), "{options}: {said}");
+    }
+    Ok(())
+}
+
+async fn the_user_of_those_who_say_nothing_may_be_named(kind: Kind) -> Result<()> {
+    let pki = Pki::new()?;
+    let conf = "accounts { A { users: [ {user: open}, {user: b, password: y} ] } }\nno_auth_user: open\n";
+    let Some(server) = start(kind, &pki, conf).await? else { return Ok(()) };
+    for options in [
+        r#"{"verbose":false}"#,
+        r#"{"verbose":false,"user":"open"}"#,
+        r#"{"verbose":false,"user":"open","pass":""}"#,
+    ] {
+        login(&server, options).await?;
+    }
+    for options in [
+        r#"{"verbose":false,"user":"open","pass":"x"}"#,
+        r#"{"verbose":false,"user":"b","pass":""}"#,
+        r#"{"verbose":false,"user":"b"}"#,
+    ] {
+        ensure!(login(&server, options).await.is_err(), "{options}");
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ on_both! {
     a_control_line_over_the_limit_ends_the_connection
     sizes_that_are_no_sizes_end_the_connection
     connections_over_the_limit_are_refused_with_a_reason
+    fewer_connections_by_a_reload_end_some
     subscriptions_over_the_limit_are_refused
     silence_before_the_login_ends_in_an_authentication_timeout
     a_client_that_answers_no_ping_is_stale
@@ -77,6 +78,29 @@ async fn connections_over_the_limit_are_refused_with_a_reason(kind: Kind) -> Res
     eventually("a free place", || async { Raw::logged_in(server.addresses.clients, QUIET).await.ok() })
         .await?;
     Ok(())
+}
+
+async fn fewer_connections_by_a_reload_end_some(kind: Kind) -> Result<()> {
+    let dir = tempfile::TempDir::with_prefix("gatehouse-test-")?;
+    let conf = |most: u32| format!("listen: \"127.0.0.1:-1\"\nmax_connections: {most}\n");
+    let Some(server) = ConfServer::start(kind, dir.path(), &conf(2)).await? else { return Ok(()) };
+    let mut first = Raw::logged_in(server.addresses.clients, QUIET).await?;
+    let mut second = Raw::logged_in(server.addresses.clients, QUIET).await?;
+    std::fs::write(dir.path().join("server.conf"), conf(1))?;
+    server.process.signal("HUP").await?;
+    let (said, mut other) = tokio::select! {
+        said = first.closed() => (said?, second),
+        said = second.closed() => (said?, first),
+    };
+    ensure!(said.contains("-ERR 'maximum connections exceeded'"), "{said}");
+    other.fence().await?;
+    std::fs::write(dir.path().join("server.conf"), conf(3))?;
+    server.process.signal("HUP").await?;
+    eventually("more connections again", || async {
+        Raw::logged_in(server.addresses.clients, QUIET).await.ok()
+    })
+    .await?;
+    other.fence().await
 }
 
 async fn subscriptions_over_the_limit_are_refused(kind: Kind) -> Result<()> {

@@ -23,6 +23,8 @@ on_both! {
     queue_groups_get_one_copy_each
     payloads_may_hold_anything
     a_pong_says_that_everything_before_it_is_in_force
+    who_has_logged_in_is_told_the_account
+    headers_can_be_switched_off
     unknown_operations_end_the_connection
     payload_without_its_end_ends_the_connection
 }
@@ -292,4 +294,44 @@ async fn payload_without_its_end_ends_the_connection(kind: Kind) -> Result<()> {
     raw.send("PUB a 2\r\nhiho\r\nPUB a 2\r\nhi\r\n").await?;
     ensure!(raw.closed().await?.starts_with("-ERR '"), "no error");
     sub.fence().await
+}
+
+async fn who_has_logged_in_is_told_the_account(kind: Kind) -> Result<()> {
+    let conf = "accounts { A { users: [{user: a, password: x}] }, S { users: [{user: s, password: x}] } }\n\
+                system_account: S\n";
+    let Some(server) = ConfServer::fresh(kind, conf).await? else { return Ok(()) };
+    for (user, account, system) in [("a", "A", false), ("s", "S", true)] {
+        let mut raw = Raw::connect(server.addresses.clients).await?;
+        let first = raw.info().await?;
+        ensure!(first.get("connect_info").is_none() && first.get("remote_account").is_none(), "{first}");
+        let options = format!(r#"{{"verbose":false,"protocol":1,"user":"{user}","pass":"x"}}"#);
+        raw.send(format!("CONNECT {options}\r\nPING\r\n")).await?;
+        raw.expect("PONG").await?;
+        let info = raw.info().await?;
+        ensure!(info["connect_info"] == true && info["remote_account"] == account, "{info}");
+        ensure!((info["acc_is_sys"] == true) == system, "{info}");
+        // Everything else is as before: clients take it for the whole.
+        for field in ["server_id", "client_id", "port", "max_payload", "auth_required"] {
+            ensure!(info[field] == first[field], "{field}: {info} {first}");
+        }
+        raw.send("PING\r\n").await?;
+        raw.expect("PONG").await?;
+        raw.fence().await?;
+    }
+    // Who does not understand it is not told.
+    let mut raw =
+        Raw::logged_in(server.addresses.clients, r#"{"verbose":false,"user":"a","pass":"x"}"#).await?;
+    raw.fence().await
+}
+
+async fn headers_can_be_switched_off(kind: Kind) -> Result<()> {
+    let Some(server) = ConfServer::fresh(kind, "no_header_support: true\n").await? else { return Ok(()) };
+    let info = Raw::connect(server.addresses.clients).await?.info().await?;
+    ensure!(info["headers"] == false, "{info}");
+    let mut raw = Raw::logged_in(server.addresses.clients, r#"{"verbose":false,"headers":true}"#).await?;
+    raw.send("SUB a 1\r\nPUB a 1\r\nx\r\n").await?;
+    ensure!(raw.message().await?.payload == b"x");
+    raw.send("HPUB a 12 13\r\nNATS/1.0\r\n\r\ny\r\n").await?;
+    ensure!(!raw.closed().await?.contains("MSG"));
+    Ok(())
 }

@@ -143,6 +143,10 @@ pub(crate) struct Core {
     pub(crate) proxies: OnceLock<Box<[Network]>>,
     pub(crate) started: Instant,
     pub(crate) started_at: SystemTime,
+    /// Client connections there may be at once.
+    pub(crate) max_connections: AtomicUsize,
+    /// The account that is told to be the system's.
+    pub(crate) system_account: OnceLock<Box<str>>,
     /// Set when streams are there.
     pub(crate) streams: OnceLock<Streams>,
     /// The first address listened on for clients.
@@ -175,6 +179,8 @@ impl Core {
         let door = Door::new(&limits);
         let budget = Arc::new(Budget::new(limits.max_queued_bytes, limits.max_queued_messages));
         Self {
+            max_connections: AtomicUsize::new(limits.max_connections),
+            system_account: OnceLock::new(),
             limits,
             budget,
             server_id,

@@ -11,7 +11,10 @@ pub struct Limits {
     pub max_connect_line: usize,
     /// Bytes of one message, headers included. Default 1 MiB.
     pub max_payload: usize,
-    /// Client connections at once, before and after login. Default 65,536.
+    /// Whether clients' messages may have headers. Default true.
+    pub headers: bool,
+    /// Client connections at once, before and after login. Default 65,536. See
+    /// [`crate::Server::limit_connections`].
     pub max_connections: usize,
     /// Subscriptions of one connection; 0 is unlimited. Default 0.
     pub max_subscriptions: usize,
@@ -74,6 +77,7 @@ impl Default for Limits {
             max_control_line: 4096,
             max_connect_line: 32 * 1024,
             max_payload: 1024 * 1024,
+            headers: true,
             max_connections: 65_536,
             max_subscriptions: 0,
             max_pending: 64 * 1024 * 1024,

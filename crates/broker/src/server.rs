@@ -206,7 +206,7 @@ impl Server {
             server_name: self.core.server_name.clone(),
             version: crate::NATS_VERSION.into(),
             proto: 1,
-            headers: true,
+            headers: self.core.limits.headers,
             max_payload: self.core.limits.max_payload,
             ldm: true,
             ..ServerInfo::default()
@@ -231,6 +231,20 @@ impl Server {
     /// which level of their API.
     pub fn announce_streams(&self, domain: Option<&str>, api_level: u32) {
         self.core.streams.get_or_init(|| Streams { domain: domain.map(ToOwned::to_owned), api_level });
+    }
+
+    /// Says which account is the system's: clients in it are told so.
+    pub fn name_system_account(&self, name: &str) {
+        self.core.system_account.get_or_init(|| name.into());
+    }
+
+    /// Client connections there may be at once, from now on. Of those that are too many the youngest are ended; how many.
+    pub fn limit_connections(&self, most: usize) -> usize {
+        self.core.max_connections.store(most, Ordering::Relaxed);
+        let mut clients: Vec<_> = self.core.conns().into_iter().filter(|conn| conn.is_client()).collect();
+        clients.sort_by_key(|conn| conn.id);
+        let over = clients.get(most..).unwrap_or_default();
+        over.iter().filter(|conn| conn.request_close(CloseReason::MaximumConnections)).count()
     }
 
     /// Ends one connection; `false` when there is none of that id.

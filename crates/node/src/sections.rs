@@ -117,6 +117,7 @@ impl Limits {
             max_control_line: size(self.max_control_line, default.max_control_line),
             max_connect_line: size(self.max_connect_line, default.max_connect_line),
             max_payload: size(self.max_payload, default.max_payload),
+            headers: default.headers,
             max_connections: self.max_connections.unwrap_or(default.max_connections),
             max_subscriptions: self.max_subscriptions.unwrap_or(default.max_subscriptions),
             max_pending: size(self.max_pending, default.max_pending),

@@ -239,7 +239,7 @@ impl Operators {
     /// A JWT that is none, or is signed by somebody else.
     pub fn new(mode: &OperatorMode) -> Result<Self, OperatorError> {
         let now = unix_now();
-        let mut trusted = Vec::new();
+        let mut trusted = mode.trusted_keys.clone();
         for given in &mode.operators {
             let jwt = operator_jwt(given)?;
             let claims: Claims<OperatorClaims> = decode(&jwt, now).map_err(OperatorError::Operator)?;

@@ -1,6 +1,7 @@
 //! Decentralised authentication: the operators trusted, and the accounts they have signed.
 
 use super::reader::Reader;
+use super::units::{NkeyKind, is_public_nkey};
 use super::value::{Entry, Kind, Value};
 
 /// Whose accounts and users are let in. JWTs are kept as written: checking them is done elsewhere.
@@ -8,6 +9,8 @@ use super::value::{Entry, Kind, Value};
 pub struct OperatorMode {
     /// Operator JWTs, or names of files that hold one.
     pub operators: Vec<String>,
+    /// Operators trusted by nothing but their public keys.
+    pub trusted_keys: Vec<String>,
     /// Account JWTs by the accounts' public keys.
     pub preload: Vec<(String, String)>,
 }
@@ -19,6 +22,22 @@ pub(super) fn operators(reader: &mut Reader, mode: &mut OperatorMode, value: &Va
     } else {
         mode.operators.extend(reader.text(value));
     }
+}
+
+/// `trusted_keys`: the public key of an operator, or a list of them.
+pub(super) fn trusted_keys(reader: &mut Reader, mode: &mut OperatorMode, value: &Value) {
+    let given = if matches!(value.kind, Kind::List(_)) {
+        reader.plain_texts(value).unwrap_or_default()
+    } else {
+        reader.text(value).into_iter().collect()
+    };
+    if !given.iter().all(|key| is_public_nkey(key, NkeyKind::Operator)) {
+        reader.error(
+            &value.at,
+            "expected public operator nkeys: `O` and 55 more characters, with a valid checksum",
+        );
+    }
+    mode.trusted_keys.extend(given);
 }
 
 /// `resolver`: accounts come from this configuration, not from a server or a folder.

@@ -34,8 +34,6 @@ const UNSUPPORTED: &[&str] = &[
     "root",
     "roots",
     "syslog",
-    "trusted",
-    "trusted_keys",
 ];
 
 /// What to do in place of a cluster.
@@ -198,6 +196,9 @@ fn login(reader: &mut Reader, conf: &mut NatsConf, key: &str, entry: &Entry) -> 
         "no_system_account" | "no_system" | "no_sys_acc" => conf.no_system_account = reader.boolean(value),
         "operator" | "operators" | "root_operator" | "root_operators" => {
             operator::operators(reader, conf.operator.get_or_insert_default(), value);
+        }
+        "trusted_keys" | "trusted" => {
+            operator::trusted_keys(reader, conf.operator.get_or_insert_default(), value);
         }
         "resolver" => operator::resolver(reader, entry),
         "resolver_preload" => operator::preload(reader, conf.operator.get_or_insert_default(), value),

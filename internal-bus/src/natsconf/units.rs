@@ -190,6 +190,8 @@ fn decoded(text: &str) -> Result<Option<Secret>, String> {
 pub(super) enum NkeyKind {
     /// Starts with `A`.
     Account = 0,
+    /// Starts with `O`.
+    Operator = 14 << 3,
     /// Starts with `U`.
     User = 20 << 3,
 }

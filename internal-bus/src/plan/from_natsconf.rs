@@ -204,7 +204,6 @@ pub(crate) fn mappings(conf: &NatsConf) -> Vec<MappingPlan> {
 fn without_effect(conf: &NatsConf) -> impl Iterator<Item = &'static str> {
     [
         ("max_sub_tokens", conf.max_subscription_tokens.is_some()),
-        ("no_header_support", conf.no_header_support == Some(true)),
         ("logtime", conf.logtime == Some(false)),
         ("log_size_limit", conf.log_size_limit.is_some()),
         ("log_max_num", conf.log_max_num.is_some()),
@@ -393,7 +392,7 @@ fn denied(remote: &LeafRemote) -> Result<Option<Rights>, PlanError> {
     Ok(Some(Rights::new(publish, subscribe, None)))
 }
 
-fn limits(conf: &NatsConf) -> broker::Limits {
+pub(crate) fn limits(conf: &NatsConf) -> broker::Limits {
     let default = broker::Limits::default();
     let bytes = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
     let many = |limit: Option<Limit>, unlimited: usize, default: usize| match limit {
@@ -407,6 +406,7 @@ fn limits(conf: &NatsConf) -> broker::Limits {
         max_control_line: control,
         max_connect_line: default.max_connect_line.max(control),
         max_payload: conf.max_payload.map_or(default.max_payload, |payload| payload as usize),
+        headers: conf.no_header_support != Some(true),
         max_pending: conf.max_pending.map_or(default.max_pending, bytes),
         max_connections: many(conf.max_connections, usize::MAX, default.max_connections),
         max_subscriptions: many(conf.max_subscriptions, 0, default.max_subscriptions),

@@ -25,7 +25,7 @@ use crate::auth::{Certificates, LiveUsers};
 use crate::config::Config;
 use crate::natsconf::NatsConf;
 pub use from_natsconf::from_natsconf;
-pub(crate) use from_natsconf::{imports, mappings};
+pub(crate) use from_natsconf::{imports, limits, mappings};
 pub use from_toml::from_toml;
 pub use streams::{StoreKey, StreamsPlan};
 

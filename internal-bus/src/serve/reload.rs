@@ -151,6 +151,10 @@ fn nats(
         users.replace(made, server);
         tracing::info!("Reloaded: authorization users, imports, mappings");
     }
+    let over = server.limit_connections(plan::limits(&conf).max_connections);
+    if over > 0 {
+        tracing::warn!(over, "more connections than there may be now");
+    }
     let other = without_reloaded(conf) != without_reloaded(started.clone());
     let warnings = notices.iter().map(ToString::to_string).collect();
     let needs_restart = if other { vec!["other settings"] } else { Vec::new() };
@@ -161,6 +165,7 @@ fn nats(
 fn without_reloaded(mut conf: NatsConf) -> NatsConf {
     conf.authorization = None;
     conf.no_auth_user = None;
+    conf.max_connections = None;
     conf.mappings.clear();
     for account in &mut conf.accounts {
         account.users.clear();

@@ -108,7 +108,7 @@ impl Server {
             "proto": 1,
             "host": core.address.get().map(|address| address.ip().to_string()),
             "port": core.address.get().map(std::net::SocketAddr::port),
-            "max_connections": core.limits.max_connections,
+            "max_connections": core.max_connections.load(Ordering::Relaxed),
             "max_subscriptions": core.limits.max_subscriptions,
             "max_payload": core.limits.max_payload,
             "max_pending": core.limits.max_pending,

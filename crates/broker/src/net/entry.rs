@@ -147,7 +147,7 @@ async fn greet(
         return Ok(first);
     }
     if start != Some(TlsStart::First) {
-        let mut line = info(core, listener, id, address, nonce).to_line();
+        let mut line = info(core, listener, &Caller { id, address, nonce }).to_line();
         if over {
             wire::encode::error_line(&mut line, wire::text::MAX_CONNECTIONS_EXCEEDED);
         }
@@ -165,8 +165,17 @@ async fn greet(
     first
 }
 
+/// Who connects.
+#[derive(Clone, Copy)]
+struct Caller<'a> {
+    id: u64,
+    address: SocketAddr,
+    /// What it signs, if it has an nkey.
+    nonce: &'a str,
+}
+
 /// What a client is told first.
-fn info(core: &Core, listener: &Listener, id: u64, address: SocketAddr, nonce: &str) -> ServerInfo {
+fn info(core: &Core, listener: &Listener, caller: &Caller<'_>) -> ServerInfo {
     let tls = listener.config.tls.as_ref();
     let told = listener.config.advertise.as_deref().and_then(|told| told.rsplit_once(':'));
     let told = told.and_then(|(host, port)| Some((host.to_owned(), port.parse().ok()?)));
@@ -178,15 +187,15 @@ fn info(core: &Core, listener: &Listener, id: u64, address: SocketAddr, nonce: &
         proto: 1,
         host,
         port,
-        headers: true,
+        headers: core.limits.headers,
         max_payload: core.limits.max_payload,
-        client_id: Some(id),
-        client_ip: Some(address.ip().to_string()),
+        client_id: Some(caller.id),
+        client_ip: Some(caller.address.ip().to_string()),
         auth_required: listener.config.authenticator.required(),
         tls_required: tls.is_some_and(|tls| !tls.optional),
         tls_available: tls.is_some_and(|tls| tls.optional),
         tls_verify: tls.is_some_and(|tls| tls.verify),
-        nonce: Some(nonce.into()),
+        nonce: Some(caller.nonce.into()),
         cluster: core.cluster.clone(),
         connect_urls: listener.config.connect_urls.clone(),
         gatehouse: Some(crate::VERSION.into()),
@@ -243,7 +252,7 @@ async fn log_in(
         (None, ..) => true,
     };
     if !told {
-        peer.write(&info(&core, &listener, id, address, &nonce).to_line(), until).await?;
+        peer.write(&info(&core, &listener, &Caller { id, address, nonce: &nonce }).to_line(), until).await?;
     }
     let required = listener.config.authenticator.required();
     let (options, said) = read_connect(&core, &mut peer, until, required).await?;
@@ -261,7 +270,14 @@ async fn log_in(
     let decision = tokio::time::timeout_at(until, listener.config.authenticator.authenticate(login)).await;
     match decision.map(|decision| decision.and_then(not_over)) {
         Ok(Ok(admission)) => {
-            let task = establish(&core, &listener, peer, id, address, &options, admission);
+            let task = establish(
+                &core,
+                &listener,
+                peer,
+                &Caller { id, address, nonce: &nonce },
+                &options,
+                admission,
+            );
             let conn = task.conn();
             if !conn.count_use(&conn.grant()) {
                 tracing::warn!(conn = id, %address, identity = %conn.grant().identity, "as many connections as the identity may have");
@@ -374,13 +390,22 @@ fn establish(
     core: &Arc<Core>,
     listener: &Listener,
     mut peer: Greeted,
-    id: u64,
-    address: SocketAddr,
+    caller: &Caller<'_>,
     options: &ConnectOptions,
     admission: Admission,
 ) -> Task {
     let Admission { grant, follower } = admission;
+    let Caller { id, address, .. } = *caller;
     tracing::debug!(conn = id, %address, identity = %grant.identity, lang = options.lang.as_deref(), "connection established");
+    // Who is in a space of its own is not told what accounts are called inside.
+    let told = options.protocol >= 1 && !grant.isolate_inbox;
+    let welcome = told.then(|| {
+        let account = grant.account.to_string();
+        let acc_is_sys = core.system_account.get().is_some_and(|name| **name == *account);
+        let first = info(core, listener, caller);
+        let info = ServerInfo { connect_info: true, remote_account: Some(account), acc_is_sys, ..first };
+        info.to_line().into_boxed_slice()
+    });
     let conn = Arc::new(Conn::new(ConnParts {
         id,
         kind: Kind::Client,
@@ -391,7 +416,7 @@ fn establish(
         grant,
         features: Features {
             echo: options.echo,
-            headers: options.headers,
+            headers: options.headers && core.limits.headers,
             no_responders: options.no_responders,
             verbose: options.verbose,
             async_info: options.protocol >= 1,
@@ -416,7 +441,9 @@ fn establish(
         // It came in after the others had been counted.
         conn.request_close(CloseReason::ServerShutdown);
     }
-    let session = Session::Client(Box::new(ClientSession::new(core.clone(), conn)));
+    let mut client = ClientSession::new(core.clone(), conn);
+    client.welcome = welcome;
+    let session = Session::Client(Box::new(client));
     let kept = std::mem::take(&mut peer.kept);
     Task::new(core.clone(), session, Source::of(peer), kept, listener.config.link_hold)
 }

@@ -29,7 +29,7 @@ use crate::session::Session;
 pub(crate) async fn enter(core: Arc<Core>, listener: Arc<Listener>, stream: TcpStream, address: SocketAddr) {
     let id = core.next_id();
     let before = core.links_entering.fetch_add(1, Ordering::Relaxed);
-    let outcome = if before >= core.limits.max_connections {
+    let outcome = if before >= core.max_connections.load(Ordering::Relaxed) {
         Err(Refused::new(CloseReason::MaximumConnections, "too many links on their way in"))
     } else {
         Box::pin(log_in(core.clone(), listener, stream, id, address)).await

@@ -69,7 +69,7 @@ pub(crate) async fn enter(core: Arc<Core>, listener: Arc<Listener>, stream: TcpS
     let id = core.next_id();
     let before = core.links_entering.fetch_add(1, Ordering::Relaxed);
     let _entering = Entering(core.clone());
-    if before >= core.limits.max_connections {
+    if before >= core.max_connections.load(Ordering::Relaxed) {
         let refused = Refused::new(CloseReason::MaximumConnections, "too many links on their way in");
         return report(&core, id, address, &refused);
     }

@@ -125,7 +125,7 @@ fn admit(core: &Arc<Core>, listener: &Arc<Listener>, stream: TcpStream, address:
     match listener.config.purpose {
         Purpose::Clients => {
             let before = core.clients.fetch_add(1, Ordering::Relaxed);
-            let over = before >= core.limits.max_connections;
+            let over = before >= core.max_connections.load(Ordering::Relaxed);
             tokio::spawn(entry::enter(core.clone(), listener.clone(), stream, address, over));
         }
         Purpose::Gateways => {

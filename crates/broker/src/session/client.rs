@@ -33,6 +33,8 @@ pub(crate) struct ClientSession {
     pub(super) overloaded: bool,
     /// What its identity may still publish, where that is counted.
     pub(super) meter: Meter,
+    /// What is said once more of the server, with what the login has brought, after the first PONG.
+    pub(crate) welcome: Option<Box<[u8]>>,
     /// Messages of one subject, not yet handed on.
     pub(super) run: Run,
 }
@@ -61,6 +63,7 @@ impl ClientSession {
             generation: 0,
             overloaded: false,
             meter: Meter::default(),
+            welcome: None,
             run: Run::default(),
         }
     }
@@ -130,6 +133,9 @@ impl ClientSession {
             Op::Unsubscribe { sid, max } => self.unsubscribe(sid, max),
             Op::Ping => {
                 self.say(work, wire::encode::PONG);
+                if let Some(line) = self.welcome.take() {
+                    self.say(work, &line);
+                }
                 return Flow::Next;
             }
             Op::Pong => {

@@ -69,6 +69,10 @@ impl ClientSession {
         if publish.payload.len() > self.max_payload {
             return self.too_large();
         }
+        if publish.has_headers && !self.conn.features.headers {
+            self.complain(wire::text::HEADERS_NOT_SUPPORTED);
+            return Flow::Stop(Pause::Close(CloseReason::ProtocolViolation));
+        }
         if self.meter.is_on() && !self.meter.take(publish.payload.len()) {
             return self.over_rate(publish, bytes, work, now);
         }

@@ -14,7 +14,9 @@ use aws_lc_rs::digest::{Context, SHA256};
 use tokio_rustls::rustls::client::danger::HandshakeSignatureValid;
 use tokio_rustls::rustls::pki_types::{CertificateDer, UnixTime};
 use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use tokio_rustls::rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use tokio_rustls::rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme,
+};
 
 /// How long a verified chain is taken as verified.
 const REMEMBERED: Duration = Duration::from_secs(30);
@@ -63,6 +65,20 @@ fn digest(end_entity: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>])
     chain
 }
 
+/// What a CA has not signed whose name it carries is of an issuer nobody knows: a client is told that, not that
+/// something could not be decrypted.
+fn of_unknown_issuer(error: Error) -> Error {
+    match error {
+        Error::InvalidCertificate(CertificateError::BadSignature) => {
+            tracing::info!(
+                "a client's certificate is not signed by the CA whose name it carries, or by a key too weak to count"
+            );
+            Error::InvalidCertificate(CertificateError::UnknownIssuer)
+        }
+        other => other,
+    }
+}
+
 impl ClientCertVerifier for Remembering {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         self.inner.root_hint_subjects()
@@ -86,7 +102,8 @@ impl ClientCertVerifier for Remembering {
         if self.is_fresh(&chain, now.as_secs()) {
             return Ok(ClientCertVerified::assertion());
         }
-        let verified = self.inner.verify_client_cert(end_entity, intermediates, now)?;
+        let verified =
+            self.inner.verify_client_cert(end_entity, intermediates, now).map_err(of_unknown_issuer)?;
         self.remember(chain, now.as_secs());
         Ok(verified)
     }

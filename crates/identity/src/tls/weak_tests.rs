@@ -58,7 +58,9 @@ fn weak_signatures_in_the_chain_are_refused() {
         ("signed by a CA whose RSA key has 1024 bits", file!("ca-rsa1024.der"), file!("by-rsa1024.der")),
     ] {
         let refused = verdict(ca, leaf).expect_err(what);
-        assert!(refused.contains("Signature"), "{what}: {refused}");
+        let told =
+            ["UnsupportedSignatureAlgorithm", "UnknownIssuer"].iter().any(|word| refused.contains(word));
+        assert!(told, "{what}: {refused}");
     }
 }
 

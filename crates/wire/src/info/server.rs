@@ -74,6 +74,15 @@ pub struct ServerInfo {
     /// Lame duck mode: the server is about to stop, clients should go elsewhere.
     #[serde(skip_serializing_if = "json::is_false")]
     pub ldm: bool,
+    /// Said to a client that has logged in, not to one that comes.
+    #[serde(skip_serializing_if = "json::is_false")]
+    pub connect_info: bool,
+    /// The account the client is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote_account: Option<String>,
+    /// Whether that is the system account.
+    #[serde(skip_serializing_if = "json::is_false")]
+    pub acc_is_sys: bool,
     /// The server's public curve key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub xkey: Option<String>,

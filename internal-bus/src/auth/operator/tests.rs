@@ -32,6 +32,7 @@ fn world(account_claims: Value) -> Result<World, OperatorError> {
             &operator,
             json!({"iss": operator.public_key(), "sub": operator.public_key(), "nats": {"type": "operator", "version": 2}}),
         )],
+        trusted_keys: Vec::new(),
         preload: vec![(
             account.public_key(),
             jwt(&operator, json!({"iss": operator.public_key(), "sub": account.public_key(), "nats": nats})),
@@ -69,6 +70,23 @@ impl World {
     fn refused(&self, jwt: String, signer: &KeyPair) -> &'static str {
         self.log_in(jwt, signer).map_or_else(|denied| denied.reason, |_| "let in")
     }
+}
+
+#[test]
+fn an_operator_may_be_trusted_by_its_key_alone() {
+    let (operator, account) = (KeyPair::new_operator(), KeyPair::new_account());
+    let claims = json!({"iss": operator.public_key(), "sub": account.public_key(),
+        "nats": {"type": "account", "version": 2}});
+    let trusting = |key: &KeyPair| {
+        Operators::new(&OperatorMode {
+            operators: Vec::new(),
+            trusted_keys: vec![key.public_key()],
+            preload: vec![(account.public_key(), jwt(&operator, claims.clone()))],
+        })
+    };
+    assert!(trusting(&operator).is_ok());
+    let refused = trusting(&KeyPair::new_operator()).map(drop);
+    assert!(matches!(refused, Err(OperatorError::Account { source: JwtError::Issuer, .. })));
 }
 
 #[test]
@@ -161,7 +179,11 @@ fn accounts_have_to_be_signed_by_the_operator() {
             json!({"iss": key.public_key(), "sub": account.public_key(), "nats": {"type": "account"}});
         vec![(account.public_key(), jwt(key, claims))]
     };
-    let mode = |key: &KeyPair| OperatorMode { operators: vec![operator_jwt.clone()], preload: preload(key) };
+    let mode = |key: &KeyPair| OperatorMode {
+        operators: vec![operator_jwt.clone()],
+        trusted_keys: Vec::new(),
+        preload: preload(key),
+    };
     assert!(Operators::new(&mode(&operator)).is_ok());
     let error = Operators::new(&mode(&other)).err().unwrap();
     assert!(matches!(error, OperatorError::Account { source: JwtError::Issuer, .. }), "{error}");
