@@ -6,7 +6,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use async_nats::jetstream::{self, stream};
-use gatehouse_tests::{ConfServer, Kind, eventually, http_get, on_both, run_binary, skip};
+use gatehouse_tests::{
+    Addresses, ConfServer, Kind, ProcessBuilder, binary, eventually, http_get, on_both, run_binary, skip,
+};
 use tempfile::TempDir;
 
 on_both! {
@@ -169,5 +171,27 @@ async fn one_process_owns_a_store() -> Result<()> {
     let ran = run_binary("internal-bus", dir.path(), ["-c", "one.conf"]).await?;
     let holder = server.process.pid().to_string();
     ensure!(ran.code == Some(1) && ran.stderr.contains("in use") && ran.stderr.contains(&holder), "{ran:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn servers_that_were_given_no_folder_have_one_each() -> Result<()> {
+    let dir = TempDir::with_prefix("gatehouse-test-")?;
+    let start = async |name: &str| {
+        let builder = ProcessBuilder::new(binary("internal-bus")?, dir.path().join(name));
+        let mut process = builder.args(["-js", "-p", "-1"]).env("TMPDIR", dir.path()).spawn()?;
+        let addresses = process.wait_log("a listening server", Addresses::from_log).await?;
+        let client = async_nats::connect(format!("nats://{}", addresses.clients)).await?;
+        anyhow::Ok((process, jetstream::new(client)))
+    };
+    let of_first = async |context: &jetstream::Context| context.get_stream("FIRST").await.is_ok();
+    let (mut first, context) = start("first.log").await?;
+    let config = stream::Config { name: "FIRST".into(), ..Default::default() };
+    context.create_stream(config).await?;
+    let (_second, context) = start("second.log").await?;
+    ensure!(!of_first(&context).await, "the second has the folder of the first");
+    first.stop().await?;
+    let (_third, context) = start("third.log").await?;
+    ensure!(of_first(&context).await, "what was free was not taken");
     Ok(())
 }

@@ -14,7 +14,7 @@ use broker::{Server, ServerConfig};
 use daemon::exit::Failure;
 use jetstream::JetStream;
 
-use crate::plan::StreamsPlan;
+use crate::plan::{StoreDir, StreamsPlan};
 use arguments::Arguments;
 use copy::Copied;
 use remote::Remote;
@@ -28,6 +28,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure
         return Ok(std::io::stdout().write_all(arguments::HELP.as_bytes())?);
     };
     let plan = arguments.plan()?;
+    if matches!(plan.store_dir, StoreDir::Temporary { .. }) {
+        return Err(Failure::usage("import: say with `store_dir` where the streams are to be kept"));
+    }
     identity::install_crypto();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let copied = runtime.block_on(import(&arguments, plan))?;
@@ -40,7 +43,7 @@ async fn import(arguments: &Arguments, plan: StreamsPlan) -> Result<Vec<Copied>,
         Some(_) => None,
         None => Some(Remote::connect(arguments).await.map_err(Failure::runtime)?),
     };
-    let store = crate::streams::open_store(&plan)?;
+    let (store, _) = crate::streams::open_store(&plan)?;
     // Without a listener: nobody comes in while the copy is made.
     let server = Server::new(ServerConfig::default());
     let jetstream = JetStream::start(server, store, plan.settings.clone()).map_err(Failure::runtime)?;

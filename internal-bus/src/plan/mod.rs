@@ -27,7 +27,7 @@ use crate::natsconf::NatsConf;
 pub use from_natsconf::from_natsconf;
 pub(crate) use from_natsconf::{imports, limits, mappings};
 pub use from_toml::from_toml;
-pub use streams::{StoreKey, StreamsPlan};
+pub use streams::{StoreDir, StoreKey, StreamsPlan};
 
 /// A listener to open.
 pub struct ListenerPlan {

@@ -23,8 +23,8 @@ const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 /// What becomes of streams.
 #[derive(Debug, Clone)]
 pub struct StreamsPlan {
-    /// Folder of the store.
-    pub store_dir: PathBuf,
+    /// Where the store is.
+    pub store_dir: StoreDir,
     /// Keys the store is encrypted with: the present one, then those of before.
     pub keys: Vec<StoreKey>,
     /// Bytes of what was written last that are kept in memory; the store's default without it.
@@ -35,6 +35,20 @@ pub struct StreamsPlan {
     pub settings: Settings,
     /// Accounts that have streams.
     pub accounts: Vec<String>,
+}
+
+/// Where a store is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreDir {
+    /// In this folder, and nowhere else.
+    Given(PathBuf),
+    /// None was asked for: in the folder `below` of `base`, or of `base-2` and so on where another process has that.
+    Temporary {
+        /// Folder of the first process.
+        base: PathBuf,
+        /// The store's own folder in it.
+        below: &'static str,
+    },
 }
 
 /// A key of the store.
@@ -87,7 +101,7 @@ pub(super) fn from_toml(path: &Path, section: &Streams, problems: &mut Problems<
         problems.at("streams.compact_percent", "out of range: expected 0 to 99");
     }
     StreamsPlan {
-        store_dir: beside(path, &section.store_dir),
+        store_dir: StoreDir::Given(beside(path, &section.store_dir)),
         keys,
         tail_cache,
         compact_percent: Some(section.compact_percent),
@@ -104,17 +118,18 @@ pub(super) fn from_natsconf(
     notices: &mut Vec<String>,
 ) -> StreamsPlan {
     let default = Settings::default();
-    let base = section.store_dir.clone().unwrap_or_else(|| {
-        let folder = std::env::temp_dir().join("internal-bus");
-        notices.push(format!("streams are kept in {}: set `store_dir`", folder.display()));
-        folder
-    });
-    if base.join(STOCK_FOLDER).is_dir() {
-        notices.push(format!(
-            "{} holds streams of nats-server, which are not served: `internal-bus import` copies them",
-            base.join(STOCK_FOLDER).display()
-        ));
-    }
+    let store_dir = match &section.store_dir {
+        Some(base) => {
+            if base.join(STOCK_FOLDER).is_dir() {
+                notices.push(format!(
+                    "{} holds streams of nats-server, which are not served: `internal-bus import` copies them",
+                    base.join(STOCK_FOLDER).display()
+                ));
+            }
+            StoreDir::Given(base.join(FOLDER))
+        }
+        None => StoreDir::Temporary { base: std::env::temp_dir().join("internal-bus"), below: FOLDER },
+    };
     let (accounts, limits) = accounts(conf, signed);
     let bounds = &section.limits;
     let many = |value: Option<u64>, default: usize| {
@@ -148,14 +163,7 @@ pub(super) fn from_natsconf(
     let cipher = section.cipher.unwrap_or(Cipher::ChaCha);
     let keys = [&section.encryption_key, &section.previous_encryption_key].into_iter().flatten();
     let keys = keys.map(|secret| StoreKey { secret: secret.clone(), cipher }).collect();
-    StreamsPlan {
-        store_dir: base.join(FOLDER),
-        keys,
-        compact_percent: None,
-        tail_cache: None,
-        settings,
-        accounts,
-    }
+    StreamsPlan { store_dir, keys, compact_percent: None, tail_cache: None, settings, accounts }
 }
 
 /// Who has streams: the default account where it is alone, else the accounts that say so.

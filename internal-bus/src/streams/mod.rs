@@ -4,16 +4,19 @@ mod health;
 mod jsz;
 mod metrics;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use broker::Server;
 use daemon::exit::Failure;
 use jetstream::JetStream;
-use store::{Cipher, Keys, SecretKey, Severity, Store, StoreOptions};
+use store::{Cipher, Keys, SecretKey, Severity, Store, StoreError, StoreOptions};
 
 use crate::natsconf;
-use crate::plan::{StoreKey, StreamsPlan};
+use crate::plan::{StoreDir, StoreKey, StreamsPlan};
+
+/// Processes of one machine that may each have a folder of their own where none was asked for.
+const MAX_TEMPORARY: usize = 100;
 
 /// Streams as the rest of the process sees them: there once they are recovered, if they are wanted at all.
 #[derive(Clone)]
@@ -21,12 +24,18 @@ pub(crate) struct Streams {
     server: Server,
     plan: Option<Arc<StreamsPlan>>,
     running: Arc<OnceLock<JetStream>>,
+    folder: Arc<OnceLock<PathBuf>>,
 }
 
 impl Streams {
     /// Nothing is opened yet.
     pub(crate) fn new(server: &Server, plan: Option<StreamsPlan>) -> Self {
-        Self { server: server.clone(), plan: plan.map(Arc::new), running: Arc::default() }
+        Self {
+            server: server.clone(),
+            plan: plan.map(Arc::new),
+            running: Arc::default(),
+            folder: Arc::default(),
+        }
     }
 
     /// Whether there are to be any.
@@ -43,9 +52,9 @@ impl Streams {
         self.running().is_some_and(|running| running.accounts().iter().any(|account| *account.name == *name))
     }
 
-    /// The folder they are kept in.
+    /// The folder they are kept in, once it is open.
     pub(crate) fn folder(&self) -> Option<&PathBuf> {
-        self.plan.as_ref().map(|plan| &plan.store_dir)
+        self.folder.get()
     }
 
     /// Opens the store, recovers what is in it, and answers the API. Takes as long as recovery does; has to be called
@@ -57,7 +66,7 @@ impl Streams {
         let Some(plan) = &self.plan else { return Ok(()) };
         tracing::info!("Starting JetStream");
         let begun = std::time::Instant::now();
-        let store = open_store(plan)?;
+        let (store, folder) = open_store(plan)?;
         for problem in store.problems() {
             match problem.severity {
                 Severity::Notice => tracing::warn!("{problem}"),
@@ -75,10 +84,11 @@ impl Streams {
             messages = figures.messages,
             "Took {:?} to start JetStream in {}",
             begun.elapsed(),
-            plan.store_dir.display()
+            folder.display()
         );
         self.server.announce_streams(plan.settings.domain.as_deref(), jetstream::config::API_LEVEL);
-        // It is set once, here.
+        // They are set once, here.
+        drop(self.folder.set(folder));
         drop(self.running.set(jetstream));
         Ok(())
     }
@@ -98,16 +108,40 @@ impl Streams {
     }
 }
 
-/// Opens the store of a plan.
+/// Opens the store of a plan, and says where it is.
 ///
 /// # Errors
 /// It is in use, can't be read or written, or the keys are no keys.
-pub(crate) fn open_store(plan: &StreamsPlan) -> Result<Store, Failure> {
+pub(crate) fn open_store(plan: &StreamsPlan) -> Result<(Store, PathBuf), Failure> {
     let default = StoreOptions::default();
     let tail_bytes = plan.tail_cache.unwrap_or(default.tail_bytes);
     let compact_percent = plan.compact_percent.unwrap_or(default.compact_percent);
     let options = StoreOptions { keys: keys(&plan.keys)?, compact_percent, tail_bytes, ..default };
-    Store::open(&plan.store_dir, options).map_err(|error| Failure::runtime(format!("streams: {error}")))
+    let opened = match &plan.store_dir {
+        StoreDir::Given(folder) => Store::open(folder, options).map(|store| (store, folder.clone())),
+        StoreDir::Temporary { base, below } => open_free(base, below, &options),
+    };
+    opened.map_err(|error| Failure::runtime(format!("streams: {error}")))
+}
+
+/// Opens the first of `base`, `base-2`, … that no other process has.
+fn open_free(base: &Path, below: &str, options: &StoreOptions) -> Result<(Store, PathBuf), StoreError> {
+    let mut number = 1;
+    loop {
+        let mut folder = base.as_os_str().to_owned();
+        if number > 1 {
+            folder.push(format!("-{number}"));
+        }
+        let folder = Path::new(&folder).join(below);
+        match Store::open(&folder, options.clone()) {
+            Err(StoreError::Locked { .. }) if number < MAX_TEMPORARY => number += 1,
+            Ok(store) => {
+                tracing::warn!("streams are kept in {}: set `store_dir`", folder.display());
+                return Ok((store, folder));
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 fn keys(given: &[StoreKey]) -> Result<Option<Keys>, Failure> {
