@@ -8,18 +8,18 @@
 //!
 //! - [`valid_subject`], [`valid_pattern`]: what may be written at all.
 //! - [`matches()`], [`covers`], [`overlaps`], [`intersect`]: relations between two of them.
-//! - [`PatternSet`]: rights, "does any of these match".
+//! - [`PatternMarks`]: rights, "which of these match".
 //! - [`Interest`]: subscriptions by pattern, "who gets this".
 //! - [`Mapping`]: a subject rewritten with captures, and its inverse.
 
 mod interest;
 mod mapping;
+mod marks;
 mod pattern;
-mod set;
 mod validity;
 
 pub use interest::{Entry, Interest, Members};
 pub use mapping::{Mapping, MappingError};
+pub use marks::PatternMarks;
 pub use pattern::{covers, intersect, matches, overlaps};
-pub use set::PatternSet;
 pub use validity::{has_wildcard, valid_pattern, valid_subject};

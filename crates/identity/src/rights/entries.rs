@@ -1,11 +1,11 @@
-//! One list of permission entries, indexed for asking.
+//! The entries a permission is made of, compiled for asking.
 
-use subject::PatternSet;
+use subject::PatternMarks;
 
 use super::permission::PermissionError;
 
 /// One entry: a subject pattern and perhaps a queue pattern.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) subject: Box<str>,
     pub(super) queue: Option<Box<str>>,
@@ -27,6 +27,14 @@ impl Entry {
         Ok(Self { subject: subject.into(), queue: queue.map(Into::into) })
     }
 
+    /// The entry as it was written.
+    pub(super) fn text(&self) -> String {
+        match &self.queue {
+            None => self.subject.to_string(),
+            Some(queue) => format!("{} {queue}", self.subject),
+        }
+    }
+
     /// Whether every subject of `pattern` is this entry's.
     pub(super) fn covers(&self, pattern: &[u8]) -> bool {
         subject::covers(self.subject.as_bytes(), pattern)
@@ -36,10 +44,6 @@ impl Entry {
     pub(super) fn cuts_into(&self, allow: &Self) -> bool {
         let allowed = allow.subject.as_bytes();
         subject::overlaps(self.subject.as_bytes(), allowed) && !self.covers(allowed)
-    }
-
-    fn holds(&self, subject: &[u8]) -> bool {
-        subject::matches(self.subject.as_bytes(), subject)
     }
 
     /// Whether an allow's queue part holds the group `name`. A group's name need not be a valid subject: then
@@ -60,83 +64,99 @@ impl Entry {
     }
 }
 
-/// A list of entries: plain ones in an index, those with a queue pattern (few) as they come.
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.text())
+    }
+}
+
+/// Mark of a plain allow entry.
+const ALLOW: u8 = 1;
+/// Mark of a plain deny entry.
+const DENY: u8 = 2;
+
+/// An allow list (`None`: everything) and a deny list. Plain entries are compiled together; those with a queue
+/// pattern, few, are tried one after the other.
 #[derive(Default)]
 pub(super) struct Entries {
-    plain: PatternSet,
-    queued: Vec<Entry>,
-    all: Vec<Entry>,
+    allow: Option<Vec<Entry>>,
+    deny: Vec<Entry>,
+    plain: PatternMarks,
+    /// Whether there are entries with a queue pattern at all.
+    has_queued: bool,
 }
 
 impl Entries {
-    pub(super) fn new(all: Vec<Entry>) -> Self {
-        let (queued, plain): (Vec<_>, Vec<_>) = all.iter().cloned().partition(|entry| entry.queue.is_some());
-        Self { plain: plain.iter().map(|entry| entry.subject.as_bytes()).collect(), queued, all }
+    pub(super) fn new(allow: Option<Vec<Entry>>, deny: Vec<Entry>) -> Self {
+        let allowed = allow.iter().flatten().map(|entry| (entry, ALLOW));
+        let all = allowed.chain(deny.iter().map(|entry| (entry, DENY)));
+        let plain = all.clone().filter(|(entry, _)| entry.queue.is_none());
+        let plain = PatternMarks::new(plain.map(|(entry, mark)| (entry.subject.as_bytes(), mark)));
+        let has_queued = all.clone().any(|(entry, _)| entry.queue.is_some());
+        Self { allow, deny, plain, has_queued }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.all.is_empty()
+    pub(super) fn allow(&self) -> Option<&[Entry]> {
+        self.allow.as_deref()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
-        self.all.iter()
+    pub(super) fn deny(&self) -> &[Entry] {
+        &self.deny
     }
 
-    pub(super) fn texts(&self) -> Vec<String> {
-        let text = |entry: &Entry| match &entry.queue {
-            None => entry.subject.to_string(),
-            Some(queue) => format!("{} {queue}", entry.subject),
-        };
-        self.all.iter().map(text).collect()
-    }
-
-    /// Whether an allow list of these entries refuses nothing.
+    /// Whether nothing can be refused.
     pub(super) fn is_everything(&self) -> bool {
-        self.queued.is_empty() && self.plain.covers(b">")
+        let all_allowed = || !self.has_queued && self.plain.of(b">", ALLOW) & ALLOW != 0;
+        self.deny.is_empty() && (self.allow.is_none() || all_allowed())
     }
 
-    /// With both kinds, a group let in by a plain entry can meet a subject that a queue entry reserves for
-    /// other groups.
-    pub(super) fn mixes_plain_and_queued(&self) -> bool {
-        !self.queued.is_empty() && self.queued.len() < self.all.len()
-    }
-
-    pub(super) fn allow_subject(&self, subject: &[u8], queue: Option<&[u8]>) -> bool {
-        self.allow(queue, || self.plain.matches(subject), |e| e.holds(subject))
-    }
-
-    pub(super) fn allow_pattern(&self, pattern: &[u8], queue: Option<&[u8]>) -> bool {
-        self.allow(queue, || self.plain.covers(pattern), |e| e.covers(pattern))
-    }
-
-    pub(super) fn deny_subject(&self, subject: &[u8], queue: Option<&[u8]>) -> bool {
-        self.plain.matches(subject) || self.deny_queue(queue, |e| e.holds(subject))
-    }
-
-    pub(super) fn deny_pattern(&self, pattern: &[u8], queue: Option<&[u8]>) -> bool {
-        self.plain.covers(pattern) || self.deny_queue(queue, |e| e.covers(pattern))
-    }
-
-    fn allow(&self, queue: Option<&[u8]>, plain: impl Fn() -> bool, speaks: impl Fn(&Entry) -> bool) -> bool {
-        if let Some(name) = queue {
-            let mut reserved = self.queued.iter().filter(|entry| speaks(entry)).peekable();
-            if reserved.peek().is_some() {
-                return reserved.any(|entry| entry.queue_admits(name));
-            }
+    /// Whether a subject, or all that a pattern stands for, is permitted, to members of a queue group if there is one.
+    pub(super) fn permit(&self, text: &[u8], queue: Option<&[u8]>) -> bool {
+        let marks = self.plain.of(text, DENY);
+        if marks & DENY != 0 {
+            return false;
         }
-        plain()
+        let allowed = marks & ALLOW != 0 || self.allow.is_none();
+        match queue {
+            Some(name) if self.has_queued => {
+                self.queue_allowed(text, name).unwrap_or(allowed) && !self.queue_denied(text, name)
+            }
+            _ => allowed,
+        }
     }
 
-    fn deny_queue(&self, queue: Option<&[u8]>, speaks: impl Fn(&Entry) -> bool) -> bool {
-        queue.is_some_and(|name| {
-            let mut denies = self.queued.iter();
-            denies.any(|entry| speaks(entry) && entry.queue_refuses(name))
-        })
+    /// What allow entries with a queue pattern say; `None` where none speaks about this.
+    fn queue_allowed(&self, text: &[u8], name: &[u8]) -> Option<bool> {
+        let queued = self.allow.iter().flatten().filter(|entry| entry.queue.is_some());
+        let mut reserved = queued.filter(|entry| entry.covers(text)).peekable();
+        reserved.peek()?;
+        Some(reserved.any(|entry| entry.queue_admits(name)))
+    }
+
+    fn queue_denied(&self, text: &[u8], name: &[u8]) -> bool {
+        self.deny.iter().any(|entry| entry.covers(text) && entry.queue_refuses(name))
+    }
+
+    /// Whether a pattern that is permitted can hold a subject that is not.
+    pub(super) fn admitted_may_meet_refused(&self) -> bool {
+        let Some(allow) = &self.allow else {
+            // Everything is allowed: only a deny that covers all patterns leaves nothing to filter.
+            return self.deny.iter().any(|deny| !deny.covers(b">"));
+        };
+        // With both kinds, a group let in by a plain entry can meet a subject that a queue entry reserves for others.
+        let queued = allow.iter().filter(|entry| entry.queue.is_some()).count();
+        if queued > 0 && queued < allow.len() {
+            return true;
+        }
+        allow.iter().any(|entry| self.deny.iter().any(|deny| deny.cuts_into(entry)))
     }
 }
 
 impl std::fmt::Debug for Entries {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.texts()).finish()
+        f.debug_struct("Entries")
+            .field("allow", &self.allow)
+            .field("deny", &self.deny)
+            .finish_non_exhaustive()
     }
 }

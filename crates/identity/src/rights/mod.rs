@@ -79,20 +79,20 @@ impl Rights {
     /// session's to count.
     #[must_use]
     pub fn may_publish(&self, subject: &[u8]) -> bool {
-        self.publish.permits_subject(subject, None)
+        self.publish.permits(subject, None)
     }
 
     /// Whether a subscription to `pattern`, in queue group `queue`, may be made. When the answer is yes and
     /// [`Rights::filters_delivery`] too, each delivery has to be asked about.
     #[must_use]
     pub fn may_subscribe(&self, pattern: &[u8], queue: Option<&[u8]>) -> bool {
-        self.subscribe.permits_pattern(pattern, queue)
+        self.subscribe.permits(pattern, queue)
     }
 
     /// Whether a message on the concrete `subject` may be handed to a subscription in queue group `queue`.
     #[must_use]
     pub fn may_deliver(&self, subject: &[u8], queue: Option<&[u8]>) -> bool {
-        self.subscribe.permits_subject(subject, queue)
+        self.subscribe.permits(subject, queue)
     }
 
     /// `false` when [`Rights::may_deliver`] holds for everything [`Rights::may_subscribe`] lets in, so that

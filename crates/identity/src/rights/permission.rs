@@ -7,8 +7,7 @@ use super::entries::{Entries, Entry};
 /// An allow list (`None`: everything) and a deny list. Cloning is cheap.
 #[derive(Debug, Clone)]
 pub struct Permission {
-    allow: Option<Arc<Entries>>,
-    deny: Arc<Entries>,
+    entries: Arc<Entries>,
 }
 
 /// An entry of a permission that cannot be used.
@@ -29,13 +28,13 @@ impl Permission {
     /// Allows everything.
     #[must_use]
     pub fn everything() -> Self {
-        Self { allow: None, deny: Arc::default() }
+        Self { entries: Arc::default() }
     }
 
     /// Allows nothing.
     #[must_use]
     pub fn nothing() -> Self {
-        Self { allow: Some(Arc::default()), deny: Arc::default() }
+        Self { entries: Arc::new(Entries::new(Some(Vec::new()), Vec::new())) }
     }
 
     /// A permission to publish; every entry is one subject pattern. `allow: None` allows everything.
@@ -66,61 +65,43 @@ impl Permission {
         deny: &[S],
         parse: impl Fn(&str) -> Result<Entry, PermissionError>,
     ) -> Result<Self, PermissionError> {
-        let parse_all = |texts: &[S]| -> Result<Arc<Entries>, PermissionError> {
-            let entries = texts.iter().map(|text| parse(text.as_ref()));
-            Ok(Arc::new(Entries::new(entries.collect::<Result<_, _>>()?)))
+        let parse_all = |texts: &[S]| -> Result<Vec<Entry>, PermissionError> {
+            texts.iter().map(|text| parse(text.as_ref())).collect()
         };
-        Ok(Self { allow: allow.map(parse_all).transpose()?, deny: parse_all(deny)? })
+        let entries = Entries::new(allow.map(parse_all).transpose()?, parse_all(deny)?);
+        Ok(Self { entries: Arc::new(entries) })
     }
 
     /// The allow entries as they were written; `None` means everything.
     #[must_use]
     pub fn allow(&self) -> Option<Vec<String>> {
-        self.allow.as_deref().map(Entries::texts)
+        self.entries.allow().map(texts)
     }
 
     /// The deny entries as they were written.
     #[must_use]
     pub fn deny(&self) -> Vec<String> {
-        self.deny.texts()
+        texts(self.entries.deny())
     }
 
     /// Whether nothing can be refused.
     #[must_use]
     pub fn is_everything(&self) -> bool {
-        self.deny.is_empty() && self.allow.as_deref().is_none_or(Entries::is_everything)
+        self.entries.is_everything()
     }
 
-    /// Whether the concrete `subject` is permitted (to publish to, or to be delivered).
-    pub(super) fn permits_subject(&self, subject: &[u8], queue: Option<&[u8]>) -> bool {
-        if let Some(allow) = &self.allow
-            && !allow.allow_subject(subject, queue)
-        {
-            return false;
-        }
-        self.deny.is_empty() || !self.deny.deny_subject(subject, queue)
-    }
-
-    /// Whether a subscription to `pattern` is permitted: covered by an allow entry, not covered by a deny.
-    pub(super) fn permits_pattern(&self, pattern: &[u8], queue: Option<&[u8]>) -> bool {
-        if let Some(allow) = &self.allow
-            && !allow.allow_pattern(pattern, queue)
-        {
-            return false;
-        }
-        self.deny.is_empty() || !self.deny.deny_pattern(pattern, queue)
+    /// Whether the concrete subject is permitted (to publish to, or to be delivered); for a pattern, whether a
+    /// subscription to it is: covered by an allow entry, not covered by a deny.
+    pub(super) fn permits(&self, text: &[u8], queue: Option<&[u8]>) -> bool {
+        self.entries.permit(text, queue)
     }
 
     /// Whether a pattern that is permitted can hold a subject that is not.
     pub(super) fn admitted_may_meet_refused(&self) -> bool {
-        let Some(allow) = self.allow.as_deref() else {
-            // Everything is allowed: only a deny that covers all patterns leaves nothing to filter.
-            return self.deny.iter().any(|deny| !deny.covers(b">"));
-        };
-        if allow.mixes_plain_and_queued() {
-            return true;
-        }
-        let denies = || self.deny.iter();
-        allow.iter().any(|entry| denies().any(|deny| deny.cuts_into(entry)))
+        self.entries.admitted_may_meet_refused()
     }
+}
+
+fn texts(entries: &[Entry]) -> Vec<String> {
+    entries.iter().map(Entry::text).collect()
 }

@@ -104,13 +104,6 @@ impl<E: Entry> Interest<E> {
         }
     }
 
-    /// Whether any entry's pattern matches the literal `subject`.
-    #[must_use]
-    pub fn has_match(&self, subject: &[u8]) -> bool {
-        self.literals.get(subject).is_some()
-            || (!self.wildcards.is_empty() && self.wildcards.has_cover(subject))
-    }
-
     /// The members that subscribed to exactly this pattern text.
     #[must_use]
     pub fn exact(&self, pattern: &[u8]) -> Option<&Members<E>> {
@@ -133,10 +126,5 @@ impl<E: Entry> Interest<E> {
             members.for_each(&mut f);
         }
         self.wildcards.overlapping(pattern, |members| members.for_each(&mut f));
-    }
-
-    /// Whether a single entry's pattern covers `pattern`.
-    pub(crate) fn has_cover(&self, pattern: &[u8]) -> bool {
-        self.literals.get(pattern).is_some() || self.wildcards.has_cover(pattern)
     }
 }

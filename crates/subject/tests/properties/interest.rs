@@ -94,7 +94,6 @@ fn check(index: &Interest<Handle>, model: &[Handle], patterns: &[String], subjec
     assert_eq!(all, model_ids(model, |_| true));
     for s in subjects {
         let expected = model_ids(model, |pattern| naive::matches(pattern, s));
-        assert_eq!(index.has_match(s.as_bytes()), !expected.is_empty());
         assert_eq!(matching_ids(index, s), expected);
     }
     for p in patterns {
@@ -203,7 +202,6 @@ fn wide_and_deep_tries_come_and_go() {
 
     let (gone, kept) = entries.split_at(entries.len() / 2);
     assert!(gone.iter().rev().all(|entry| index.remove(entry)));
-    assert!(!index.has_match(b"many.77.x.y.z") || !kept.is_empty());
     assert_eq!(index.len(), kept.len());
     // The rest goes by being dropped.
 }

@@ -4,6 +4,6 @@
 
 mod interest;
 mod mapping;
+mod marks;
 mod naive;
 mod relations;
-mod set;

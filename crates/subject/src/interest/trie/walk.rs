@@ -32,28 +32,13 @@ struct Todo<'t, 's, E> {
 impl<E: Entry> Trie<E> {
     /// Every bucket whose pattern matches the literal `subject`.
     pub(in super::super) fn matches<'t>(&'t self, subject: &[u8], mut f: impl FnMut(&'t Members<E>)) {
-        self.find_covering(subject, |members| {
-            f(members);
-            false
-        });
-    }
-
-    /// Whether a single pattern here covers `pattern`, or matches it if it is a literal subject.
-    pub(in super::super) fn has_cover(&self, pattern: &[u8]) -> bool {
-        self.find_covering(pattern, |_| true)
-    }
-
-    /// Visits the buckets whose pattern covers `pattern` until `stop` says so; whether it did.
-    fn find_covering<'t>(&'t self, pattern: &[u8], mut stop: impl FnMut(&'t Members<E>) -> bool) -> bool {
         let mut aside: SmallVec<[Entered<'t, '_, E>; INLINE_BRANCHES]> = SmallVec::new();
-        let mut here = Some((&self.root, 0, Some(pattern)));
+        let mut here = Some((&self.root, 0, Some(subject)));
         loop {
             let mut next = None;
             if let Some((node, at, rest)) = here.take() {
                 let held = if rest.is_some() { &node.gt } else { &node.end };
-                if held.as_ref().is_some_and(&mut stop) {
-                    return true;
-                }
+                visit_bucket(held, &mut f);
                 let place = rest.map_or(Place::End, |rest| Place::of(rest, 0, &self.seed));
                 let rest = rest.and_then(|rest| split_token(rest).1);
                 if let Place::Literal { token, .. } = place {
@@ -65,13 +50,13 @@ impl<E: Entry> Trie<E> {
                 }
             }
             let Some(Entered { branch, at, token, rest }) = next.or_else(|| aside.pop()) else {
-                return false;
+                return;
             };
             let label = branch.label(at).get(token + 1..);
             match branch {
                 Branch::Leaf(members) => {
-                    if pattern::rest_covers(label, rest) && stop(members) {
-                        return true;
+                    if pattern::rest_covers(label, rest) {
+                        f(members);
                     }
                 }
                 Branch::Node(node) => {
