@@ -28,9 +28,8 @@ pub(super) fn get(account: &Account, call: &mut Call<'_>, rest: &[u8]) -> Recept
         let mut answers = Answers { call, to: asked.reply };
         if let Some(key) = key.filter(|key| plain(&asked, key)) {
             // What key-value clients do all the time.
-            let newest = stream.log.last_seq_of(key).map(|seq| stream.log.get(seq));
-            match newest {
-                Some(Ok(Some(message))) => answers.message(&stream, &message),
+            match stream.log.newest(key) {
+                Ok(Some(message)) => answers.message(&stream, &message),
                 _ => answers.status("404 Message Not Found"),
             }
             continue;

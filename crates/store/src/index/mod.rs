@@ -111,8 +111,8 @@ impl<T> Index<T> {
             expires: head.flags & EXPIRES != 0,
         };
         let tag = segment.tag;
-        segment.index.push(added);
         if let Some(entry) = self.subjects.entry_mut(id) {
+            segment.index.push_numbered(added, &mut entry.number);
             if entry.count == 0 {
                 (entry.first, entry.first_is_stale) = (head.seq, false);
             }

@@ -91,6 +91,11 @@ impl SegmentIndex {
     }
 
     pub(crate) fn push(&mut self, added: Added) {
+        self.push_numbered(added, &mut 0);
+    }
+
+    /// The same; `number` is the segment's own number of the subject, or another one, and then it is that.
+    pub(super) fn push_numbered(&mut self, added: Added, number: &mut u16) {
         let position = self.len() as u32;
         if self.runs.last().is_none_or(|(seq, at)| seq + u64::from(position - at) != added.seq) {
             self.runs.push((added.seq, position));
@@ -120,19 +125,21 @@ impl SegmentIndex {
         }
         self.last_time = added.time;
         self.live_bytes += u64::from(added.length);
-        self.push_subject(added.subject);
+        self.push_subject(added.subject, number);
     }
 
-    fn push_subject(&mut self, subject: SubjectId) {
+    fn push_subject(&mut self, subject: SubjectId, hint: &mut u16) {
         if let Ids::U32(ids) = &mut self.ids {
             ids.push(subject);
             return;
         }
-        let known = self.local.get(&subject).copied();
+        let hinted = self.dictionary.get(usize::from(*hint)).is_some_and(|known| *known == subject);
+        let known = if hinted { Some(*hint) } else { self.local.get(&subject).copied() };
         let Some(number) = known.or_else(|| self.new_local(subject)) else {
             self.widen_to_global();
-            return self.push_subject(subject);
+            return self.push_subject(subject, hint);
         };
+        *hint = number;
         if let (Ids::U8(ids), true) = (&self.ids, number > u16::from(u8::MAX)) {
             self.ids = Ids::U16(ids.iter().map(|id| u16::from(*id)).collect());
         }

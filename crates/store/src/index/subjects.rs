@@ -31,6 +31,8 @@ pub(crate) struct Entry {
     pub(super) chunk: u32,
     pub(super) at: u16,
     pub(super) length: u16,
+    /// Its number in the segment that was written last, perhaps: whoever looks checks.
+    pub(super) number: u16,
     /// Whether `first` went and nobody has looked for the next one yet.
     pub(crate) first_is_stale: bool,
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use smallvec::{SmallVec, smallvec};
 
 use super::{Log, Stream};
 use crate::data::{Piece, Region};
@@ -42,7 +43,7 @@ struct Span {
     from: u64,
     to: u64,
     /// (sequence, offset, length) of each wanted one.
-    records: Vec<(u64, u64, u32)>,
+    records: SmallVec<[(u64, u64, u32); 1]>,
 }
 
 impl Span {
@@ -64,6 +65,17 @@ impl Stream {
     pub fn get(&self, seq: u64) -> Result<Option<Message>, ReadError> {
         let log = self.0.log.read();
         let Some(place) = log.index.find(seq) else { return Ok(None) };
+        self.load(log, place)
+    }
+
+    /// The newest message of exactly this subject.
+    ///
+    /// # Errors
+    /// It is there and can't be read.
+    pub fn newest(&self, subject: &[u8]) -> Result<Option<Message>, ReadError> {
+        let log = self.0.log.read();
+        let newest = log.index.subjects.find(subject).map(|id| log.index.subjects.entry(id).last);
+        let Some(place) = newest.and_then(|seq| log.index.find(seq)) else { return Ok(None) };
         self.load(log, place)
     }
 
@@ -124,7 +136,8 @@ impl Stream {
         drop(log);
         let mut scan = Scan { messages: Vec::new(), next };
         for (piece, span) in pieces {
-            if let Err((seq, error)) = self.take_apart(piece, &span, &mut scan.messages) {
+            let taken = self.take_apart(piece, &span, |message| scan.messages.push(message));
+            if let Err((seq, error)) = taken {
                 if scan.messages.is_empty() {
                     return Err(error);
                 }
@@ -144,17 +157,17 @@ impl Stream {
         let Some(span) = log.span(place, None) else { return Ok(None) };
         let piece = log.piece(&span);
         drop(log);
-        let mut messages = Vec::with_capacity(1);
-        self.take_apart(piece, &span, &mut messages).map_err(|(_, error)| error)?;
-        Ok(messages.pop())
+        let mut loaded = None;
+        self.take_apart(piece, &span, |message| loaded = Some(message)).map_err(|(_, error)| error)?;
+        Ok(loaded)
     }
 
-    /// Fetches a span and adds its messages; which one failed, and why, otherwise.
+    /// Fetches a span and takes its messages; which one failed, and why, otherwise.
     fn take_apart(
         &self,
         piece: Option<Piece>,
         span: &Span,
-        messages: &mut Vec<Message>,
+        mut take: impl FnMut(Message),
     ) -> Result<(), (u64, ReadError)> {
         let first = span.records.first().map_or(0, |(seq, _, _)| *seq);
         let fetched = match piece {
@@ -172,7 +185,7 @@ impl Stream {
             let record = slice(&bytes, offset - span.from, *length);
             let message = record.and_then(|record| open(record, span, *offset));
             match message {
-                Some(message) if message.seq == *seq => messages.push(message),
+                Some(message) if message.seq == *seq => take(message),
                 // Meanwhile it was deleted and overwritten.
                 _ if !self.contains(*seq) => {}
                 _ => return Err((*seq, self.damaged(*seq, span, *offset))),
@@ -270,7 +283,7 @@ impl Log {
         let segment = self.index.segments.get(at)?;
         let index = &segment.index;
         let (from, length) = (u64::from(index.offset(position)), index.length(position));
-        let records = vec![(index.seq(position), from, length)];
+        let records = smallvec![(index.seq(position), from, length)];
         let (region, file) = (segment.data.region(from), segment.data.file().cloned());
         let to = from + u64::from(length);
         let recent = match (region, &file) {
