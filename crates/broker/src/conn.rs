@@ -24,6 +24,8 @@ use crate::outbox::{Appended, Load, Outbox, Pipe};
 use crate::replies::Replies;
 use crate::usage::Usage;
 
+use rights::First;
+
 pub(crate) use subs::SubTable;
 
 /// What kind of peer a connection has: decides how messages are framed for it.
@@ -208,11 +210,13 @@ pub(crate) struct Conn {
     pipe: Arc<dyn Pipe>,
     pub(crate) account: Arc<Account>,
     pub(super) grant: ArcSwap<Grant>,
+    /// What to know of the rights it began with.
+    first: First,
     /// How often the rights were replaced. Subscriptions let in by earlier ones are asked about on delivery.
     pub(super) grants: AtomicU32,
     pub(crate) features: Features,
     pub(crate) inbox: Option<Box<InboxSpace>>,
-    pub(crate) replies: Mutex<Replies>,
+    pub(crate) replies: Replies,
     pub(crate) subs: Mutex<SubTable>,
     pub(crate) about: Box<About>,
     /// Who decides about the rights while the connection lives.
@@ -258,11 +262,12 @@ impl Conn {
             outbox: parts.outbox,
             pipe: parts.pipe,
             account: parts.account,
+            first: First::of(&parts.grant.rights),
             grant: ArcSwap::new(parts.grant),
             grants: AtomicU32::new(0),
             features: parts.features,
             inbox: parts.inbox,
-            replies: Mutex::new(Replies::new(parts.max_pending_replies)),
+            replies: Replies::new(parts.max_pending_replies),
             subs: Mutex::new(SubTable::default()),
             about: Box::new(parts.about),
             follower: OnceLock::new(),
@@ -348,9 +353,7 @@ impl Conn {
 
     /// Whether an answer may be owed over a link, or is a right of its own: then replies are noted.
     pub(crate) fn tracks_replies(&self, origin: &Self) -> bool {
-        self.is_client()
-            && (origin.link().is_some_and(|link| link.is_filtered())
-                || self.grant().rights.responses().is_some())
+        self.is_client() && (origin.link().is_some_and(|link| link.is_filtered()) || self.answers_by_right())
     }
 
     /// The last round trip measured.

@@ -149,13 +149,14 @@ impl LocalClient {
             front: 0,
         };
         let mut route = Route::default();
+        let grant = self.conn.grant();
         let query = Query {
             subject,
             account: &self.conn.account,
             origin: &self.conn,
             queues: b"",
             inboxes: &self.core.inboxes,
-            trusted: false,
+            rights: Some(&grant.rights),
             depth: 0,
         };
         route.derive(&query, 0);

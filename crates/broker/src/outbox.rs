@@ -20,6 +20,8 @@ use ahead::Ahead;
 use crate::budget::Budget;
 use crate::pool;
 
+/// A queue with this much in it is written before the read batch of its publisher ends.
+const FLUSH_EARLY: usize = 64 * 1024;
 /// A reader that keeps reading, only too slowly, is waited for so many times as long as one that does not.
 const PATIENCE_WITH_THE_BUSY: u32 = 10;
 
@@ -59,6 +61,8 @@ pub(crate) enum Appended {
     Flush,
     /// Queued; somebody is already due to flush.
     Queued,
+    /// The same, and so much is queued that it should not wait for that.
+    Heaped,
     /// The connection is closing: the bytes went nowhere.
     Closed,
 }
@@ -156,7 +160,7 @@ impl Outbox {
             return Appended::Closed;
         }
         if state.promised || state.blocked.is_some() {
-            Appended::Queued
+            if state.queued < FLUSH_EARLY { Appended::Queued } else { Appended::Heaped }
         } else {
             state.promised = true;
             Appended::Flush

@@ -63,22 +63,7 @@ impl Batch {
         if self.empty {
             return false;
         }
-        let shown_at = narrow(self.bytes.len());
-        self.bytes.extend_from_slice(letter.shown);
-        let at = self.bytes.len();
-        wire::encode::split_message_tail(&mut self.bytes, letter.reply, letter.headers, letter.payload);
-        self.items.push(Item {
-            at: narrow(at),
-            len: narrow(self.bytes.len() - at),
-            header_len: narrow(letter.headers.len()),
-            payload_len: narrow(letter.headers.len() + letter.payload.len()),
-            shown_at,
-            shown_len: u16::try_from(letter.shown.len()).unwrap_or(0),
-            reply_len: u16::try_from(letter.reply.len()).unwrap_or(u16::MAX),
-            has_headers: !letter.headers.is_empty(),
-            rewritten: false,
-            front: 0,
-        });
+        self.items.push(encode(&mut self.bytes, 0, letter));
         self.payload += (letter.headers.len() + letter.payload.len()) as u64;
         true
     }
@@ -98,8 +83,28 @@ impl Batch {
     }
 }
 
+/// Appends what is shown and the tail of a letter; where they are is counted from `base`.
+fn encode(bytes: &mut Vec<u8>, base: usize, letter: &Letter<'_>) -> Item {
+    let shown_at = narrow(bytes.len() - base);
+    bytes.extend_from_slice(letter.shown);
+    let at = bytes.len();
+    wire::encode::split_message_tail(bytes, letter.reply, letter.headers, letter.payload);
+    Item {
+        at: narrow(at - base),
+        len: narrow(bytes.len() - at),
+        header_len: narrow(letter.headers.len()),
+        payload_len: narrow(letter.headers.len() + letter.payload.len()),
+        shown_at,
+        shown_len: u16::try_from(letter.shown.len()).unwrap_or(0),
+        reply_len: u16::try_from(letter.reply.len()).unwrap_or(u16::MAX),
+        has_headers: !letter.headers.is_empty(),
+        rewritten: false,
+        front: 0,
+    }
+}
+
 fn query<'a>(subject: &'a [u8], origin: &'a Arc<Conn>, inboxes: &'a [u8]) -> Query<'a> {
-    Query { subject, account: &origin.account, origin, queues: b"", inboxes, trusted: true, depth: 0 }
+    Query { subject, account: &origin.account, origin, queues: b"", inboxes, rights: None, depth: 0 }
 }
 
 /// Lengths within one batch: far below 4 GiB.
@@ -159,9 +164,12 @@ impl Drop for Outlet {
 /// Answers given by handlers during a read batch, sent when it is done.
 #[derive(Default)]
 pub(crate) struct Letters {
-    list: Vec<Stored>,
+    /// From whom each of `items` is, and its subject, which it lies behind.
+    list: Vec<(Arc<Conn>, Range<usize>)>,
+    /// Messages as they are handed on, counted from their subject.
+    items: Vec<Item>,
     bytes: Vec<u8>,
-    batch: Option<Box<Batch>>,
+    block: Vec<u8>,
 }
 
 impl std::fmt::Debug for Letters {
@@ -170,54 +178,49 @@ impl std::fmt::Debug for Letters {
     }
 }
 
-struct Stored {
-    port: Arc<Conn>,
-    /// Ends of the five parts, which lie one behind the other.
-    parts: [Range<usize>; 5],
-}
-
 impl Letters {
     pub(crate) fn push(&mut self, port: &Arc<Conn>, letter: &Letter<'_>) {
-        let parts =
-            [letter.subject, letter.shown, letter.reply, letter.headers, letter.payload].map(|part| {
-                let start = self.bytes.len();
-                self.bytes.extend_from_slice(part);
-                start..self.bytes.len()
-            });
-        self.list.push(Stored { port: port.clone(), parts });
+        let at = self.bytes.len();
+        self.bytes.extend_from_slice(letter.subject);
+        self.list.push((port.clone(), at..self.bytes.len()));
+        self.items.push(encode(&mut self.bytes, at, letter));
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// Sends all of them.
+    /// Sends all of them; those to one subject that follow one another together.
     pub(crate) fn send(mut self, dirty: &mut Dirty) {
-        let mut batch = self.batch.take().unwrap_or_default();
-        let mut last: Option<&Arc<Conn>> = None;
-        for Stored { port, parts } in &self.list {
-            let Kind::Handler(seat) = &port.kind else { continue };
-            if let Some(before) = last.filter(|before| !Arc::ptr_eq(before, port)) {
-                batch.finish(before, &seat.inboxes, dirty);
+        let text = |range: &Range<usize>| self.bytes.get(range.clone()).unwrap_or_default();
+        let mut cache = RouteCache::default();
+        let mut from = 0;
+        while let Some((port, first)) = self.list.get(from) {
+            let (subject, base) = (text(first), first.start);
+            let alike = |(other, to): &&(Arc<Conn>, Range<usize>)| {
+                to.start - base <= BATCH && Arc::ptr_eq(other, port) && text(to) == subject
+            };
+            let count = self.list.iter().skip(from).take_while(alike).count();
+            let list = self.items.get_mut(from..from + count).unwrap_or_default();
+            for (item, (_, to)) in list.iter_mut().zip(self.list.iter().skip(from)) {
+                let behind = narrow(to.start - base);
+                (item.at, item.shown_at) = (item.at + behind, item.shown_at + behind);
             }
-            let [subject, shown, reply, headers, payload] =
-                parts.clone().map(|part| self.bytes.get(part).unwrap_or_default());
-            batch.push(port, &seat.inboxes, &Letter { subject, shown, reply, headers, payload }, dirty);
-            last = Some(port);
+            from += count;
+            let Kind::Handler(seat) = &port.kind else { continue };
+            let query = query(subject, port, &seat.inboxes);
+            let route = cache.route(subject, &query, port.account.generation());
+            let read = self.bytes.get(base..).unwrap_or_default();
+            let items = Items { list, read, side: &[], singly: false };
+            deliver(route, &items, port, &mut self.block, dirty);
+            port.count_in(count as u64, items.load().payload as u64);
         }
-        if let Some(port) = last
-            && let Kind::Handler(seat) = &port.kind
-        {
-            batch.finish(port, &seat.inboxes, dirty);
-        }
-        batch.cache.release();
         self.list.clear();
+        self.items.clear();
         self.bytes.clear();
         if dirty.letters.is_empty() {
             self.bytes.shrink_to(crate::session::Work::KEPT);
-            batch.bytes.shrink_to(crate::session::Work::KEPT);
-            batch.block.shrink_to(crate::session::Work::KEPT);
-            self.batch = Some(batch);
+            self.block.shrink_to(crate::session::Work::KEPT);
             dirty.letters = self;
         }
     }

@@ -1,11 +1,13 @@
 //! The answers a connection owes: subjects it was given as reply, which it may publish to for a while.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 use identity::ResponseLimit;
+use parking_lot::Mutex;
 
 use crate::conn::Conn;
 
@@ -26,7 +28,9 @@ struct Owed {
 
 /// A bounded table of replies; the oldest is forgotten first.
 pub(crate) struct Replies {
-    table: Option<Box<Table>>,
+    /// Whether there ever was one: saves the lock of the many who owe nothing.
+    any: AtomicBool,
+    table: Mutex<Option<Box<Table>>>,
     max: usize,
 }
 
@@ -48,21 +52,22 @@ pub(crate) struct Answer {
 
 impl Replies {
     pub(crate) fn new(max: usize) -> Self {
-        Self { table: None, max }
+        Self { any: AtomicBool::new(false), table: Mutex::new(None), max }
     }
 
     /// Notes that `reply` was delivered with a message from `origin`.
     pub(crate) fn note(
-        &mut self,
+        &self,
         reply: &[u8],
         origin: Weak<Conn>,
         routed: Option<&[u8]>,
         limit: Option<ResponseLimit>,
         now: Instant,
     ) {
-        let max = self.max;
-        let table = self.table.get_or_insert_with(Box::default);
-        table.forget_old(now, max);
+        let mut table = self.table.lock();
+        let table = table.get_or_insert_default();
+        self.any.store(true, Ordering::Release);
+        table.forget_old(now, self.max);
         let ttl = limit.map_or(DEFAULT_TTL, |limit| limit.ttl.unwrap_or(LONGEST_TTL)).min(LONGEST_TTL);
         let left = limit.map_or(u32::MAX, |limit| limit.max.unwrap_or(u32::MAX));
         let key: Box<[u8]> = reply.into();
@@ -72,12 +77,16 @@ impl Replies {
 
     /// Whether an answer to `subject` is owed. It counts as given with [`Self::spend`].
     pub(crate) fn owed(
-        &mut self,
+        &self,
         subject: &[u8],
         by_right: impl FnOnce() -> bool,
         now: Instant,
     ) -> Option<Answer> {
-        let table = self.table.as_mut()?;
+        if !self.any.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut table = self.table.lock();
+        let table = table.as_mut()?;
         let owed = table.owed.get(subject)?;
         if owed.until < now {
             table.owed.remove(subject);
@@ -87,8 +96,9 @@ impl Replies {
     }
 
     /// Uses up one answer to `subject`.
-    pub(crate) fn spend(&mut self, subject: &[u8]) {
-        let Some(table) = self.table.as_mut() else { return };
+    pub(crate) fn spend(&self, subject: &[u8]) {
+        let mut table = self.table.lock();
+        let Some(table) = table.as_mut() else { return };
         let Some(owed) = table.owed.get_mut(subject).filter(|owed| owed.left != u32::MAX) else { return };
         owed.left = owed.left.saturating_sub(1);
         if owed.left == 0 {
@@ -118,7 +128,7 @@ impl Table {
 mod tests {
     use super::*;
 
-    fn answer(replies: &mut Replies, subject: &[u8], now: Instant) -> Option<Answer> {
+    fn answer(replies: &Replies, subject: &[u8], now: Instant) -> Option<Answer> {
         let answer = replies.owed(subject, || true, now);
         replies.spend(subject);
         answer
@@ -130,33 +140,33 @@ mod tests {
 
     #[test]
     fn answers_run_out() {
-        let mut replies = Replies::new(10);
+        let replies = Replies::new(10);
         let now = Instant::now();
         replies.note(b"r.1", Weak::new(), None, limit(Some(2), None), now);
-        assert!(answer(&mut replies, b"r.2", now).is_none());
-        assert!(answer(&mut replies, b"r.1", now).is_some());
-        assert!(answer(&mut replies, b"r.1", now).is_some());
-        assert!(answer(&mut replies, b"r.1", now).is_none());
+        assert!(answer(&replies, b"r.2", now).is_none());
+        assert!(answer(&replies, b"r.1", now).is_some());
+        assert!(answer(&replies, b"r.1", now).is_some());
+        assert!(answer(&replies, b"r.1", now).is_none());
     }
 
     #[test]
     fn answers_expire() {
-        let mut replies = Replies::new(10);
+        let replies = Replies::new(10);
         let now = Instant::now();
         replies.note(b"r.1", Weak::new(), None, limit(None, Some(Duration::from_secs(1))), now);
-        assert!(answer(&mut replies, b"r.1", now + Duration::from_secs(2)).is_none());
+        assert!(answer(&replies, b"r.1", now + Duration::from_secs(2)).is_none());
     }
 
     #[test]
     fn the_table_is_bounded() {
-        let mut replies = Replies::new(3);
+        let replies = Replies::new(3);
         let now = Instant::now();
         for i in 0..100 {
             replies.note(format!("r.{i}").as_bytes(), Weak::new(), None, limit(Some(1), None), now);
         }
-        assert!(answer(&mut replies, b"r.0", now).is_none());
-        assert!(answer(&mut replies, b"r.99", now).is_some());
-        assert!(replies.table.as_ref().unwrap().owed.len() <= 3);
-        assert!(replies.table.as_ref().unwrap().order.len() <= 12);
+        assert!(answer(&replies, b"r.0", now).is_none());
+        assert!(answer(&replies, b"r.99", now).is_some());
+        assert!(replies.table.lock().as_ref().unwrap().owed.len() <= 3);
+        assert!(replies.table.lock().as_ref().unwrap().order.len() <= 12);
     }
 }

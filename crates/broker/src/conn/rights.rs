@@ -12,6 +12,20 @@ use crate::outbox::Load;
 use crate::session::reserved;
 use crate::subscription::Sub;
 
+/// What is asked of rights for every message, of those a connection began with: while they are not replaced, they need
+/// not be looked at.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct First {
+    filters_delivery: bool,
+    answers: bool,
+}
+
+impl First {
+    pub(super) fn of(rights: &Rights) -> Self {
+        Self { filters_delivery: rights.filters_delivery(), answers: rights.responses().is_some() }
+    }
+}
+
 impl Conn {
     /// The rights as of now.
     pub(crate) fn grant(&self) -> arc_swap::Guard<Arc<Grant>> {
@@ -21,6 +35,16 @@ impl Conn {
     /// How often the rights were replaced.
     pub(crate) fn grants(&self) -> u32 {
         self.grants.load(Ordering::Acquire)
+    }
+
+    /// Whether a subscription that was let in may meet what it must not be given: let in by earlier rights, it may.
+    pub(crate) fn filters_delivery(&self) -> bool {
+        self.first.filters_delivery || self.grants() > 0
+    }
+
+    /// Whether it may answer what it is given, wherever it may publish.
+    pub(crate) fn answers_by_right(&self) -> bool {
+        if self.grants() == 0 { self.first.answers } else { self.grant().rights.responses().is_some() }
     }
 
     /// Hands the connection to who decides about its rights from now on.

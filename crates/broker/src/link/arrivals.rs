@@ -184,7 +184,7 @@ impl Arrivals {
                 origin: from.origin,
                 queues,
                 inboxes: &from.core.inboxes,
-                trusted: true,
+                rights: None,
             };
             let key: &[u8] = if queues.is_empty() {
                 name

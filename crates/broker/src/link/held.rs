@@ -58,9 +58,8 @@ impl Held {
         if !self.counts_answers() {
             return false;
         }
-        let mut replies = conn.replies.lock();
-        let owed = replies.owed(subject, || true, now).is_some();
-        replies.spend(subject);
+        let owed = conn.replies.owed(subject, || true, now).is_some();
+        conn.replies.spend(subject);
         owed
     }
 
@@ -73,7 +72,7 @@ impl Held {
     pub(crate) fn note(&self, reply: &[u8], conn: &Conn, now: Instant) {
         if !reply.is_empty() {
             let limit = self.rights.responses();
-            conn.replies.lock().note(reply, std::sync::Weak::new(), None, limit, now);
+            conn.replies.note(reply, std::sync::Weak::new(), None, limit, now);
         }
     }
 

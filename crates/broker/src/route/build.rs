@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use identity::Rights;
 use smallvec::{SmallVec, smallvec};
 
 use super::{Choice, How, LinkTarget, Passage, Route, Target, Verdict};
@@ -24,8 +25,8 @@ pub(crate) struct Query<'a> {
     pub(crate) queues: &'a [u8],
     /// The server's inbox prefix (see [`crate::inbox`]).
     pub(crate) inboxes: &'a [u8],
-    /// The origin's rights are not asked (they were, or it is a link).
-    pub(crate) trusted: bool,
+    /// The origin's rights; `None` where they are not asked (they were, they allow everything, or it is a link).
+    pub(crate) rights: Option<&'a Rights>,
     /// Accounts passed on the way here.
     pub(crate) depth: u8,
 }
@@ -48,7 +49,7 @@ impl Route {
     pub(crate) fn derive(&mut self, query: &Query<'_>, generation: u64) {
         self.clear();
         self.generation = generation;
-        if !query.trusted && !query.origin.grant().rights.may_publish(query.subject) {
+        if query.rights.is_some_and(|rights| !rights.may_publish(query.subject)) {
             self.verdict = Verdict::Denied;
             return;
         }
@@ -75,6 +76,7 @@ impl Route {
         }
         self.drop_empty_links();
         self.ask_interceptor();
+        self.before.clear();
         drop(groups);
         drop(index);
         // Never two indexes at once: another route may hold them the other way round.
@@ -103,7 +105,7 @@ impl Route {
             subject: &name,
             account: &into,
             queues: b"",
-            trusted: true,
+            rights: None,
             depth: query.depth + 1,
             ..*query
         };
@@ -196,11 +198,11 @@ impl Route {
         let conn = &sub.conn;
         if matches!(conn.kind, Kind::Local) {
             let prefix = self.store(&[b"LMSG ", query.subject, b" "]);
-            return Target { sub: sub.clone(), prefix, how: How::Framed };
+            return Target { sub: self.hold(sub), prefix, how: How::Framed };
         }
         if matches!(conn.kind, Kind::Handler(_)) {
             let prefix = self.store(&[query.subject]);
-            return Target { sub: sub.clone(), prefix, how: How::Handler };
+            return Target { sub: self.hold(sub), prefix, how: How::Handler };
         }
         let singly = sub.is_limited() || !conn.features.headers || conn.tracks_replies(query.origin);
         let how = if singly { How::Singly } else { How::Block };
@@ -211,14 +213,23 @@ impl Route {
             && matches!(known.how, How::Block | How::Singly)
             && known.sub.tag() == sub.tag()
         {
-            return Target { sub: sub.clone(), prefix: known.prefix.clone(), how };
+            let prefix = known.prefix.clone();
+            return Target { sub: self.hold(sub), prefix, how };
         }
         let restored = conn.inbox.as_ref().and_then(|space| space.restore(query.subject));
         let prefix = match restored {
             Some(rest) => self.store(&[b"HMSG ", STOCK, rest, b" ", sub.tag(), b" "]),
             None => self.store(&[b"HMSG ", query.subject, b" ", sub.tag(), b" "]),
         };
-        Target { sub: sub.clone(), prefix, how }
+        Target { sub: self.hold(sub), prefix, how }
+    }
+
+    /// The subscription for a target: often the route at hand had the same one, and its count need not change.
+    fn hold(&mut self, sub: &Sub) -> Sub {
+        match self.before.last() {
+            Some(known) if Arc::ptr_eq(&known.0, &sub.0) => self.before.pop().unwrap_or_else(|| sub.clone()),
+            _ => sub.clone(),
+        }
     }
 
     /// The index of the link target for `sub`, made when it is the first; `None` when the link is not to get it.
@@ -320,7 +331,5 @@ fn may_get(query: &Query<'_>, sub: &Sub) -> bool {
     if is_isolated(query.subject, query.inboxes) && !named {
         return false;
     }
-    let grant = conn.grant();
-    let asked_on_subscribing = !grant.rights.filters_delivery() && conn.grants() == 0;
-    asked_on_subscribing || named || grant.rights.may_deliver(query.subject, sub.queue())
+    !conn.filters_delivery() || named || conn.grant().rights.may_deliver(query.subject, sub.queue())
 }

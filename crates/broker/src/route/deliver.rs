@@ -18,9 +18,6 @@ use crate::subscription::Claim;
 
 /// A block of at least this many bytes is written at once, without a detour through the outbox.
 const WRITE_AT_ONCE: usize = 16 * 1024;
-/// A queue with this much in it is flushed before the batch ends.
-const FLUSH_EARLY: usize = 64 * 1024;
-
 /// How often handlers may answer one another in one read batch.
 const ROUNDS: usize = 16;
 
@@ -42,17 +39,15 @@ impl Dirty {
     pub(crate) fn note(&mut self, conn: &Arc<Conn>, appended: Appended) {
         match appended {
             Appended::Flush => self.flush.push(conn.clone()),
-            Appended::Queued => self.relieve(conn),
-            Appended::Closed => {}
+            Appended::Heaped => self.relieve(conn),
+            Appended::Queued | Appended::Closed => {}
         }
     }
 
-    /// Writes before the batch ends where much is queued, and notes who could not take it.
+    /// Writes before the batch ends, where much is queued, and notes who could not take it.
     fn relieve(&mut self, conn: &Arc<Conn>) {
-        if conn.outbox.queued() >= FLUSH_EARLY {
-            conn.flush();
-            self.look(conn);
-        }
+        conn.flush();
+        self.look(conn);
     }
 
     /// Writes what was queued; afterwards `full` names who could not take it.
@@ -165,15 +160,13 @@ struct Delivery<'a> {
 impl Delivery<'_> {
     fn plain(&mut self) -> usize {
         let all = self.items.load();
+        let small = self.items.tail_bytes() < WRITE_AT_ONCE / 2;
         let mut copies = 0;
-        for target in &self.route.plain {
+        for (at, target) in self.route.plain.iter().enumerate() {
             copies += match target.how.of(self.items) {
-                How::Singly => {
-                    let given = self.items.list.iter().map(|item| self.one(target, item)).sum();
-                    self.dirty.relieve(&target.sub.conn);
-                    given
-                }
+                How::Singly => self.items.list.iter().map(|item| self.one(target, item)).sum(),
                 How::Handler => self.call(target, self.items),
+                How::Block if small && self.is_alone(at, target) => self.write(target, all),
                 How::Block | How::Framed => {
                     if self.encoded != target.prefix || self.encoded.is_empty() {
                         self.encode(target, 0, 1);
@@ -184,6 +177,21 @@ impl Delivery<'_> {
         }
         self.encoded = 0..0;
         copies
+    }
+
+    /// Whether nobody else gets the very same block.
+    fn is_alone(&self, at: usize, target: &Target) -> bool {
+        self.encoded != target.prefix
+            && self.route.plain.get(at + 1).is_none_or(|next| next.prefix != target.prefix)
+    }
+
+    /// Encodes a small block where it is to go, for one target.
+    fn write(&mut self, target: &Target, load: Load) -> usize {
+        let conn = &target.sub.conn;
+        target.sub.count(load.messages);
+        let appended = conn.append(load, |out| frames(out, self.route, self.items, target, 0, 1));
+        self.dirty.note(conn, appended);
+        if appended == Appended::Closed { 0 } else { load.messages }
     }
 
     /// Deals the batch out among the members in turn, starting at a random one.
@@ -246,36 +254,13 @@ impl Delivery<'_> {
                 }
             }
         }
-        if let Some(target) = members.get(first % members.len()) {
-            self.dirty.relieve(&target.sub.conn);
-        }
         copies
     }
 
     /// Encodes every `step`th message from `start` for a target.
     fn encode(&mut self, target: &Target, start: usize, step: usize) {
-        let prefix = self.route.text(&target.prefix);
         self.block.clear();
-        self.block.reserve(self.items.tail_bytes() / step + (prefix.len() + 64) * self.items.list.len());
-        let framed = target.how == How::Framed;
-        for item in self.items.list.iter().skip(start).step_by(step) {
-            if let Some(shown) = self.items.shown(item).filter(|_| !framed) {
-                shown_prefix(self.block, shown, target, item.has_headers);
-                self.block.extend_from_slice(self.items.tail(item));
-                continue;
-            }
-            match (framed, item.has_headers) {
-                (false, true) => self.block.extend_from_slice(prefix),
-                (false, false) => self.block.extend_from_slice(&prefix[1..]),
-                (true, true) => {
-                    self.block.push(b'H');
-                    self.block.extend_from_slice(&prefix[1..]);
-                }
-                (true, false) => self.block.extend_from_slice(prefix),
-            }
-            let tail = if framed { self.items.whole_tail(item) } else { self.items.tail(item) };
-            self.block.extend_from_slice(tail);
-        }
+        frames(self.block, self.route, self.items, target, start, step);
         self.encoded = target.prefix.clone();
     }
 
@@ -315,7 +300,7 @@ impl Delivery<'_> {
         if !reply.is_empty() && (routed.is_some() || conn.tracks_replies(self.origin)) {
             let way_back = self.origin.link().and_then(|link| link.way_back(self.origin));
             let limit = conn.grant().rights.responses();
-            conn.replies.lock().note(reply, way_back.unwrap_or_default(), routed, limit, Instant::now());
+            conn.replies.note(reply, way_back.unwrap_or_default(), routed, limit, Instant::now());
         }
         let prefix = self.route.text(&target.prefix);
         let payload = self.items.payload(item);
@@ -344,9 +329,7 @@ impl Delivery<'_> {
                 out.extend_from_slice(self.items.tail(item));
             }
         });
-        if appended == Appended::Flush {
-            self.dirty.flush.push(conn.clone());
-        }
+        self.dirty.note(conn, appended);
         usize::from(appended != Appended::Closed)
     }
 
@@ -404,6 +387,30 @@ impl Delivery<'_> {
             copies += usize::from(send_block(&link.conn, self.block, load, self.dirty));
         }
         copies
+    }
+}
+
+/// Appends every `step`th message from `start` as a target gets it.
+fn frames(out: &mut Vec<u8>, route: &Route, items: &Items<'_>, target: &Target, start: usize, step: usize) {
+    let prefix = route.text(&target.prefix);
+    out.reserve(items.tail_bytes() / step + (prefix.len() + 64) * items.list.len());
+    let framed = target.how == How::Framed;
+    for item in items.list.iter().skip(start).step_by(step) {
+        if let Some(shown) = items.shown(item).filter(|_| !framed) {
+            shown_prefix(out, shown, target, item.has_headers);
+            out.extend_from_slice(items.tail(item));
+            continue;
+        }
+        match (framed, item.has_headers) {
+            (false, true) => out.extend_from_slice(prefix),
+            (false, false) => out.extend_from_slice(&prefix[1..]),
+            (true, true) => {
+                out.push(b'H');
+                out.extend_from_slice(&prefix[1..]);
+            }
+            (true, false) => out.extend_from_slice(prefix),
+        }
+        out.extend_from_slice(if framed { items.whole_tail(item) } else { items.tail(item) });
     }
 }
 

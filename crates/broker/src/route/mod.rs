@@ -51,6 +51,8 @@ pub(crate) struct Route {
     gated: bool,
     choices: Vec<Choice>,
     passages: Vec<Passage>,
+    /// While it is derived anew: the plain subscriptions it had, the first one last.
+    before: Vec<Sub>,
 }
 
 /// A way into another account that messages of this subject take.
@@ -144,7 +146,8 @@ impl Route {
     fn clear(&mut self) {
         self.verdict = Verdict::Deliver;
         self.arena.clear();
-        self.plain.clear();
+        self.before.clear();
+        self.before.extend(self.plain.drain(..).rev().map(|target| target.sub));
         self.queues.clear();
         self.members.clear();
         self.links.clear();

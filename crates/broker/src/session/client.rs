@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use identity::Grant;
 use wire::Step;
 use wire::client::Op;
 
@@ -25,8 +26,10 @@ pub(crate) struct ClientSession {
     pub(crate) pings: Pings,
     /// The account's generation this read batch works with.
     pub(super) generation: u64,
-    /// The account's changes of rights that `generation` has seen.
+    /// The account's changes of rights that `generation` and `asked` have seen.
     pub(super) rights: u64,
+    /// Who is asked what may be published; `None` where everything may.
+    pub(super) asked: Option<Arc<Grant>>,
     /// The largest message its rights allow, where that is less than what the parser lets pass.
     pub(super) max_payload: usize,
     /// Too much was queued on this server when the read batch began: nothing is published.
@@ -55,6 +58,7 @@ impl ClientSession {
             limits,
             max_payload,
             rights: 0,
+            asked: asked(&conn),
             grants: conn.grants(),
             conn,
             core,
@@ -101,6 +105,8 @@ impl ClientSession {
             }
         };
         self.finish_run(bytes, work);
+        let (messages, payload) = self.run.take_count();
+        self.conn.count_in(messages, payload);
         self.end_metering(pause, now);
         Progress { consumed: at, pause }
     }
@@ -111,6 +117,9 @@ impl ClientSession {
         if self.rights != rights {
             self.rights = rights;
             self.generation = self.conn.account.generation();
+            self.asked = asked(&self.conn);
+            // What is of this generation already may have been derived from rights before these.
+            self.cache.release();
         }
     }
 
@@ -175,6 +184,11 @@ impl ClientSession {
             _ => CloseReason::ProtocolViolation,
         })
     }
+}
+
+fn asked(conn: &Conn) -> Option<Arc<Grant>> {
+    let grant = conn.grant();
+    (!grant.rights.publish_unrestricted()).then(|| Arc::clone(&grant))
 }
 
 /// What the parser enforces, and the largest message by the rights as of now. A fresh token may always be shown,

@@ -29,10 +29,17 @@ pub(super) struct Run {
     this_time: bool,
     /// Rights were settled otherwise than by the static ones (an owed answer).
     trusted: bool,
+    /// Messages handed on in this read batch, and bytes of them and of those at hand: not counted yet.
+    handed: u64,
     bytes: u64,
 }
 
 impl Run {
+    /// What came in during a read batch: messages and bytes.
+    pub(super) fn take_count(&mut self) -> (u64, u64) {
+        (std::mem::take(&mut self.handed), std::mem::take(&mut self.bytes))
+    }
+
     /// Where the messages go, as their account maps subjects. `false`: nowhere.
     fn map(&mut self, conn: &Conn) -> bool {
         let mapped = match conn.account.mapper() {
@@ -171,11 +178,7 @@ impl ClientSession {
         run.answer_to = None;
         run.trusted = false;
         run.this_time = false;
-        let answer = self.conn.replies.lock().owed(
-            publish.subject,
-            || self.conn.grant().rights.responses().is_some(),
-            now,
-        );
+        let answer = self.conn.replies.owed(publish.subject, || self.conn.answers_by_right(), now);
         let own_inbox =
             self.conn.inbox.as_ref().and_then(|space| Some((space, space.rest(publish.subject)?)));
         match (&answer, own_inbox) {
@@ -207,7 +210,7 @@ impl ClientSession {
         match verdict {
             Verdict::Deliver => {
                 if owed {
-                    self.conn.replies.lock().spend(publish.subject);
+                    self.conn.replies.spend(publish.subject);
                 }
                 Begun::Go
             }
@@ -271,7 +274,7 @@ impl ClientSession {
             origin: &self.conn,
             queues: b"",
             inboxes: &self.core.inboxes,
-            trusted: self.run.trusted,
+            rights: self.asked.as_deref().map(|grant| &grant.rights).filter(|_| !self.run.trusted),
         };
         // An answer given by right must not be found in, nor leave a trace in, the cache of static rights.
         let generation = if self.run.trusted { 0 } else { self.generation };
@@ -339,7 +342,7 @@ impl ClientSession {
             let subject = self.run.answer_to.as_deref().unwrap_or(&self.run.subject);
             copies += send_answer(&self.conn, &link, subject, &items, work);
         }
-        self.conn.count_in(list.len() as u64, std::mem::take(&mut self.run.bytes));
+        self.run.handed += list.len() as u64;
         if copies == 0 && self.conn.features.no_responders {
             for item in &list {
                 let reply = items.reply(item);

@@ -178,3 +178,47 @@ fn what_a_handler_holds_holds_its_publishers() {
     port.release(3201);
     assert!(full[0].outbox.has_room_or_wait(std::task::Waker::noop()));
 }
+
+/// Answers each message with a list of long ones, to its reply and in between to another subject.
+struct Generous;
+
+impl Handler for Generous {
+    fn call(&self, call: &mut Call<'_>) -> Reception {
+        for message in call.messages() {
+            for number in 0..6_u8 {
+                let long = [b'0' + number; 100_000];
+                call.answer(&Letter { subject: message.reply, payload: &long, ..Letter::default() });
+                if number == 4 {
+                    let headers = b"NATS/1.0\r\n\r\n";
+                    call.answer(&Letter {
+                        subject: b"in.other",
+                        shown: b"shown",
+                        headers,
+                        ..Letter::default()
+                    });
+                }
+            }
+        }
+        Reception::Taken
+    }
+}
+
+#[test]
+fn answers_of_any_length_arrive_in_order() {
+    let rig = Rig::new();
+    let generous: Arc<dyn Handler> = Arc::new(Generous);
+    let port = rig.0.handler("$G", "generous", Arc::downgrade(&generous));
+    port.subscribe(b"lists", None).unwrap();
+    let mut client = rig.client();
+    client.say("SUB in.* 1\r\nPUB lists in.a 0\r\n\r\nPUB lists in.b 0\r\n\r\n");
+    let mut expected = String::new();
+    for to in ["in.a", "in.b"] {
+        for number in 0..6 {
+            expected += &format!("MSG {to} 1 100000\r\n{}\r\n", number.to_string().repeat(100_000));
+            if number == 4 {
+                expected += "HMSG shown 1 12 12\r\nNATS/1.0\r\n\r\n\r\n";
+            }
+        }
+    }
+    assert!(client.heard() == expected, "something else arrived");
+}
