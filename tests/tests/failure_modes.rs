@@ -1,15 +1,52 @@
 //! The rows of "When parts of it are down" in docs/access-control.md: what clients see, what is logged, what recovers by
 //! itself. `Authorization Violation` is said to nobody who was not refused.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use certs_dev::{LeafRequest, San, Usage};
 use gatehouse_tests::{
     BusOptions, Gateway, GatewayOptions, InternalBus, Pki, Scene, Tokens, client_config, eventually,
-    http_get, within,
+    free_ports, http_get, within,
 };
 use serde_json::json;
+use tokio::net::TcpListener;
+
+/// Why `/readyz` says there is no link, once it has all of these words.
+async fn why_no_link(admin: SocketAddr, words: &[&str]) -> Option<String> {
+    let page = http_get(admin, "/readyz").await.ok().filter(|answer| answer.status == 503)?.json().ok()?;
+    let link = page["guards"].as_array()?.iter().find(|guard| guard["name"] == "link")?.clone();
+    let why = link["reason"].as_str()?;
+    words.iter().all(|word| why.contains(word)).then(|| why.to_owned())
+}
+
+#[tokio::test]
+async fn of_a_gateway_link_readiness_says_why_it_is_down() -> Result<()> {
+    let (pki, ports) = (Pki::new()?, free_ports(2)?);
+    let tokens = Tokens::new(pki.dir())?;
+    let mut options = GatewayOptions::dialling(&pki, ([127, 0, 0, 1], ports[0]).into());
+    options.service = format!("gateway_port = {}\n", ports[1]);
+    options.link = "protocol = \"gateway\"\n".to_owned();
+    options.sections =
+        format!("[internal_event_service]\nhost = \"127.0.0.1\"\ngateway_port = {}\n", ports[0]);
+    let gateway = Gateway::start(&pki, &tokens, &options).await?;
+    let admin = gateway.admin()?;
+    let address = format!("127.0.0.1:{}", ports[0]);
+    let words = ["cluster ", address.as_str(), "refused"];
+    eventually("nobody listens", || why_no_link(admin, &words)).await?;
+    // Somebody does now, who is no gateway.
+    let wrong = TcpListener::bind(&address).await?;
+    let answers = tokio::spawn(async move {
+        while let Ok((stream, _)) = wrong.accept().await {
+            drop(stream);
+        }
+    });
+    let words = ["cluster ", address.as_str(), "tls_handshake"];
+    eventually("the wrong one listens", || why_no_link(admin, &words)).await?;
+    answers.abort();
+    Ok(())
+}
 
 #[tokio::test]
 async fn bus_down_clients_get_in_and_publishers_are_held_then_told() -> Result<()> {
@@ -23,12 +60,7 @@ async fn bus_down_clients_get_in_and_publishers_are_held_then_told() -> Result<(
     let admin = scene.gateway.admin()?;
     let not_ready = || async { http_get(admin, "/readyz").await.ok().filter(|answer| answer.status == 503) };
     eventually("not ready", not_ready).await?;
-    let why = || async {
-        let page = not_ready().await?.json().ok()?;
-        let link = page["guards"].as_array()?.iter().find(|guard| guard["name"] == "link")?.clone();
-        link["reason"].as_str().filter(|why| why.contains("127.0.0.1:")).map(str::to_owned)
-    };
-    eventually("why no link is up", why).await?;
+    eventually("why no link is up", || why_no_link(admin, &["127.0.0.1:"])).await?;
     // Who knocks now gets in, and who is in goes on where no link is needed.
     let fresh = scene.partner().await?;
     let mut own = fresh.subscribe("$GATEHOUSE.AUTH.EXPIRING").await?;

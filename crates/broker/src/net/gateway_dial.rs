@@ -41,6 +41,14 @@ pub(crate) struct Dialling {
     pub(crate) stop: watch::Receiver<bool>,
 }
 
+impl Dialling {
+    /// Notes why there is no link. The URL may hold a password: only its address is told.
+    fn trouble(&self, cluster: &Cluster, url: &RemoteUrl, why: &str) {
+        let group = &self.gateways.terms.group;
+        group.note_trouble(format!("cluster {} at {}:{}: {why}", cluster.name, url.host, url.port));
+    }
+}
+
 /// Keeps the connection to a cluster up, until the server stops or, for one nobody configured, it is gone.
 pub(crate) async fn keep_up(how: Dialling, cluster: Arc<Cluster>) {
     let mut stop = how.stop.clone();
@@ -54,14 +62,16 @@ pub(crate) async fn keep_up(how: Dialling, cluster: Arc<Cluster>) {
             Ok(task) => {
                 let (conn, began) = (task.conn().clone(), Instant::now());
                 let mut running = tokio::spawn(task.run());
-                tokio::select! {
-                    _ = &mut running => {}
+                let reason = tokio::select! {
+                    reason = &mut running => reason.unwrap_or(CloseReason::Panicked),
                     _ = stop.wait_for(|stop| *stop) => return,
-                }
+                };
+                how.trouble(&cluster, &url, reason.name());
                 conn.rtt().map(|_| began.elapsed())
             }
             Err(refused) => {
                 tracing::warn!(cluster = %cluster.name, ?url, reason = refused.reason.name(), detail = %refused.detail, "gateway not made");
+                how.trouble(&cluster, &url, &format!("{} ({})", refused.detail, refused.reason.name()));
                 None
             }
         };

@@ -134,7 +134,16 @@ impl Cluster {
                     }
                     None
                 }
-                _ => state.up.take(),
+                (Some(_), false) => {
+                    let why = if state.told {
+                        "nobody there connects to us"
+                    } else {
+                        "it is still telling its interest"
+                    };
+                    group.note_trouble(format!("cluster {}: connected, but {why}", self.name));
+                    state.up.take()
+                }
+                (None, _) => state.up.take(),
             }
         };
         if gone.is_some() {
