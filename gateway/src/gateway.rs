@@ -27,6 +27,7 @@ use rand::distr::Alphanumeric;
 use tokio::task::JoinSet;
 
 use crate::authenticator::{GatewayAuthenticator, Records, Rules, SourcesError, TokenSources};
+use crate::catalog::Catalog;
 use crate::config::{CLIENTS_TLS, Config};
 use crate::edge::{Edge, EdgeError};
 use crate::health::{self, CredentialError, CredentialFile, HealthCredential};
@@ -74,9 +75,9 @@ pub enum GatewayError {
     /// The health check's credential can't be written.
     #[error(transparent)]
     Credential(#[from] CredentialError),
-    /// The subjects of the health check are wrong: a mistake in this program.
-    #[error("health check: {0}")]
-    Health(#[from] LocalError),
+    /// A subject this process listens on is wrong: a mistake in this program.
+    #[error("a subject of this process: {0}")]
+    Subject(#[from] LocalError),
     /// The rights of the health check are wrong: a mistake in this program.
     #[error("health check: {0}")]
     HealthRights(#[from] PermissionError),
@@ -118,6 +119,7 @@ pub struct Gateway {
     pub probe: Arc<ProbeState>,
     authenticator: Arc<GatewayAuthenticator>,
     opaque: Option<Arc<Followed>>,
+    _catalog: Catalog,
     _tasks: JoinSet<()>,
 }
 
@@ -147,6 +149,7 @@ impl Gateway {
         };
         let edge = config.edge().map(|settings| Edge::open(&settings, &server, &group, &around.metrics));
         let edge = edge.transpose()?;
+        let catalog = Catalog::open(&server)?;
         let probe = Probe::new(&group, &around.readiness, &around.metrics);
         let state = probe.state();
         let mut tasks = JoinSet::new();
@@ -177,6 +180,7 @@ impl Gateway {
             probe: state,
             authenticator,
             opaque,
+            _catalog: catalog,
             _tasks: tasks,
         })
     }

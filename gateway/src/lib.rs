@@ -5,6 +5,7 @@
 pub mod admin_api;
 pub mod audit_cmd;
 pub mod authenticator;
+pub mod catalog;
 pub mod check_config;
 pub mod cli;
 pub mod client;

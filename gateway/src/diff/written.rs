@@ -47,12 +47,13 @@ impl Written {
     }
 
     fn role(&mut self, name: &str, old: &RoleConfig, new: &RoleConfig) {
-        let lists: [(&str, &[String], &[String]); 7] = [
+        let lists: [(&str, &[String], &[String]); 8] = [
             ("publish.allow", &old.publish.allow, &new.publish.allow),
             ("publish.deny", &old.publish.deny, &new.publish.deny),
             ("subscribe.allow", &old.subscribe.allow, &new.subscribe.allow),
             ("subscribe.deny", &old.subscribe.deny, &new.subscribe.deny),
             ("consume", &old.consume, &new.consume),
+            ("stream_read", &old.stream_read, &new.stream_read),
             ("kv_read", &old.kv_read, &new.kv_read),
             ("kv_write", &old.kv_write, &new.kv_write),
         ];

@@ -58,8 +58,7 @@ const nc = await connect({
   token: opts.token,
   tls: { caFile: opts.ca, servername: "localhost" },
 });
-// Without `checkAPI: false` nats.js asks for the figures of the whole account first, which are nobody's business here.
-const js = nc.jetstream({ timeout: 2000, checkAPI: false });
+const js = nc.jetstream();
 const kv = (name, options) => js.views.kv(name, options);
 const scenarios = { reading, writing };
 for (const scenario of opts.scenarios) {

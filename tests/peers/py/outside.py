@@ -30,8 +30,9 @@ async def refused(attempt, what):
 
 
 async def consume(nc):
-    js = nc.jetstream(timeout=1)
-    sub = await js.pull_subscribe_bind("partner", stream="ORDERS")
+    js = nc.jetstream()
+    # As its documentation has it: the stream is found by the subject, and the consumer there is used.
+    sub = await js.pull_subscribe("orders.in", durable="partner")
     got = []
     while len(got) < 20:
         for message in await sub.fetch(10, timeout=5):
@@ -40,18 +41,58 @@ async def consume(nc):
     need(got == list(range(20)), f"{got}")
     info = await sub.consumer_info()
     need(info.num_ack_pending == 0, f"{info}")
-    await refused(js.stream_info("SECRET"), "another stream")
-    await refused(js.purge_stream("ORDERS"), "purging")
-    await refused(js.delete_consumer("ORDERS", "partner"), "deleting the consumer")
-    await refused(js.add_consumer("ORDERS", ConsumerConfig(durable_name="mine")), "making a consumer")
-    await refused(js.add_stream(StreamConfig(name="MINE", subjects=["peer.mine"])), "making a stream")
+    need((await js.consumer_info("ORDERS", "partner")).name == "partner", "info of the consumer")
+    need((await js.stream_info("ORDERS")).state.messages == 20, "info of the stream")
+    account = await js.account_info()
+    need(account.streams == 4, f"figures of others: {account}")
+    names = sorted(info.config.name for info in await js.streams_info())
+    need(names == ["AUDIT", "KV_config", "KV_state", "ORDERS"], f"{names}")
+
+
+async def ordered(nc):
+    js = nc.jetstream()
+    sub = await js.subscribe("audit.in", ordered_consumer=True)
+    got = [int((await sub.next_msg(timeout=5)).data) for _ in range(20)]
+    need(got == list(range(20)), f"{got}")
+    need((await js.get_last_msg("AUDIT", "audit.in")).seq == 20, "the last message")
+
+
+async def refusals(nc):
+    state, config = [await nc.jetstream().key_value(bucket) for bucket in ("state", "config")]
+    js = nc.jetstream(timeout=1)
+    attempts = {
+        "making a stream": js.add_stream(StreamConfig(name="MINE", subjects=["peer.mine"])),
+        "changing a stream": js.update_stream(StreamConfig(name="ORDERS", max_msgs=1)),
+        "deleting a stream": js.delete_stream("ORDERS"),
+        "purging a stream": js.purge_stream("ORDERS"),
+        "purging a stream one may read": js.purge_stream("AUDIT"),
+        "deleting a message": js.delete_msg("ORDERS", 1),
+        "reading a message": js.get_msg("ORDERS", 1),
+        "another stream": js.stream_info("SECRET"),
+        "finding another stream": js.find_stream_name_by_subject("secret.in"),
+        "another consumer": js.consumer_info("SECRET", "partner"),
+        "making a consumer": js.add_consumer("ORDERS", ConsumerConfig(durable_name="mine")),
+        "changing a consumer": js.add_consumer("ORDERS", ConsumerConfig(durable_name="partner", max_ack_pending=1)),
+        "deleting a consumer": js.delete_consumer("ORDERS", "partner"),
+        "an ordered consumer of a stream of a group": js.subscribe("orders.in", ordered_consumer=True),
+        "writing where one may read": config.put("limits.max", b"99"),
+        "deleting where one may read": config.delete("limits.max"),
+        "purging where one may read": config.purge("limits.max"),
+        "another bucket": js.key_value("secret"),
+        "a key of another bucket": js.publish("$KV.secret.a", b"x"),
+        "publishing to a stream one may read": js.publish("audit.in", b"x"),
+        "deleting a bucket": js.delete_key_value("state"),
+        "making a bucket": js.create_key_value(bucket="mine"),
+    }
+    # At once: each of them costs the whole time.
+    await asyncio.gather(*(refused(attempt, what) for what, attempt in attempts.items()))
+    await state.put("after", b"1")
 
 
 async def key_value(nc):
-    js = nc.jetstream(timeout=1)
+    js = nc.jetstream()
     config = await js.key_value("config")
     need((await config.get("limits.max")).value == b"10", "get")
-    await refused(config.put("limits.max", b"99"), "writing where one may read")
     state = await js.key_value("state")
     await state.create("py", b"1")
     revision = await state.put("py", b"2")
@@ -64,12 +105,10 @@ async def key_value(nc):
         need(False, "a deleted key is there")
     except KeyNotFoundError:
         pass
-    await refused(js.key_value("secret"), "another bucket")
-    await refused(js.delete_key_value("state"), "deleting a bucket")
 
 
 async def reading(nc):
-    js = nc.jetstream(timeout=2)
+    js = nc.jetstream()
     config = await js.key_value("config")
     need(sorted(await config.keys()) == ["limits.max", "limits.min"], "keys")
     history = [(entry.key, entry.value) for entry in await config.history("limits.max")]
@@ -77,7 +116,7 @@ async def reading(nc):
 
 
 async def writing(nc):
-    js = nc.jetstream(timeout=2)
+    js = nc.jetstream()
     state = await js.key_value("state")
     watcher = await state.watch("seen.*")
     need(await watcher.updates(timeout=5) is None, "nothing at first")

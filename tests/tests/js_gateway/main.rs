@@ -1,156 +1,27 @@
-//! Streams and key-value from outside: with `consume`, `kv_read` and `kv_write` a stock client does just that with its
-//! usual calls, and nothing else of the API.
+//! Streams and key-value from outside: with `consume`, `stream_read`, `kv_read` and `kv_write` a stock client does just
+//! that with its usual calls, and nothing else of the API.
 
-use std::process::Stdio;
+mod world;
+
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use async_nats::jetstream::{self, consumer, kv, stream};
+use async_nats::jetstream::{consumer, kv, stream};
 use futures_util::{StreamExt, TryStreamExt};
-use gatehouse_tests::{
-    BusOptions, Client, ConfServer, Gateway, GatewayOptions, InternalBus, Kind, Pki, Tokens, on_both,
-    peers_dir, within,
-};
-use serde_json::{Value, json};
+use gatehouse_tests::{Client, Kind, on_both, peers_dir, run, skip, within};
+
+use crate::world::World;
 
 on_both! {
     a_partner_consumes_what_it_may_and_nothing_else
+    a_stream_is_read_with_consumers_of_ones_own
     a_bucket_is_read_and_written_by_who_may
     keys_history_and_watch
     nats_py
     nats_js
-}
-
-/// All that a user writes beside his usual `[link]`: see docs/streams.md.
-const LINK: &str = "jetstream_domain = \"hub\"\n";
-
-/// Streams and buckets a partner may use; the others are nobody's business.
-const RIGHTS: &str = "consume = [\"ORDERS\"]\nkv_read = [\"config\", \"state\"]\nkv_write = [\"state\"]";
-
-/// All scenarios of a script together.
-const PATIENCE: Duration = Duration::from_secs(90);
-
-/// What holds the streams.
-enum Hub {
-    Ours(InternalBus),
-    Stock(ConfServer),
-}
-
-impl Hub {
-    async fn start(kind: Kind, pki: &Pki) -> Result<Option<Self>> {
-        if kind == Kind::Ours {
-            let streams = "[streams]\nstore_dir = \"store\"\ndomain = \"hub\"\n";
-            let bus = InternalBus::start(pki, &BusOptions::default().with_sections(streams)).await?;
-            return Ok(Some(Self::Ours(bus)));
-        }
-        let conf = "listen: \"127.0.0.1:-1\"\nleafnodes { listen: \"127.0.0.1:-1\" }\n\
-            jetstream { store_dir: \"store\", domain: hub }\n";
-        Ok(ConfServer::start(kind, pki.dir(), conf).await?.map(Self::Stock))
-    }
-
-    async fn gateway(&self, pki: &Pki, tokens: &Tokens) -> Result<Gateway> {
-        let leafnodes = match self {
-            Self::Ours(bus) => bus.leafnodes()?,
-            Self::Stock(server) => server.addresses.leafnodes.context("no leafnode port")?,
-        };
-        let mut options = GatewayOptions::dialling(pki, leafnodes);
-        options.rights = options.rights.replacen("publish = ", &format!("{RIGHTS}\npublish = "), 1);
-        let mut gateway = if let Self::Ours(_) = self {
-            options.link.push_str(LINK);
-            Gateway::start(pki, tokens, &options).await?
-        } else {
-            options.link = format!("urls = [\"nats-leaf://{leafnodes}\"]\n{LINK}");
-            Gateway::start_plain(pki, tokens, &options).await?
-        };
-        gateway.ready().await?;
-        Ok(gateway)
-    }
-
-    async fn client(&self, pki: &Pki) -> Result<async_nats::Client> {
-        Ok(match self {
-            Self::Ours(bus) => bus.client(&pki.service("orders")).await?,
-            Self::Stock(server) => async_nats::connect(server.url()).await?,
-        })
-    }
-}
-
-/// A hub with streams, and a gateway whose role may do something with them.
-struct World {
-    gateway: Gateway,
-    /// Ends with the world.
-    _hub: Hub,
-    /// A service's.
-    inside: jetstream::Context,
-    tokens: Tokens,
-    pki: Pki,
-}
-
-impl World {
-    /// `None`, counted as a skip, where the hub is not installed.
-    async fn new(kind: Kind) -> Result<Option<Self>> {
-        let pki = Pki::new()?;
-        let tokens = Tokens::new(pki.dir())?;
-        let Some(hub) = Hub::start(kind, &pki).await? else { return Ok(None) };
-        let gateway = hub.gateway(&pki, &tokens).await?;
-        let inside = jetstream::new(hub.client(&pki).await?);
-        fill(&inside).await?;
-        Ok(Some(Self { gateway, _hub: hub, inside, tokens, pki }))
-    }
-
-    /// A partner, once the API can be reached over the link.
-    async fn outside(&self) -> Result<jetstream::Context> {
-        let client = self.gateway.client(&self.pki, &self.tokens.good()?).await?;
-        let mut context = jetstream::new(client);
-        context.set_timeout(Duration::from_secs(2));
-        Ok(context)
-    }
-
-    /// Runs scenarios of a script of a peer.
-    async fn peer(&self, client: Client, script: &str, scenarios: &[&str]) -> Result<()> {
-        if !client.installed_or_skip() {
-            return Ok(());
-        }
-        let program = if client == Client::Python { peers_dir().join("bin/python") } else { "node".into() };
-        let options = json!({
-            "url": format!("tls://{}", self.gateway.addresses.clients), "token": self.tokens.good()?,
-            "ca": self.pki.path("frontend-ca.crt"), "scenarios": scenarios,
-        });
-        let mut command = tokio::process::Command::new(program);
-        command.arg(format!("{}/peers/{script}", env!("CARGO_MANIFEST_DIR"))).arg(options.to_string());
-        command.env("GATEHOUSE_PEERS", peers_dir()).stdin(Stdio::null()).kill_on_drop(true);
-        let output =
-            tokio::time::timeout(PATIENCE, command.output()).await.context("the script takes too long")??;
-        let said = String::from_utf8_lossy(&output.stdout);
-        let results: Vec<Value> = said.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        let good = results.iter().filter(|result| result["ok"] == true).count();
-        ensure!(good == scenarios.len(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
-        Ok(())
-    }
-}
-
-/// What partners find: streams with a consumer each; the buckets `config`, with two keys, `state` and `secret`, empty.
-async fn fill(inside: &jetstream::Context) -> Result<()> {
-    for name in ["ORDERS", "SECRET"] {
-        let subject = format!("{}.in", name.to_lowercase());
-        let config =
-            stream::Config { name: name.to_owned(), subjects: vec![subject.clone()], ..Default::default() };
-        let stream = inside.create_stream(config).await?;
-        let config =
-            consumer::pull::Config { durable_name: Some("partner".to_owned()), ..Default::default() };
-        stream.create_consumer(config).await?;
-        for number in 0..20 {
-            inside.publish(subject.clone(), number.to_string().into()).await?.await?;
-        }
-    }
-    for bucket in ["config", "state", "secret"] {
-        let config = kv::Config { bucket: bucket.to_owned(), history: 5, ..kv::Config::default() };
-        inside.create_key_value(config).await?;
-    }
-    let config = inside.get_key_value("config").await?;
-    for (key, value) in [("limits.max", "9"), ("limits.min", "0"), ("limits.max", "10")] {
-        config.put(key, value.into()).await?;
-    }
-    Ok(())
+    the_earlier_nats_js
+    nats_go
+    the_nats_command
 }
 
 async fn a_partner_consumes_what_it_may_and_nothing_else(kind: Kind) -> Result<()> {
@@ -179,6 +50,37 @@ async fn a_partner_consumes_what_it_may_and_nothing_else(kind: Kind) -> Result<(
     let other = stream::Config { name: "OTHER".to_owned(), ..stream::Config::default() };
     ensure!(outside.create_stream(other).await.is_err(), "streams may be made");
     ensure!(inside.get_stream("ORDERS").await?.cached_info().state.messages == 20);
+    Ok(())
+}
+
+async fn a_stream_is_read_with_consumers_of_ones_own(kind: Kind) -> Result<()> {
+    let Some(world) = World::new(kind).await? else { return Ok(()) };
+    let outside = world.outside().await?;
+    let stream = outside.get_stream("AUDIT").await?;
+    let config = consumer::pull::OrderedConfig::default();
+    let ordered = stream.create_consumer(config).await?;
+    let mut messages = ordered.messages().await?;
+    for number in 0..20 {
+        let message = within("a message", messages.next()).await?.context("the consumer ended")?;
+        let message = message.map_err(|error| anyhow::anyhow!("{error}"))?;
+        ensure!(message.payload == number.to_string().as_bytes(), "{message:?} at {number}");
+    }
+    ensure!(stream.get_raw_message(7).await?.payload == "6");
+    ensure!(outside.publish("audit.in", "forged".into()).await?.await.is_err(), "it may be written");
+    ensure!(stream.purge().await.is_err(), "it may be purged");
+    ensure!(stream.delete_message(1).await.is_err(), "messages may be deleted");
+    // What clients ask before they work is answered with what they may look at.
+    ensure!(outside.stream_by_subject("orders.in").await? == "ORDERS");
+    ensure!(outside.stream_by_subject("secret.in").await.is_err(), "another stream is found");
+    let mut names: Vec<String> = outside.stream_names().try_collect().await?;
+    names.sort_unstable();
+    ensure!(names == ["AUDIT", "KV_config", "KV_state", "ORDERS"], "{names:?}");
+    let listed: Vec<_> = outside.streams().try_collect().await?;
+    ensure!(listed.len() == 4, "{listed:?}");
+    let (account, all) = (outside.query_account().await?, world.inside.query_account().await?);
+    // The group's consumer and the ordered one.
+    ensure!(account.streams == 4 && account.consumers == 2 && all.streams == 6, "{account:?} of {all:?}");
+    ensure!(account.storage > 0 && account.storage < all.storage, "{account:?} of {all:?}");
     Ok(())
 }
 
@@ -239,15 +141,81 @@ async fn keys_history_and_watch(kind: Kind) -> Result<()> {
     Ok(())
 }
 
-async fn nats_py(kind: Kind) -> Result<()> {
+/// Runs scenarios of a script of a peer, and sees that what it must not change is as it was.
+async fn peer(kind: Kind, client: Client, script: &str, scenarios: &[&str]) -> Result<()> {
+    if !client.installed_or_skip() {
+        return Ok(());
+    }
     let Some(world) = World::new(kind).await? else { return Ok(()) };
-    world.peer(Client::Python, "py/outside.py", &["consume", "reading", "writing", "key_value"]).await?;
-    let left = world.inside.get_stream("ORDERS").await?.cached_info().state.messages;
-    ensure!(left == 20, "{left} of 20 messages are left");
+    world.peer(client, script, scenarios).await?;
+    for stream in ["ORDERS", "AUDIT", "SECRET"] {
+        let mut stream = world.inside.get_stream(stream).await?;
+        let info = stream.info().await?;
+        ensure!(info.state.messages == 20 && info.config.max_messages < 1, "{info:?}");
+    }
+    let orders = world.inside.get_stream("ORDERS").await?;
+    let consumers: Vec<String> = orders.consumer_names().try_collect().await?;
+    ensure!(consumers == ["partner"], "{consumers:?}");
+    ensure!(orders.consumer_info("partner").await?.config.max_ack_pending == 1000);
+    let names: Vec<String> = world.inside.stream_names().try_collect().await?;
+    ensure!(names.len() == 6, "{names:?}");
+    let config = world.inside.get_key_value("config").await?;
+    ensure!(config.get("limits.max").await?.is_some_and(|value| value == "10"));
+    ensure!(world.inside.get_stream("KV_secret").await?.cached_info().state.messages == 0);
     Ok(())
 }
 
+async fn nats_py(kind: Kind) -> Result<()> {
+    let scenarios = ["consume", "ordered", "reading", "writing", "key_value", "refusals"];
+    peer(kind, Client::Python, "py/outside.py", &scenarios).await
+}
+
 async fn nats_js(kind: Kind) -> Result<()> {
+    let scenarios = ["consume", "ordered", "reading", "writing", "refusals"];
+    peer(kind, Client::Node, "js/outside3.mjs", &scenarios).await
+}
+
+async fn the_earlier_nats_js(kind: Kind) -> Result<()> {
+    peer(kind, Client::NodeLegacy, "js/outside.mjs", &["reading", "writing"]).await
+}
+
+async fn nats_go(kind: Kind) -> Result<()> {
+    let scenarios =
+        ["outside_consume", "outside_ordered", "outside_reading", "outside_writing", "outside_refusals"];
+    peer(kind, Client::Go, "", &scenarios).await?;
+    // Once more from the beginning, with the older API of the same client.
+    peer(kind, Client::Go, "", &["outside_by_subject"]).await
+}
+
+async fn the_nats_command(kind: Kind) -> Result<()> {
+    let nats = peers_dir().join("bin/nats");
+    if !nats.exists() {
+        skip("the nats command is not installed");
+        return Ok(());
+    }
     let Some(world) = World::new(kind).await? else { return Ok(()) };
-    world.peer(Client::NodeLegacy, "js/outside.mjs", &["reading", "writing"]).await
+    let login = world.command_login()?;
+    for (command, fine, said) in [
+        ("stream ls --names", true, "ORDERS"),
+        ("stream info ORDERS", true, "Messages: 20"),
+        ("consumer info ORDERS partner", true, "Unprocessed Messages: 20"),
+        ("consumer next ORDERS partner --ack", true, "orders.in"),
+        ("stream get AUDIT 7", true, "audit.in"),
+        ("kv get config limits.max --raw", true, "10"),
+        ("kv history config limits.max", true, "limits.max"),
+        ("kv put state seen 1", true, "1"),
+        ("account info", true, "Streams: 4"),
+        ("stream info SECRET", false, ""),
+        ("kv put config limits.max 99", false, ""),
+        ("stream purge ORDERS -f", false, ""),
+        ("consumer rm ORDERS partner -f", false, ""),
+    ] {
+        let words = login.iter().cloned().chain(command.split(' ').map(str::to_owned));
+        let ran = run(nats.as_os_str(), world.dir(), words).await?;
+        ensure!((ran.code == Some(0)) == fine && ran.stdout.contains(said), "nats {command}: {ran:?}");
+        ensure!(!ran.stdout.contains("SECRET"), "nats {command}: {ran:?}");
+    }
+    let left = world.inside.get_stream("ORDERS").await?.consumer_info("partner").await?.num_pending;
+    ensure!(left == 19, "{left} messages are left");
+    Ok(())
 }

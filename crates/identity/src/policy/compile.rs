@@ -104,6 +104,7 @@ impl Compiler {
         };
         let shorthands = [
             (Shorthand::Consume, &config.consume),
+            (Shorthand::StreamRead, &config.stream_read),
             (Shorthand::KvRead, &config.kv_read),
             (Shorthand::KvWrite, &config.kv_write),
         ];
@@ -115,6 +116,9 @@ impl Compiler {
             for name in list(shorthand.key(), names, &valid) {
                 publish.allow.extend(shorthand.publishes(&name));
             }
+        }
+        if shorthands.iter().any(|(_, names)| !names.is_empty()) {
+            publish.allow.extend(Shorthand::look_around());
         }
         Role {
             name: config.name.as_str().into(),

@@ -36,6 +36,9 @@ pub struct RoleConfig {
     /// Streams whose existing consumers may be pulled from.
     #[serde(default)]
     pub consume: Vec<String>,
+    /// Streams that may be read, with consumers of one's own.
+    #[serde(default)]
+    pub stream_read: Vec<String>,
     /// Key-value buckets that may be read and watched.
     #[serde(default)]
     pub kv_read: Vec<String>,

@@ -46,6 +46,11 @@ impl Template {
         Ok(Self { text: text.to_owned(), parts })
     }
 
+    /// A text without places.
+    pub(super) fn fixed(text: &str) -> Self {
+        Self { text: text.to_owned(), parts: vec![Part::Literal(text.to_owned())] }
+    }
+
     /// A template that stands for a number: one fact and nothing around it.
     pub(super) fn parse_number(text: &str) -> Result<Self, String> {
         let template = Self::parse(text)?;

@@ -250,26 +250,33 @@ fn shorthands_compile_to_what_clients_need_and_no_more() {
         assert_eq!(rights.subscribe().allow().unwrap(), Vec::<String>::new());
         rights.publish().allow().unwrap()
     };
+    let look_around = ["$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST"];
     let consume = [
         "$JS.API.STREAM.INFO.ORDERS",
         "$JS.API.CONSUMER.INFO.ORDERS.*",
         "$JS.API.CONSUMER.MSG.NEXT.ORDERS.*",
         "$JS.ACK.ORDERS.>",
     ];
-    assert_eq!(list("consume", "ORDERS"), consume);
-    let read = [
-        "$JS.API.STREAM.INFO.KV_cfg",
-        "$JS.API.STREAM.MSG.GET.KV_cfg",
-        "$JS.API.DIRECT.GET.KV_cfg",
-        "$JS.API.DIRECT.GET.KV_cfg.>",
-        "$JS.API.CONSUMER.CREATE.KV_cfg",
-        "$JS.API.CONSUMER.CREATE.KV_cfg.>",
-        "$JS.API.CONSUMER.INFO.KV_cfg.*",
-        "$JS.API.CONSUMER.DELETE.KV_cfg.*",
-        "$JS.FC.KV_cfg.>",
-    ];
-    assert_eq!(list("kv_read", "cfg"), read);
-    assert_eq!(list("kv_write", "cfg"), ["$JS.API.STREAM.INFO.KV_cfg", "$KV.cfg.>"]);
+    assert_eq!(list("consume", "ORDERS"), [&consume[..], &look_around].concat());
+    for (key, name, stream) in [("stream_read", "AUDIT", "AUDIT"), ("kv_read", "cfg", "KV_cfg")] {
+        let read = [
+            "$JS.API.STREAM.INFO.@",
+            "$JS.API.STREAM.MSG.GET.@",
+            "$JS.API.DIRECT.GET.@",
+            "$JS.API.DIRECT.GET.@.>",
+            "$JS.API.CONSUMER.CREATE.@",
+            "$JS.API.CONSUMER.CREATE.@.>",
+            "$JS.API.CONSUMER.INFO.@.*",
+            "$JS.API.CONSUMER.MSG.NEXT.@.*",
+            "$JS.API.CONSUMER.DELETE.@.*",
+            "$JS.ACK.@.>",
+            "$JS.FC.@.>",
+        ];
+        let read = read.map(|subject| subject.replace('@', stream));
+        assert_eq!(list(key, name), [&read[..], &look_around.map(str::to_owned)].concat());
+    }
+    let write = ["$JS.API.STREAM.INFO.KV_cfg", "$KV.cfg.>"];
+    assert_eq!(list("kv_write", "cfg"), [&write[..], &look_around].concat());
     assert_eq!(list("kv_write", "cfg-{{claims.tenant}}")[1], "$KV.cfg-acme.>");
 }
 
