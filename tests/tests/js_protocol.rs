@@ -14,6 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 on_both! {
     clients_are_told_which_level_of_the_api_is_there
     fast_batches_are_acknowledged_once_in_a_while
+    schedules_go_by_the_clocks_of_their_zone
     waiting_pulls_hear_that_the_server_stops
 }
 
@@ -113,5 +114,47 @@ async fn waiting_pulls_hear_that_the_server_stops(kind: Kind) -> Result<()> {
     let left = ["Nats-Pending-Messages", "Nats-Pending-Bytes"]
         .map(|name| headers.get(name).map(|value| value.as_str()));
     ensure!(left == [Some("3"), Some("1000")], "{headers:?}");
+    Ok(())
+}
+
+async fn schedules_go_by_the_clocks_of_their_zone(kind: Kind) -> Result<()> {
+    let Some((_server, client)) = start(kind).await? else { return Ok(()) };
+    let config = json!({ "name": "S", "subjects": ["s.*"], "allow_msg_schedules": true });
+    client.request("$JS.API.STREAM.CREATE.S", serde_json::to_vec(&config)?.into()).await?;
+    let plan = async |subject: &'static str, pattern: &str, zone: &str| {
+        let mut headers = async_nats::HeaderMap::new();
+        headers.insert("Nats-Schedule", pattern);
+        headers.insert("Nats-Schedule-Time-Zone", zone);
+        headers.insert("Nats-Schedule-Target", "s.target");
+        let answer = client.request_with_headers(subject, headers, "x".into()).await?;
+        anyhow::Ok(serde_json::from_slice::<Value>(&answer.payload)?)
+    };
+    for (pattern, zone, code) in [
+        ("@daily", "Nowhere/Atall", 10223),
+        ("@daily", "", 10223),
+        ("@every 1s", "Europe/Berlin", 10189),
+        ("@at 2099-01-01T00:00:00Z", "Europe/Berlin", 10189),
+        ("@at 2099-01-01T00:00:00Z", "UTC", 10189),
+        (", * * * * *", "Europe/Berlin", 10189),
+    ] {
+        let refused = plan("s.plan", pattern, zone).await?;
+        ensure!(refused["error"]["err_code"] == code, "{pattern} {zone}: {refused}");
+    }
+    ensure!(plan("s.daily", "@daily", "America/New_York").await?["seq"] == 1);
+    ensure!(plan("s.often", "* * * * * *", "Asia/Kathmandu").await?["seq"] == 2);
+    let stream = jetstream::new(client.clone()).get_stream("S").await?;
+    let deadline = Instant::now() + PATIENCE;
+    let stored = loop {
+        match stream.get_last_raw_message_by_subject("s.target").await {
+            Ok(stored) => break stored,
+            Err(error) => ensure!(Instant::now() < deadline, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let value = |name: &str| stored.headers.get(name).map(|value| value.as_str().to_owned());
+    ensure!(value("Nats-Scheduler").as_deref() == Some("s.often"), "{:?}", stored.headers);
+    let next = value("Nats-Schedule-Next").context("no next time")?;
+    ensure!(next.ends_with("+05:45"), "{next}");
+    ensure!(value("Nats-Schedule-Time-Zone").is_none(), "{:?}", stored.headers);
     Ok(())
 }

@@ -1,7 +1,14 @@
-//! Cron patterns of six fields: second, minute, hour, day of the month, month, day of the week. In UTC.
+//! Cron patterns of six fields: second, minute, hour, day of the month, month, day of the week.
+//!
+//! With a time zone a pattern is due when clocks there show it: a time that they leave out is passed over, one that they
+//! show twice is due twice.
+
+use super::zone::Zone;
 
 /// One second, in nanoseconds.
 const SECOND: i64 = 1_000_000_000;
+/// One day, in seconds.
+const DAY: i64 = 86_400;
 /// How far ahead a pattern may be due, in days: the 29th of February that is a given day of the week comes within 28
 /// years, but for the turn of some centuries.
 const FARTHEST: i64 = 366 * 40;
@@ -9,47 +16,85 @@ const FARTHEST: i64 = 366 * 40;
 struct Field {
     /// Bit n: the value n fits.
     fits: u64,
-    /// Written as `*` or `?`.
+    /// Written as `*` or `?`, each of them.
     any: bool,
 }
 
+struct Cron {
+    second: Field,
+    minute: Field,
+    hour: Field,
+    day: Field,
+    month: Field,
+    weekday: Field,
+}
+
 /// The first time after `after` (ns since 1970) that fits. `None`: the pattern can't be read, or never fits.
-pub(super) fn next(pattern: &str, after: i64) -> Option<i64> {
-    let pattern = match pattern {
-        "@yearly" | "@annually" => "0 0 0 1 1 *",
-        "@monthly" => "0 0 0 1 * *",
-        "@weekly" => "0 0 0 * * 0",
-        "@daily" | "@midnight" => "0 0 0 * * *",
-        "@hourly" => "0 0 * * * *",
-        other => other,
-    };
-    let fields: Vec<&str> = pattern.split_ascii_whitespace().collect();
-    let [second, minute, hour, day, month, weekday] = fields.as_slice() else { return None };
-    let months = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
-    let weekdays = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
-    let (second, minute) = (field(second, 0, 59, &[])?, field(minute, 0, 59, &[])?);
-    let (hour, day) = (field(hour, 0, 23, &[])?, field(day, 1, 31, &[])?);
-    let (month, weekday) = (field(month, 1, 12, &months)?, field(weekday, 0, 6, &weekdays)?);
-    let start = after.div_euclid(SECOND) + 1;
-    let (mut at_day, mut clock) = (start.div_euclid(86_400), start.rem_euclid(86_400));
-    let last = at_day + FARTHEST;
-    while at_day <= last {
-        let (_, m, d) = crate::stamp::civil(at_day);
-        let of_week = (at_day + 4).rem_euclid(7);
-        let by_day = day.has(d);
-        let by_week = weekday.has(of_week);
-        // With both given, either is enough.
-        let fits = if day.any || weekday.any { by_day && by_week } else { by_day || by_week };
-        if month.has(m)
-            && fits
-            && let Some(found) = (clock..86_400)
-                .find(|at| hour.has(at / 3600) && minute.has(at / 60 % 60) && second.has(at % 60))
-        {
-            return (at_day * 86_400 + found).checked_mul(SECOND);
+pub(super) fn next(pattern: &str, zone: Option<&Zone>, after: i64) -> Option<i64> {
+    let cron = Cron::parse(pattern)?;
+    let mut at = after.div_euclid(SECOND) + 1;
+    let end = at + FARTHEST * DAY;
+    while at < end {
+        let (offset, until) = zone.map_or((0, end), |zone| zone.offset(at));
+        let until = until.min(end);
+        if let Some(found) = cron.find(at + offset, until + offset) {
+            return (found - offset).checked_mul(SECOND);
         }
-        (at_day, clock) = (at_day + 1, 0);
+        at = until;
     }
     None
+}
+
+impl Cron {
+    fn parse(pattern: &str) -> Option<Self> {
+        let pattern = match pattern {
+            "@yearly" | "@annually" => "0 0 0 1 1 *",
+            "@monthly" => "0 0 0 1 * *",
+            "@weekly" => "0 0 0 * * 0",
+            "@daily" | "@midnight" => "0 0 0 * * *",
+            "@hourly" => "0 0 * * * *",
+            other => other,
+        };
+        let fields: Vec<&str> = pattern.split_ascii_whitespace().collect();
+        let [second, minute, hour, day, month, weekday] = fields.as_slice() else { return None };
+        let months = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+        let weekdays = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
+        Some(Self {
+            second: field(second, 0, 59, &[])?,
+            minute: field(minute, 0, 59, &[])?,
+            hour: field(hour, 0, 23, &[])?,
+            day: field(day, 1, 31, &[])?,
+            month: field(month, 1, 12, &months)?,
+            weekday: field(weekday, 0, 6, &weekdays)?,
+        })
+    }
+
+    /// The first time from `from` on, before `end`, that fits: in seconds since 1970 of some clock.
+    fn find(&self, from: i64, end: i64) -> Option<i64> {
+        let (mut day, mut clock) = (from.div_euclid(DAY), from.rem_euclid(DAY));
+        while day * DAY + clock < end {
+            let left = (end - day * DAY).min(DAY);
+            if self.has_day(day)
+                && let Some(found) = (clock..left).find(|at| self.has_clock(*at))
+            {
+                return Some(day * DAY + found);
+            }
+            (day, clock) = (day + 1, 0);
+        }
+        None
+    }
+
+    fn has_day(&self, day: i64) -> bool {
+        let (_, month, of_month) = crate::stamp::civil(day);
+        let (by_day, by_week) = (self.day.has(of_month), self.weekday.has((day + 4).rem_euclid(7)));
+        // With both given, either is enough.
+        let fits = if self.day.any || self.weekday.any { by_day && by_week } else { by_day || by_week };
+        fits && self.month.has(month)
+    }
+
+    fn has_clock(&self, at: i64) -> bool {
+        self.hour.has(at / 3600) && self.minute.has(at / 60 % 60) && self.second.has(at % 60)
+    }
 }
 
 impl Field {
@@ -59,14 +104,17 @@ impl Field {
 }
 
 fn field(text: &str, low: u32, high: u32, names: &[&str]) -> Option<Field> {
-    let mut fits = 0;
-    for part in text.split(',') {
+    let (mut fits, mut any) = (0, false);
+    for part in text.split(',').filter(|part| !part.is_empty()) {
         let (range, step) = match part.split_once('/') {
             Some((range, step)) => (range, step.parse::<u32>().ok().filter(|step| *step > 0)?),
             None => (part, 1),
         };
         let (from, to) = match range {
-            "*" | "?" => (low, high),
+            "*" | "?" => {
+                any |= step == 1;
+                (low, high)
+            }
             _ => match range.split_once('-') {
                 Some((from, to)) => (value(from, low, names)?, value(to, low, names)?),
                 None => {
@@ -80,7 +128,8 @@ fn field(text: &str, low: u32, high: u32, names: &[&str]) -> Option<Field> {
         }
         (from..=to).step_by(step as usize).for_each(|value| fits |= 1u64 << value);
     }
-    Some(Field { fits, any: text.starts_with(['*', '?']) })
+    // What nothing fits would be looked for in vain, second by second.
+    (fits != 0).then_some(Field { fits, any })
 }
 
 fn value(text: &str, low: u32, names: &[&str]) -> Option<u32> {
@@ -107,9 +156,12 @@ mod tests {
             ("0 30 8-10 * * MON-FRI", "2025-11-25T08:30:00Z"),
             ("0 0 0 29 feb *", "2028-02-29T00:00:00Z"),
             ("0 0 0 13 * fri", "2025-11-28T00:00:00Z"),
+            ("0 0 0 */2 * fri", "2025-11-27T00:00:00Z"),
+            ("0 0 0 1,* * fri", "2025-11-28T00:00:00Z"),
+            ("0 0 ,8,,9 * * *", "2025-11-25T08:00:00Z"),
         ] {
             assert_eq!(
-                next(pattern, after).map(|due| Stamp(due).to_string()).as_deref(),
+                next(pattern, None, after).map(|due| Stamp(due).to_string()).as_deref(),
                 Some(due),
                 "{pattern}"
             );
@@ -121,8 +173,28 @@ mod tests {
         for pattern in
             ["", "* * * * *", "60 * * * * *", "* * * 0 * *", "*/0 * * * * *", "5-1 * * * * *", "x * * * * *"]
         {
-            assert_eq!(next(pattern, 0), None, "{pattern}");
+            assert_eq!(next(pattern, None, 0), None, "{pattern}");
         }
-        assert_eq!(next("0 0 0 30 2 *", 0), None);
+        assert_eq!(next("0 0 0 30 2 *", None, 0), None);
+        assert_eq!(next(", * * * * *", None, 0), None);
+    }
+
+    #[test]
+    fn clocks_of_a_zone_decide() {
+        for (zone, pattern, after, due) in [
+            ("America/New_York", "0 0 9 * * *", "2026-01-10T15:00:00Z", "2026-01-11T14:00:00Z"),
+            ("America/New_York", "0 0 9 * * *", "2026-07-10T15:00:00Z", "2026-07-11T13:00:00Z"),
+            ("Asia/Kathmandu", "@daily", "2026-07-10T15:00:00Z", "2026-07-10T18:15:00Z"),
+            // Berlin leaves out 02:30 on the 29th of March, and shows it twice on the 25th of October.
+            ("Europe/Berlin", "0 30 2 * * *", "2026-03-28T02:00:00Z", "2026-03-30T00:30:00Z"),
+            ("Europe/Berlin", "0 30 2 * * *", "2026-10-24T12:00:00Z", "2026-10-25T00:30:00Z"),
+            ("Europe/Berlin", "0 30 2 * * *", "2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z"),
+            ("Europe/Berlin", "0 30 2 * * *", "2026-10-25T01:30:00Z", "2026-10-26T01:30:00Z"),
+            ("UTC", "@hourly", "2026-10-25T00:30:00Z", "2026-10-25T01:00:00Z"),
+        ] {
+            let zone = Zone::named(zone.as_bytes()).unwrap();
+            let found = next(pattern, Some(&zone), Stamp::parse(after).unwrap().0);
+            assert_eq!(found.map(|due| Stamp(due).to_string()).as_deref(), Some(due), "{zone:?} {pattern}");
+        }
     }
 }

@@ -21,6 +21,7 @@ mod schedule;
 mod settle;
 mod ttl;
 mod usage;
+mod zone;
 pub(crate) use ttl::expires;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};

@@ -10,6 +10,7 @@ use super::check::{Checked, Rollup};
 use super::headers::{self, Marks};
 use super::ingest::Run;
 use super::retain::{AT_ONCE, BYTES_AT_ONCE};
+use super::zone::Zone;
 use super::{Stream, ttl};
 use crate::config::SECOND;
 use crate::errors::{self as e, ApiError};
@@ -28,8 +29,19 @@ impl Schedules {
     }
 }
 
+/// The zone a schedule names, if it names one.
+fn zone(name: Option<&[u8]>) -> Result<Option<Zone>, ApiError> {
+    let known = |name| Zone::named(name).ok_or_else(|| e::MESSAGE_SCHEDULES_TIME_ZONE_INVALID.err());
+    name.map(known).transpose()
+}
+
+/// When the schedule of a stored message is due next.
+fn following(marks: &Marks<'_>, last: Stamp, now: Stamp) -> Option<(i64, bool)> {
+    next(marks.schedule?, zone(marks.schedule_zone).ok()?.as_ref(), last, now)
+}
+
 /// When a schedule is due next, after `now`, and whether it goes on after that. `None`: it can't be read.
-fn next(pattern: &[u8], zone: Option<&[u8]>, last: Stamp, now: Stamp) -> Option<(i64, bool)> {
+fn next(pattern: &[u8], zone: Option<&Zone>, last: Stamp, now: Stamp) -> Option<(i64, bool)> {
     let pattern = std::str::from_utf8(pattern).ok()?;
     if let Some(at) = pattern.strip_prefix("@at ") {
         return zone.is_none().then(|| Stamp::parse(at).map(|at| (at.0, false)))?;
@@ -40,10 +52,7 @@ fn next(pattern: &[u8], zone: Option<&[u8]>, last: Stamp, now: Stamp) -> Option<
         let due = rounded(last.0).saturating_add(every);
         return Some((if due < now.0 { rounded(now.0).saturating_add(every) } else { due }, true));
     }
-    if zone.is_some_and(|zone| zone != b"UTC") {
-        return None;
-    }
-    super::cron::next(pattern, last.0.max(now.0 - SECOND)).map(|due| (due, true))
+    super::cron::next(pattern, zone, last.0.max(now.0 - SECOND)).map(|due| (due, true))
 }
 
 impl Run<'_> {
@@ -54,10 +63,9 @@ impl Run<'_> {
         marks: &Marks<'_>,
         checked: &mut Checked<'_>,
     ) -> Result<(), ApiError> {
+        let zone = zone(marks.schedule_zone)?;
         if let Some(pattern) = marks.schedule.filter(|pattern| !pattern.is_empty()) {
-            self.scheduled(subject, pattern, marks, checked)?;
-        } else if marks.schedule_zone.is_some() {
-            return Err(e::MESSAGE_SCHEDULES_TIME_ZONE_INVALID.err());
+            self.scheduled(subject, (pattern, zone.as_ref()), marks, checked)?;
         }
         let invalid = || e::MESSAGE_SCHEDULES_SCHEDULER_INVALID.err();
         match marks.schedule_next.filter(|next| !next.is_empty()) {
@@ -87,17 +95,14 @@ impl Run<'_> {
     fn scheduled(
         &self,
         subject: &[u8],
-        pattern: &[u8],
+        (pattern, zone): (&[u8], Option<&Zone>),
         marks: &Marks<'_>,
         checked: &mut Checked<'_>,
     ) -> Result<(), ApiError> {
         if !self.config.allow_msg_schedules {
             return Err(e::MESSAGE_SCHEDULES_DISABLED.err());
         }
-        if marks.schedule_zone.is_some_and(|zone| zone != b"UTC") {
-            return Err(e::MESSAGE_SCHEDULES_TIME_ZONE_INVALID.err());
-        }
-        let (due, _) = next(pattern, marks.schedule_zone, self.now, self.now)
+        let (due, _) = next(pattern, zone, self.now, self.now)
             .ok_or_else(|| e::MESSAGE_SCHEDULES_PATTERN_INVALID.err())?;
         if let Some(text) = marks.schedule_ttl.filter(|text| !text.is_empty()) {
             ttl::parse(text).map_err(|_| e::MESSAGE_SCHEDULES_TTL_INVALID.err())?;
@@ -188,9 +193,8 @@ impl Stream {
             let Ok(scan) = self.log.scan(&Filter::all(), from, last, AT_ONCE, BYTES_AT_ONCE) else { return };
             for message in &scan.messages {
                 let marks = Marks::read(message.headers());
-                let Some(pattern) = marks.schedule else { continue };
                 let stored = Stamp(message.time.cast_signed());
-                if let Some((due, _)) = next(pattern, marks.schedule_zone, stored, now) {
+                if let Some((due, _)) = following(&marks, stored, now) {
                     let mut schedules = self.schedules.lock();
                     schedules.by_subject.insert(message.subject().to_vec(), (message.seq, due));
                 }
@@ -217,15 +221,16 @@ impl Stream {
             return;
         };
         let marks = Marks::read(message.headers());
-        let following = marks.schedule.and_then(|pattern| next(pattern, marks.schedule_zone, at, now));
-        let Some(((due, repeats), target)) = following.zip(marks.schedule_target) else {
+        let Some(((due, repeats), target)) = following(&marks, at, now).zip(marks.schedule_target) else {
             self.schedules.lock().by_subject.remove(subject);
             return;
         };
         let source = marks.schedule_source.filter(|source| !source.is_empty());
         let source = source.and_then(|source| self.log.last(&Filter::new([source])).ok().flatten());
         let content = source.as_ref().unwrap_or(&message);
-        let next = if repeats { Stamp(due).to_string() } else { "purge".to_owned() };
+        let zone = marks.schedule_zone.and_then(Zone::named);
+        let shown = zone.map_or_else(|| Stamp(due).to_string(), |zone| zone.shown(Stamp(due)));
+        let next = if repeats { shown } else { "purge".to_owned() };
         let block = sent_headers(content.headers(), subject, &next, &marks);
         if repeats {
             self.schedules.lock().by_subject.insert(subject.to_vec(), (sequence, due));
