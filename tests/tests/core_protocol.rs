@@ -13,6 +13,7 @@ on_both! {
     spelling_of_operations_is_lenient
     frames_may_be_split_anywhere
     wildcards_and_bad_subjects
+    a_subject_may_be_written_with_wildcards
     pedantic_connections_are_told_of_bad_publish_subjects
     unsubscribe_now_and_after_some_messages
     unsubscribing_frees_nothing_else
@@ -136,6 +137,27 @@ async fn wildcards_and_bad_subjects(kind: Kind) -> Result<()> {
     got.sort();
     ensure!(got == ["x.y 3", "x.y.z 2", "x.y.z 3"], "{got:?}");
     raw.fence().await
+}
+
+async fn a_subject_may_be_written_with_wildcards(kind: Kind) -> Result<()> {
+    clients!(kind, "", server, [raw]);
+    raw.send("SUB a.* 1\r\nSUB a.> 2\r\nSUB *.* 3\r\nSUB a.b 4\r\nSUB a.*.c 5\r\nSUB > 6\r\n").await?;
+    raw.send("SUB a.> q 7\r\nPUB a.* 1\r\nx\r\nPUB a.> 1\r\ny\r\nPING\r\n").await?;
+    let mut got = Vec::new();
+    for _ in 0..if kind == Kind::Stock { 10 } else { 8 } {
+        let message = raw.message().await?;
+        got.push(format!("{} {}", message.subject, message.sid));
+    }
+    got.sort();
+    // To whoever takes all it stands for, and to nobody twice.
+    let one = ["a.* 1", "a.* 2", "a.* 3", "a.* 6", "a.* 7"];
+    // To nats-server the tail mark is a token like any other here.
+    let all: &[&str] = match kind {
+        Kind::Stock => &["a.> 1", "a.> 2", "a.> 3", "a.> 6", "a.> 7"],
+        _ => &["a.> 2", "a.> 6", "a.> 7"],
+    };
+    ensure!(got == [&one[..], all].concat(), "{got:?}");
+    raw.expect("PONG").await
 }
 
 async fn pedantic_connections_are_told_of_bad_publish_subjects(kind: Kind) -> Result<()> {

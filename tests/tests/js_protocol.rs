@@ -1,11 +1,11 @@
 //! What streams and consumers say in so many words, the same of nats-server and of ours.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use async_nats::jetstream::{self, consumer, stream};
 use futures_util::StreamExt;
-use gatehouse_tests::{ConfServer, Kind, Raw, on_both};
+use gatehouse_tests::{ConfServer, Kind, Raw, eventually, on_both};
 use serde_json::{Value, json};
 
 /// How long an answer may take.
@@ -14,6 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 on_both! {
     clients_are_told_which_level_of_the_api_is_there
     fast_batches_are_acknowledged_once_in_a_while
+    many_keys_are_purged_in_one_go
     schedules_go_by_the_clocks_of_their_zone
     waiting_pulls_hear_that_the_server_stops
 }
@@ -96,15 +97,16 @@ async fn waiting_pulls_hear_that_the_server_stops(kind: Kind) -> Result<()> {
     let config = stream::Config { name: "S".into(), subjects: vec!["s.*".into()], ..Default::default() };
     let stream = context.create_stream(config).await?;
     let config = consumer::pull::Config { durable_name: Some("C".into()), ..Default::default() };
-    let mut consumer = stream.create_consumer(config).await?;
+    stream.create_consumer(config).await?;
     let mut answers = client.subscribe("in.>").await?;
     let wanted = json!({ "batch": 3, "max_bytes": 1000, "expires": 60_000_000_000_u64 });
     let wanted = serde_json::to_vec(&wanted)?;
     client.publish_with_reply("$JS.API.CONSUMER.MSG.NEXT.S.C", "in.pull", wanted.into()).await?;
-    let deadline = Instant::now() + PATIENCE;
-    while consumer.info().await?.num_waiting == 0 {
-        ensure!(Instant::now() < deadline, "the request never waits");
-    }
+    eventually("a request that waits", || async {
+        let info = stream.consumer_info("C").await.ok()?;
+        (info.num_waiting > 0).then_some(())
+    })
+    .await?;
     server.process.signal("TERM").await?;
     let told = tokio::time::timeout(PATIENCE, answers.next()).await?.context("closed")?;
     ensure!(told.subject.as_str() == "in.pull", "{told:?}");
@@ -143,18 +145,73 @@ async fn schedules_go_by_the_clocks_of_their_zone(kind: Kind) -> Result<()> {
     ensure!(plan("s.daily", "@daily", "America/New_York").await?["seq"] == 1);
     ensure!(plan("s.often", "* * * * * *", "Asia/Kathmandu").await?["seq"] == 2);
     let stream = jetstream::new(client.clone()).get_stream("S").await?;
-    let deadline = Instant::now() + PATIENCE;
-    let stored = loop {
-        match stream.get_last_raw_message_by_subject("s.target").await {
-            Ok(stored) => break stored,
-            Err(error) => ensure!(Instant::now() < deadline, "{error}"),
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
+    let stored = eventually("a message of the schedule", || async {
+        stream.get_last_raw_message_by_subject("s.target").await.ok()
+    })
+    .await?;
     let value = |name: &str| stored.headers.get(name).map(|value| value.as_str().to_owned());
     ensure!(value("Nats-Scheduler").as_deref() == Some("s.often"), "{:?}", stored.headers);
     let next = value("Nats-Schedule-Next").context("no next time")?;
     ensure!(next.ends_with("+05:45"), "{next}");
     ensure!(value("Nats-Schedule-Time-Zone").is_none(), "{:?}", stored.headers);
+    Ok(())
+}
+
+/// What nats.py does for `purge("a.*")` of a bucket.
+async fn purge_keys(client: &async_nats::Client, keys: &'static str) -> Result<Value> {
+    let mut headers = async_nats::HeaderMap::new();
+    headers.insert("KV-Operation", "PURGE");
+    headers.insert("Nats-Rollup", "sub");
+    let answer = client.request_with_headers(keys, headers, "".into()).await?;
+    Ok(serde_json::from_slice(&answer.payload)?)
+}
+
+async fn bucket(client: &async_nats::Client) -> Result<stream::Stream> {
+    let config = stream::Config {
+        name: "KV_B".into(),
+        subjects: vec!["$KV.B.>".into()],
+        allow_rollup: true,
+        max_messages_per_subject: 1,
+        ..Default::default()
+    };
+    let context = jetstream::new(client.clone());
+    let stream = context.create_stream(config).await?;
+    for key in ["a.1", "a.2", "a.secret", "b.1", "a"] {
+        context.publish(format!("$KV.B.{key}"), "x".into()).await?.await?;
+    }
+    Ok(stream)
+}
+
+async fn many_keys_are_purged_in_one_go(kind: Kind) -> Result<()> {
+    let Some((_server, client)) = start(kind).await? else { return Ok(()) };
+    let mut stream = bucket(&client).await?;
+    let ack = purge_keys(&client, "$KV.B.a.*").await?;
+    ensure!(ack["seq"] == 6, "{ack}");
+    // What tells of it stays, under its own name.
+    ensure!(stream.info().await?.state.messages == 3);
+    ensure!(stream.get_last_raw_message_by_subject("$KV.B.b.1").await?.sequence == 4);
+    ensure!(stream.get_raw_message(6).await?.subject.as_str() == "$KV.B.a.*");
+    Ok(())
+}
+
+/// nats-server looks at such a subject's letters only: there it passes the deny.
+#[tokio::test]
+async fn a_purge_of_many_keys_passes_no_deny() -> Result<()> {
+    let conf = "jetstream { store_dir: \"store\" }\nauthorization { users: [ {user: all, password: x},\n\
+                {user: some, password: x, permissions: {publish: {allow: [\"$KV.B.>\"], deny: [\"$KV.B.a.secret\"]},\n\
+                subscribe: \"_INBOX.>\"}} ] }\n";
+    let server = ConfServer::fresh(Kind::Ours, conf).await?.context("no server")?;
+    let connect = async |user: &str| {
+        let options = async_nats::ConnectOptions::with_user_and_password(user.into(), "x".into());
+        options.request_timeout(Some(Duration::from_secs(2))).connect(server.url()).await
+    };
+    let (all, some) = (connect("all").await?, connect("some").await?);
+    let mut stream = bucket(&all).await?;
+    for keys in ["$KV.B.a.*", "$KV.B.>", "$KV.B.*.secret"] {
+        ensure!(purge_keys(&some, keys).await.is_err(), "{keys}");
+    }
+    ensure!(stream.info().await?.state.messages == 5);
+    ensure!(purge_keys(&some, "$KV.B.b.*").await?["seq"] == 6);
+    ensure!(stream.get_last_raw_message_by_subject("$KV.B.a.secret").await?.sequence == 3);
     Ok(())
 }

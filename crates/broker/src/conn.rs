@@ -192,13 +192,22 @@ pub(crate) struct Features {
     pub(crate) headers: bool,
     pub(crate) no_responders: bool,
     pub(crate) verbose: bool,
+    /// Wants to be told of subjects that are none.
+    pub(crate) pedantic: bool,
     /// Understands INFO at any time.
     pub(crate) async_info: bool,
 }
 
 impl Default for Features {
     fn default() -> Self {
-        Self { echo: true, headers: true, no_responders: false, verbose: false, async_info: false }
+        Self {
+            echo: true,
+            headers: true,
+            no_responders: false,
+            verbose: false,
+            pedantic: false,
+            async_info: false,
+        }
     }
 }
 

@@ -419,6 +419,7 @@ fn establish(
             headers: options.headers && core.limits.headers,
             no_responders: options.no_responders,
             verbose: options.verbose,
+            pedantic: options.pedantic,
             async_info: options.protocol >= 1,
         },
         about: About {

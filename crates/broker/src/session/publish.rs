@@ -202,7 +202,7 @@ impl ClientSession {
             run.answer_over = answer.origin.as_ref().map(Arc::downgrade);
             run.answer_to = answer.routed;
         }
-        if !publishable(publish.subject) {
+        if !publishable(publish.subject, &self.conn) {
             self.complain(wire::text::INVALID_PUBLISH_SUBJECT);
             return Begun::Skip;
         }
@@ -391,9 +391,12 @@ impl ClientSession {
     }
 }
 
-/// Whether one may publish to a subject. Requests to the API of streams name filters in their subject, with wildcards.
-fn publishable(subject: &[u8]) -> bool {
-    subject::valid_subject(subject) || (subject.starts_with(b"$JS.") && subject::valid_pattern(subject))
+/// Whether one may publish to a subject. One with wildcards goes to whoever takes all that it stands for: clients purge
+/// keys in one go by it, and name filters in requests to the API of streams. Who is in a space of its own may only do
+/// the latter.
+fn publishable(subject: &[u8], conn: &Conn) -> bool {
+    let with_wildcards = || subject.starts_with(b"$JS.") || !(conn.features.pedantic || conn.inbox.is_some());
+    subject::valid_subject(subject) || (subject::valid_pattern(subject) && with_wildcards())
 }
 
 enum Begun {

@@ -40,6 +40,11 @@ impl Entry {
         subject::covers(self.subject.as_bytes(), pattern)
     }
 
+    /// Whether some subject of `pattern` is this entry's.
+    fn meets(&self, pattern: &[u8]) -> bool {
+        subject::overlaps(self.subject.as_bytes(), pattern)
+    }
+
     /// Whether this deny hits some, but not necessarily all, subjects of patterns that `allow` covers.
     pub(super) fn cuts_into(&self, allow: &Self) -> bool {
         let allowed = allow.subject.as_bytes();
@@ -123,6 +128,16 @@ impl Entries {
             }
             _ => allowed,
         }
+    }
+
+    /// The same for something published. A subject may be written with wildcards, and a stream can take it for all that
+    /// it stands for: so a deny of any of that counts.
+    pub(super) fn permit_published(&self, subject: &[u8], queue: Option<&[u8]>) -> bool {
+        let refused = || {
+            let mut denied = self.deny.iter().filter(|entry| entry.queue.is_none());
+            subject::has_wildcard(subject) && denied.any(|entry| entry.meets(subject))
+        };
+        self.permit(subject, queue) && (self.deny.is_empty() || !refused())
     }
 
     /// What allow entries with a queue pattern say; `None` where none speaks about this.

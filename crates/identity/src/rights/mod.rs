@@ -79,7 +79,7 @@ impl Rights {
     /// session's to count.
     #[must_use]
     pub fn may_publish(&self, subject: &[u8]) -> bool {
-        self.publish.permits(subject, None)
+        self.publish.permits_published(subject, None)
     }
 
     /// Whether a subscription to `pattern`, in queue group `queue`, may be made. When the answer is yes and
@@ -92,7 +92,7 @@ impl Rights {
     /// Whether a message on the concrete `subject` may be handed to a subscription in queue group `queue`.
     #[must_use]
     pub fn may_deliver(&self, subject: &[u8], queue: Option<&[u8]>) -> bool {
-        self.subscribe.permits(subject, queue)
+        self.subscribe.permits_published(subject, queue)
     }
 
     /// `false` when [`Rights::may_deliver`] holds for everything [`Rights::may_subscribe`] lets in, so that

@@ -90,10 +90,14 @@ impl Permission {
         self.entries.is_everything()
     }
 
-    /// Whether the concrete subject is permitted (to publish to, or to be delivered); for a pattern, whether a
-    /// subscription to it is: covered by an allow entry, not covered by a deny.
-    pub(super) fn permits(&self, text: &[u8], queue: Option<&[u8]>) -> bool {
-        self.entries.permit(text, queue)
+    /// Whether a subscription to a pattern is permitted: covered by an allow entry, not covered by a deny.
+    pub(super) fn permits(&self, pattern: &[u8], queue: Option<&[u8]>) -> bool {
+        self.entries.permit(pattern, queue)
+    }
+
+    /// Whether something may be published to a subject, or delivered from it.
+    pub(super) fn permits_published(&self, subject: &[u8], queue: Option<&[u8]>) -> bool {
+        self.entries.permit_published(subject, queue)
     }
 
     /// Whether a pattern that is permitted can hold a subject that is not.

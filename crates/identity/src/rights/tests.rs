@@ -33,6 +33,20 @@ fn the_two_extremes() {
 }
 
 #[test]
+fn wildcards_in_a_subject_pass_no_deny() {
+    let rights = publish(Some(&["keys.>"]), &["keys.secret", "keys.x.*.raw"]);
+    for subject in ["keys.a", "keys.a.*", "keys.x.*", "keys.y.>"] {
+        assert!(rights.may_publish(subject.as_bytes()), "{subject}");
+    }
+    for subject in ["keys.secret", "keys.*", "keys.>", "keys.x.*.*", "keys.x.>", "keys.*.*.*", "*.a", ">"] {
+        assert!(!rights.may_publish(subject.as_bytes()), "{subject}");
+    }
+    let some = publish(Some(&["keys.a", "keys.b"]), &[]);
+    assert!(some.may_publish(b"keys.a") && !some.may_publish(b"keys.*"));
+    assert!(!subscribe(None, &["keys.secret"]).may_deliver(b"keys.*", None));
+}
+
+#[test]
 fn publishing() {
     let rights = publish(Some(&["orders.*", "audit.>"]), &["orders.secret", "audit.*.raw"]);
     for subject in ["orders.new", "audit.a", "audit.a.b.c", "audit.a.raw.b"] {
