@@ -117,11 +117,20 @@ impl Raw {
         Ok(())
     }
 
-    /// Reads a line, without its end.
+    /// Reads a line, without its end. A PING is passed over: a server may send one at any time.
     ///
     /// # Errors
     /// When the connection ends or the deadline passes.
     pub async fn line(&mut self) -> Result<String> {
+        loop {
+            let line = self.any_line().await?;
+            if line != "PING" {
+                return Ok(line);
+            }
+        }
+    }
+
+    async fn any_line(&mut self) -> Result<String> {
         let mut line = Vec::new();
         within("a line", self.stream.read_until(b'\n', &mut line)).await??;
         ensure!(line.ends_with(b"\r\n"), "the connection ended after {:?}", String::from_utf8_lossy(&line));
@@ -134,7 +143,8 @@ impl Raw {
     /// # Errors
     /// When another line comes.
     pub async fn expect(&mut self, wanted: &str) -> Result<()> {
-        let line = self.line().await.with_context(|| format!("waiting for {wanted:?}"))?;
+        let line = if wanted == "PING" { self.any_line().await } else { self.line().await };
+        let line = line.with_context(|| format!("waiting for {wanted:?}"))?;
         ensure!(line == wanted, "expected {wanted:?}, got {line:?}");
         Ok(())
     }
@@ -204,7 +214,7 @@ impl Raw {
         Ok(RawMessage { subject: word(1), sid: word(2), reply, headers: String::from_utf8(bytes)?, payload })
     }
 
-    /// Reads until the server closes; gives what it said before that.
+    /// Reads until the server closes; gives what it said before that, PINGs left out.
     ///
     /// # Errors
     /// When it does not close before the deadline.
@@ -212,7 +222,7 @@ impl Raw {
         let mut rest = Vec::new();
         // A reset instead of an orderly end is a close too.
         drop(within("the close", self.stream.read_to_end(&mut rest)).await?);
-        Ok(String::from_utf8_lossy(&rest).into_owned())
+        Ok(String::from_utf8_lossy(&rest).replace("PING\r\n", ""))
     }
 }
 

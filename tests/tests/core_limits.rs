@@ -128,8 +128,9 @@ async fn a_client_that_answers_no_ping_is_stale(kind: Kind) -> Result<()> {
         return Ok(());
     };
     let mut raw = Raw::logged_in(server.addresses.clients, QUIET).await?;
+    raw.expect("PING").await?;
     let said = raw.closed().await?;
-    ensure!(said.starts_with("PING\r\n") && said.contains("-ERR 'Stale Connection'"), "{said:?}");
+    ensure!(said.contains("-ERR 'Stale Connection'"), "{said:?}");
     Ok(())
 }
 

@@ -25,6 +25,7 @@ on_both! {
     payloads_may_hold_anything
     a_pong_says_that_everything_before_it_is_in_force
     who_has_logged_in_is_told_the_account
+    clients_are_asked_for_a_sign_of_life_soon
     headers_can_be_switched_off
     unknown_operations_end_the_connection
     payload_without_its_end_ends_the_connection
@@ -344,6 +345,14 @@ async fn who_has_logged_in_is_told_the_account(kind: Kind) -> Result<()> {
     let mut raw =
         Raw::logged_in(server.addresses.clients, r#"{"verbose":false,"user":"a","pass":"x"}"#).await?;
     raw.fence().await
+}
+
+async fn clients_are_asked_for_a_sign_of_life_soon(kind: Kind) -> Result<()> {
+    // The default interval is two minutes: there are programs that wait for a second line to see that a server runs.
+    clients!(kind, "", server, [quiet]);
+    quiet.expect("PING").await?;
+    quiet.send("PONG\r\n").await?;
+    quiet.fence().await
 }
 
 async fn headers_can_be_switched_off(kind: Kind) -> Result<()> {

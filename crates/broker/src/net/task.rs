@@ -18,7 +18,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Sleep;
 
-use timer::{REST_AFTER, since_epoch};
+use timer::{FIRST_PING, since_epoch};
 
 use super::buffers::{self, Buffers, KEEP, READ};
 use super::source::Source;
@@ -100,7 +100,7 @@ impl Task {
         let ends = session.conn().grant().expires_at.into_iter().chain((notice_at != 0).then_some(notice_at));
         let ends = ends.map(|at| Duration::from_secs(at).saturating_sub(since_epoch()));
         let silent = session.group().and_then(|group| group.silent_after());
-        let first = ends.chain([limits.ping_interval, REST_AFTER]).chain(silent).min().unwrap_or(REST_AFTER);
+        let first = ends.chain([limits.ping_interval, FIRST_PING]).chain(silent).min().unwrap_or(FIRST_PING);
         Self {
             notice_at,
             core,

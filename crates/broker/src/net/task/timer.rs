@@ -1,5 +1,6 @@
 //! What happens to a connection because time has passed: PINGs, deadlines, expiry, rest.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -11,6 +12,9 @@ use crate::session::{Session, reserved};
 
 /// A connection that has been quiet for so long gives its caches back.
 pub(super) const REST_AFTER: Duration = Duration::from_secs(3);
+/// A client is asked once so soon, however busy it is: its round trip time is known from then on, and some start-up
+/// checks wait for a line after INFO.
+pub(super) const FIRST_PING: Duration = Duration::from_secs(2);
 /// Links are asked for a sign of life at least so often.
 const LINK_PING: Duration = Duration::from_secs(15);
 impl Task {
@@ -88,11 +92,15 @@ impl Task {
         left
     }
 
-    /// Sends a PING when it is time; returns when it is time again. Clients are asked when they are quiet,
+    /// Sends a PING when it is time; returns when it is time again. Clients are asked at first and when they are quiet,
     /// links always: their round trip time is a measurement.
     fn ping_when_due(&mut self, now: Instant) -> Result<Instant, CloseReason> {
-        let (limits, unanswered) = (&self.core.limits, self.session.pings().unanswered);
+        let unanswered = self.session.pings().unanswered;
+        let limits = &self.core.limits;
         let (since, interval) = match &self.session {
+            Session::Client(_) if unanswered == 0 && self.conn().rtt_micros.load(Relaxed) == 0 => {
+                (self.pinged, limits.ping_interval.min(FIRST_PING))
+            }
             Session::Client(_) => (self.active.max(self.pinged), limits.ping_interval),
             Session::Link(_) | Session::GatewayIn(_) | Session::GatewayOut(_) => {
                 (self.pinged, limits.ping_interval.min(LINK_PING))
