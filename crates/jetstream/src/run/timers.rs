@@ -8,8 +8,10 @@ use broker::Outlet;
 
 use crate::hub::Hub;
 
-/// The shortest time between two looks.
-const SHORTEST: Duration = Duration::from_millis(50);
+/// The shortest time between two looks when something is due.
+const SHORTEST: Duration = Duration::from_millis(10);
+/// The shortest time between two looks when somebody asks for one.
+const SHORT: Duration = Duration::from_millis(50);
 /// The longest: messages may begin to expire without anybody being told.
 const LONGEST: Duration = Duration::from_millis(500);
 /// How often progress of sources is saved, in looks.
@@ -41,7 +43,8 @@ pub(super) async fn work(weak: Weak<Hub>) {
         let wait = Duration::from_nanos(next.saturating_sub(now.0).max(0).unsigned_abs());
         let timers = hub.timers.clone();
         drop(hub);
-        tokio::time::sleep(SHORTEST).await;
-        drop(tokio::time::timeout(wait.min(LONGEST), timers.notified()).await);
+        let pause = wait.clamp(SHORTEST, SHORT);
+        tokio::time::sleep(pause).await;
+        drop(tokio::time::timeout(wait.min(LONGEST).saturating_sub(pause), timers.notified()).await);
     }
 }

@@ -75,7 +75,12 @@ impl Stream {
 
     /// Something was stored that may expire.
     pub(crate) fn may_expire(&self, at: u64) {
-        self.expiry.fetch_min(i64::try_from(at).unwrap_or(i64::MAX), Ordering::AcqRel);
+        let at = i64::try_from(at).unwrap_or(i64::MAX);
+        let before = self.expiry.fetch_min(at, Ordering::AcqRel);
+        // Whoever keeps time knows of the earliest only.
+        if at < before && before == i64::MAX {
+            self.wake_timers();
+        }
     }
 
     /// Something was stored at `now` where messages have an age.

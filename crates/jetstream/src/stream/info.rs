@@ -50,6 +50,10 @@ pub struct StreamInfo {
     pub mirror: Option<SourceInfo>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<SourceInfo>,
+    /// When a message counts as stored, in the words of the metadata. Beside the configuration, which clients compare
+    /// with what they have asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sync: Option<String>,
     pub ts: Stamp,
 }
 
@@ -115,9 +119,6 @@ impl Stream {
         let now = self.now();
         let mut shown = (*config).clone();
         shown.metadata = crate::config::shown(&config.metadata);
-        if let Some(sync) = self.shown_sync(&config) {
-            shown.metadata.insert(crate::config::SYNC_KEY.into(), sync);
-        }
         let copies: Vec<SourceInfo> = self.copies.lock().iter().map(|copy| copy.info(now)).collect();
         let (mirror, sources) = match config.mirror {
             Some(_) => (copies.into_iter().next(), Vec::new()),
@@ -131,6 +132,7 @@ impl Stream {
             cluster: None,
             mirror,
             sources,
+            sync: self.shown_sync(&config),
             ts: now,
         }
     }
