@@ -1,5 +1,7 @@
 //! The scenarios and their names.
 
+mod kinds;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -7,31 +9,7 @@ use anyhow::{Result, anyhow, bail};
 
 use crate::link_kind::LinkKind;
 
-/// How a client port is secured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Security {
-    /// TCP, anybody.
-    Plain,
-    /// TLS with a server certificate, anybody.
-    Tls,
-    /// TLS with a server certificate, clients show a token.
-    TlsToken,
-    /// TLS with certificates on both sides.
-    Mtls,
-    /// TCP, anybody, with permissions.
-    Rights,
-}
-
-/// What clients show at a door that asks for bearer tokens, over TLS 1.3.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Bearer {
-    /// A token each server keeps itself: ours an opaque one, nats-server its configured one.
-    Plain,
-    /// A JWT signed with ES256: ours verifies it, nats-server asks a responder (auth callout).
-    Es256,
-    /// The same with RS256.
-    Rs256,
-}
+pub(crate) use kinds::{Bearer, Durability, IdleKind, Place, Security};
 
 /// What servers a scenario needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,45 +20,14 @@ pub(crate) enum Layout {
     Streams(Durability),
     /// The door for clients with tokens, alone.
     Login(Bearer),
-    /// Two, joined by a link.
-    WholeWay,
+    /// Two, joined by a link; ours may say on it who a message comes from.
+    WholeWay { stamp: bool },
     /// Two with the same configuration language, clients in clear, joined by such a link.
     Linked(LinkKind),
     /// The same, with a wire between them that can be reset.
     Wired(LinkKind),
     /// A stock cluster, and a server in front of it.
     Front,
-}
-
-/// What an acknowledgement of a stored message means, as configured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Durability {
-    /// As each server does it by default: ours has it on disk, nats-server forces it there every two minutes.
-    Default,
-    /// On disk, on both sides.
-    Disk,
-    /// Forced to disk every two minutes, on both sides.
-    Interval,
-}
-
-/// Where a stream is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// On disk, acknowledged like this.
-    File(Durability),
-    /// In memory.
-    Memory,
-}
-
-/// What idle connections are held open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum IdleKind {
-    /// Logged in over TCP.
-    Plain,
-    /// Logged in over TLS with a client certificate.
-    Mtls,
-    /// TCP is open, the client has not said a word.
-    Silent,
 }
 
 /// One thing to measure.
@@ -108,10 +55,12 @@ pub(crate) enum Scenario {
     Login { bearer: Bearer, at_once: usize },
     /// Memory of connections that do nothing.
     Idle { kind: IdleKind, connections: usize },
-    /// Token publisher outside, link, mTLS subscriber inside, 128 B.
-    WholeWay,
+    /// Token publisher outside, link, mTLS subscriber inside, 128 B; ours may say who each message comes from.
+    WholeWay { stamp: bool },
     /// One publisher, a link, one subscriber.
     Link { kind: LinkKind, payload: usize },
+    /// One publisher to random ones of so many subjects, a link, one subscriber of all, 128 B.
+    LinkSubjects { kind: LinkKind, subjects: usize },
     /// A link breaks and comes back, with so many subscriptions to be told.
     LinkReset { kind: LinkKind, subscriptions: usize },
     /// One publisher in front of a stock cluster, one subscriber in it; and the same without the server in front.
@@ -142,7 +91,7 @@ const STORM: usize = 256;
 const IDLE_CONNECTIONS: usize = 5_000;
 
 /// All scenarios, in the order of the report.
-pub(crate) const ALL: [&str; 58] = [
+pub(crate) const ALL: [&str; 66] = [
     "pub:16",
     "pub:128",
     "pubsub:16",
@@ -169,10 +118,13 @@ pub(crate) const ALL: [&str; 58] = [
     "storm:token",
     "storm:es256",
     "storm:rs256",
+    "storm:es256:5000",
     "idle:plain",
     "idle:mtls",
+    "idle:token",
     "idle:silent",
     "whole-way",
+    "whole-way:stamp",
     "link:leaf:128",
     "link:leaf:1024",
     "link:leaf-mtls:128",
@@ -181,6 +133,11 @@ pub(crate) const ALL: [&str; 58] = [
     "link:gateway:1024",
     "link:gateway-mtls:128",
     "link:gateway-mtls:1024",
+    "link:leaf-s2:128",
+    "link:leaf-s2:1024",
+    "link-subjects:leaf:10000",
+    "link-subjects:leaf-mtls:10000",
+    "link-subjects:gateway:10000",
     "link-reset:leaf:100000",
     "link-reset:gateway:100000",
     "front:128",
@@ -240,13 +197,24 @@ impl FromStr for Scenario {
             "rights" => Self::Subjects { subjects: count()?, rights: true },
             "rr" => Self::RequestReply { in_flight: count()? },
             "login" => Self::Login { bearer: detail.parse()?, at_once: LOGINS },
-            "storm" => Self::Login { bearer: detail.parse()?, at_once: STORM },
+            "storm" => {
+                let (bearer, at_once) = numbered(detail, STORM)?;
+                Self::Login { bearer, at_once }
+            }
             "conns" => Self::Connections { security: detail.parse()? },
-            "idle" => idle(detail)?,
-            "whole-way" if detail.is_empty() => Self::WholeWay,
+            "idle" => {
+                let (kind, connections) = numbered(detail, IDLE_CONNECTIONS)?;
+                Self::Idle { kind, connections }
+            }
+            "whole-way" if detail.is_empty() => Self::WholeWay { stamp: false },
+            "whole-way" if detail == "stamp" => Self::WholeWay { stamp: true },
             "link" => {
                 let (kind, payload) = LinkKind::with_number(detail)?;
                 Self::Link { kind, payload }
+            }
+            "link-subjects" => {
+                let (kind, subjects) = LinkKind::with_number(detail)?;
+                Self::LinkSubjects { kind, subjects }
             }
             "link-reset" => {
                 let (kind, subscriptions) = LinkKind::with_number(detail)?;
@@ -270,103 +238,11 @@ impl FromStr for Scenario {
     }
 }
 
-/// `plain`, `mtls` or `silent`, with a number of connections behind another colon.
-fn idle(detail: &str) -> Result<Scenario> {
-    let (kind, connections) = match detail.split_once(':') {
-        Some((kind, count)) => (kind, count.parse().map_err(|_| anyhow!("{count:?} is no number"))?),
-        None => (detail, IDLE_CONNECTIONS),
-    };
-    let kind = match kind {
-        "plain" => IdleKind::Plain,
-        "mtls" => IdleKind::Mtls,
-        "silent" => IdleKind::Silent,
-        _ => bail!("unknown kind of idle connection {kind:?}: plain, mtls or silent"),
-    };
-    Ok(Scenario::Idle { kind, connections: connections.max(1) })
-}
-
-impl FromStr for Place {
-    type Err = anyhow::Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Ok(match name {
-            "file" => Self::File(Durability::Default),
-            "sync" => Self::File(Durability::Disk),
-            "interval" => Self::File(Durability::Interval),
-            "memory" => Self::Memory,
-            _ => bail!("unknown place {name:?}: file, sync, interval or memory"),
-        })
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::File(Durability::Default) => "file",
-            Self::File(Durability::Disk) => "sync",
-            Self::File(Durability::Interval) => "interval",
-            Self::Memory => "memory",
-        })
-    }
-}
-
-impl Place {
-    fn durability(self) -> Durability {
-        match self {
-            Self::File(durability) => durability,
-            Self::Memory => Durability::Default,
-        }
-    }
-}
-
-impl FromStr for Bearer {
-    type Err = anyhow::Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Ok(match name {
-            "token" => Self::Plain,
-            "es256" => Self::Es256,
-            "rs256" => Self::Rs256,
-            _ => bail!("unknown token {name:?}: token, es256 or rs256"),
-        })
-    }
-}
-
-impl fmt::Display for Bearer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Plain => "token",
-            Self::Es256 => "es256",
-            Self::Rs256 => "rs256",
-        })
-    }
-}
-
-impl FromStr for Security {
-    type Err = anyhow::Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Ok(match name {
-            "plain" => Self::Plain,
-            "tls" => Self::Tls,
-            "tls-token" => Self::TlsToken,
-            "mtls" => Self::Mtls,
-            "rights" => Self::Rights,
-            _ => bail!("unknown security {name:?}: plain, tls, tls-token, mtls or rights"),
-        })
-    }
-}
-
-impl fmt::Display for Security {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Plain => "plain",
-            Self::Tls => "tls",
-            Self::TlsToken => "tls-token",
-            Self::Mtls => "mtls",
-            Self::Rights => "rights",
-        })
-    }
+/// A kind, and perhaps a number behind another colon.
+fn numbered<T: FromStr<Err = anyhow::Error>>(detail: &str, usual: usize) -> Result<(T, usize)> {
+    let Some((kind, count)) = detail.split_once(':') else { return Ok((detail.parse()?, usual)) };
+    let count: usize = count.parse().map_err(|_| anyhow!("{count:?} is no number"))?;
+    Ok((kind.parse()?, count.max(1)))
 }
 
 impl fmt::Display for Scenario {
@@ -383,20 +259,13 @@ impl fmt::Display for Scenario {
             Self::RequestReply { in_flight } => write!(f, "rr:{in_flight}"),
             Self::Connections { security } => write!(f, "conns:{security}"),
             Self::Login { bearer, at_once: STORM } => write!(f, "storm:{bearer}"),
-            Self::Login { bearer, .. } => write!(f, "login:{bearer}"),
-            Self::Idle { kind, connections } => {
-                let kind = match kind {
-                    IdleKind::Plain => "plain",
-                    IdleKind::Mtls => "mtls",
-                    IdleKind::Silent => "silent",
-                };
-                match *connections {
-                    IDLE_CONNECTIONS => write!(f, "idle:{kind}"),
-                    connections => write!(f, "idle:{kind}:{connections}"),
-                }
-            }
-            Self::WholeWay => f.write_str("whole-way"),
+            Self::Login { bearer, at_once: LOGINS } => write!(f, "login:{bearer}"),
+            Self::Login { bearer, at_once } => write!(f, "storm:{bearer}:{at_once}"),
+            Self::Idle { kind, connections: IDLE_CONNECTIONS } => write!(f, "idle:{kind}"),
+            Self::Idle { kind, connections } => write!(f, "idle:{kind}:{connections}"),
+            Self::WholeWay { stamp } => f.write_str(if *stamp { "whole-way:stamp" } else { "whole-way" }),
             Self::Link { kind, payload } => write!(f, "link:{kind}:{payload}"),
+            Self::LinkSubjects { kind, subjects } => write!(f, "link-subjects:{kind}:{subjects}"),
             Self::LinkReset { kind, subscriptions } => write!(f, "link-reset:{kind}:{subscriptions}"),
             Self::Front { payload } => write!(f, "front:{payload}"),
             Self::Store { place, in_flight } => write!(f, "js-pub:{place}:{in_flight}"),
@@ -414,8 +283,8 @@ impl Scenario {
     /// The servers it needs.
     pub(crate) fn layout(self) -> Layout {
         Layout::Single(match self {
-            Self::WholeWay => return Layout::WholeWay,
-            Self::Link { kind, .. } => return Layout::Linked(kind),
+            Self::WholeWay { stamp } => return Layout::WholeWay { stamp },
+            Self::Link { kind, .. } | Self::LinkSubjects { kind, .. } => return Layout::Linked(kind),
             Self::LinkReset { kind, .. } => return Layout::Wired(kind),
             Self::Front { .. } => return Layout::Front,
             Self::Login { bearer, .. } => return Layout::Login(bearer),
@@ -427,6 +296,7 @@ impl Scenario {
             | Self::Depth { .. } => return Layout::Streams(Durability::Default),
             Self::TlsPubSub { .. } => Security::Tls,
             Self::Connections { security } => security,
+            Self::Idle { kind: IdleKind::Token, .. } => return Layout::Login(Bearer::Es256),
             Self::Idle { kind: IdleKind::Mtls, .. } => Security::Mtls,
             Self::Subjects { rights: true, .. } => Security::Rights,
             _ => Security::Plain,
@@ -457,6 +327,9 @@ impl Scenario {
             Self::Link { kind, payload } => {
                 format!("1 publisher, a link ({kind}), 1 subscriber, {payload} B")
             }
+            Self::LinkSubjects { kind, subjects } => {
+                format!("1 publisher to {subjects} subjects, a link ({kind}), 1 subscriber of all, 128 B")
+            }
             Self::LinkReset { kind, subscriptions } => {
                 format!("a link ({kind}) is reset: time until {subscriptions} subscriptions are known again")
             }
@@ -465,7 +338,10 @@ impl Scenario {
                     "token publisher, mTLS leafnode link, stock cluster; cost beyond the cluster's, {payload} B"
                 )
             }
-            Self::WholeWay => "token publisher, mTLS leafnode link, mTLS subscriber, 128 B".to_owned(),
+            Self::WholeWay { stamp } => {
+                let stamp = if stamp { "; ours says who each message comes from" } else { "" };
+                format!("token publisher, mTLS leafnode link, mTLS subscriber, 128 B{stamp}")
+            }
             Self::Store { place, in_flight } => {
                 format!("messages stored ({place}) and acknowledged, {in_flight} in flight, 128 B")
             }

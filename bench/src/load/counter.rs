@@ -3,6 +3,7 @@
 use anyhow::{Result, bail};
 
 const MESSAGE: &[u8] = b"MSG ";
+const HEADED: &[u8] = b"HMSG ";
 const PING: &[u8] = b"PING\r\n";
 /// More pings than this can't have come between two looks at the stream.
 const PINGS_IN_A_GAP: i64 = 8;
@@ -17,12 +18,19 @@ pub(crate) struct FrameCounter {
     pings: u32,
     /// Bytes went by unseen since the last frame boundary that was checked.
     gap: bool,
+    /// What each message begins with.
+    verb: &'static [u8],
 }
 
 impl FrameCounter {
     /// For frames of `frame` bytes, at least one.
     pub(crate) fn new(frame: u64) -> Self {
-        Self { frame: frame.max(1).cast_signed(), bytes: 0, pings: 0, gap: false }
+        Self { frame: frame.max(1).cast_signed(), bytes: 0, pings: 0, gap: false, verb: MESSAGE }
+    }
+
+    /// The same for `HMSG` frames.
+    pub(crate) fn headed(self) -> Self {
+        Self { verb: HEADED, ..self }
     }
 
     /// Whole messages that have arrived.
@@ -54,7 +62,7 @@ impl FrameCounter {
         let mut control = 0;
         while at < chunk.len() {
             let rest = &chunk[at..];
-            if begins_like(rest, MESSAGE) {
+            if begins_like(rest, self.verb) {
                 at += self.frame as usize;
             } else if begins_like(rest, PING) {
                 at += PING.len();
@@ -72,7 +80,7 @@ impl FrameCounter {
     /// Unseen pings show as a shift by a multiple of their length.
     fn close_gap(&mut self, chunk: &[u8]) -> Result<bool> {
         let expected = self.next_boundary();
-        let Some(found) = chunk.windows(MESSAGE.len()).position(|window| window == MESSAGE) else {
+        let Some(found) = chunk.windows(self.verb.len()).position(|window| window == self.verb) else {
             return Ok(false);
         };
         let shift = (found as i64 - expected as i64).rem_euclid(self.frame);

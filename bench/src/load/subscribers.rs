@@ -45,6 +45,18 @@ impl Subscribers {
     /// # Errors
     /// When a client has received something already.
     pub(crate) fn start(clients: Vec<Client>, frame: u64) -> Result<Self> {
+        Self::count_with(clients, || FrameCounter::new(frame))
+    }
+
+    /// The same for messages that arrive with headers.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn start_headed(clients: Vec<Client>, frame: u64) -> Result<Self> {
+        Self::count_with(clients, || FrameCounter::new(frame).headed())
+    }
+
+    fn count_with(clients: Vec<Client>, counter: impl Fn() -> FrameCounter) -> Result<Self> {
         let progress = Arc::new(Progress::new(clients.len()));
         let mut sockets = Vec::new();
         let mut subscribers = Vec::new();
@@ -52,7 +64,7 @@ impl Subscribers {
             let stream = client.into_stream()?;
             stream.socket().set_read_timeout(None)?;
             sockets.push(stream.socket().try_clone()?);
-            subscribers.push(Subscriber { number, stream, counter: FrameCounter::new(frame) });
+            subscribers.push(Subscriber { number, stream, counter: counter() });
         }
         let threads = if subscribers.len() <= THREADS {
             subscribers.into_iter().map(|one| spawn(&progress, move |progress| one.run(progress))).collect()

@@ -38,12 +38,15 @@ pub(crate) fn run(
         Scenario::FanOut { subscribers } => throughput::fan_out(fleet, subscribers, 128, duration),
         Scenario::Queue { payload } => throughput::queue(fleet, payload, duration),
         Scenario::Many { subscriptions } => many::run(fleet, subscriptions, duration),
-        Scenario::Subjects { subjects, .. } => many::one_subscriber(fleet, subjects, duration),
+        Scenario::Subjects { subjects, .. } | Scenario::LinkSubjects { subjects, .. } => {
+            many::one_subscriber(fleet, subjects, duration)
+        }
         Scenario::RequestReply { in_flight } => request_reply::run(fleet, in_flight, duration),
         Scenario::Connections { .. } => connections::run(fleet, duration),
         Scenario::Login { at_once, .. } => logins::run(fleet, at_once, duration),
         Scenario::Idle { kind, connections } => idle::run(fleet, kind, connections),
-        Scenario::WholeWay => whole_way::run(fleet, 128, duration),
+        Scenario::WholeWay { stamp: false } => whole_way::run(fleet, 128, duration),
+        Scenario::WholeWay { stamp: true } => throughput::as_they_arrive(fleet, 128, duration),
         Scenario::Link { payload, .. } => whole_way::run(fleet, payload, duration),
         Scenario::LinkReset { subscriptions, .. } => link_reset::run(fleet, subscriptions),
         Scenario::Front { payload } => front::run(fleet, payload, duration),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::warm_up;
-use crate::client::{Client, Endpoint};
+use crate::client::{Client, Endpoint, Operation};
 use crate::load::{Delivery, Frames, Subscribers, Traffic, delivered_length};
 use crate::measure::Meter;
 use crate::report::{Outcome, Quantity, Reading};
@@ -44,6 +44,34 @@ pub(super) fn one_to_one(
     let subscribers = Subscribers::start(vec![client], delivered_length(SUBJECT, "1", payload))?;
     let frames = Frames::on(SUBJECT, payload);
     let traffic = Traffic::new(vec![publish.connect()?], frames, subscribers, Delivery::ToEach);
+    measure(fleet, traffic, 1, duration)
+}
+
+/// One publisher and one subscriber, whose messages may arrive with headers that were added on the way.
+pub(super) fn as_they_arrive(fleet: &Fleet, payload: usize, duration: Duration) -> Result<Outcome> {
+    let mut client = fleet.subscribe.connect()?;
+    client.subscribe(SUBJECT, None)?;
+    fleet.settle()?;
+    let frames = Frames::on(SUBJECT, payload);
+    // What is added names the publisher's connection: the same one sends all.
+    let mut publisher = fleet.publish.connect()?;
+    publisher.send(frames.first())?;
+    let headers = loop {
+        if let Operation::Message { headers, payload, .. } = client.receive()? {
+            let end = payload.windows(4).position(|window| window == b"\r\n\r\n");
+            break headers.then(|| end.map_or(0, |at| at + 4));
+        }
+    };
+    let clients = vec![client];
+    let subscribers = match headers {
+        None => Subscribers::start(clients, delivered_length(SUBJECT, "1", payload))?,
+        Some(headers) => {
+            let all = headers + payload;
+            let line = format!("HMSG {SUBJECT} 1 {headers} {all}\r\n");
+            Subscribers::start_headed(clients, (line.len() + all + 2) as u64)?
+        }
+    };
+    let traffic = Traffic::new(vec![publisher], frames, subscribers, Delivery::ToEach);
     measure(fleet, traffic, 1, duration)
 }
 

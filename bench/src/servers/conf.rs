@@ -105,16 +105,19 @@ pub(crate) fn linked(
             "{head}gateway {{\n  name: {name}\n  listen: \"{own}\"\n  advertise: \"{advertise}\"\n  {block}  gateways: [ {remote} ]\n}}\n"
         );
     }
+    let compression = if kind.s2 { "s2_fast" } else { "off" };
     let Some(url) = url else {
         // Whoever comes back is to come over the same wire.
         let advertise = format!("localhost:{}", advertised.port());
         return format!(
-            "{head}leafnodes {{\n  listen: \"{own}\"\n  advertise: \"{advertise}\"\n  compression: off\n  {block}}}\n"
+            "{head}leafnodes {{\n  listen: \"{own}\"\n  advertise: \"{advertise}\"\n  compression: {compression}\n  {block}}}\n"
         );
     };
     let files =
         if kind.tls { format!(", tls: {{ {} }}", tls_files(server, Some(pki))) } else { String::new() };
-    format!("{head}leafnodes {{\n  remotes: [ {{ url: \"{url}\", compression: off{files} }} ]\n}}\n")
+    format!(
+        "{head}leafnodes {{\n  remotes: [ {{ url: \"{url}\", compression: {compression}{files} }} ]\n}}\n"
+    )
 }
 
 fn head(listen: SocketAddr, name: &str) -> String {

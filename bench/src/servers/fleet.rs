@@ -72,10 +72,10 @@ impl Fleet {
                 fleet
             }
             Layout::Login(bearer) => Self::login(programs, side, bearer, pki, dir)?,
-            Layout::WholeWay => {
+            Layout::WholeWay { stamp } => {
                 let fleet = match (side, &programs.ours) {
                     (Side::Ours, Ours::Gatehouse { bus, gateway }) => {
-                        Self::gatehouse(bus, gateway, pki, dir)?
+                        Self::gatehouse(bus, gateway, stamp, pki, dir)?
                     }
                     (Side::Ours, Ours::Stock(server)) => Self::stock_pair(server, pki, dir)?,
                     (Side::Theirs, _) => Self::stock_pair(&programs.nats_server, pki, dir)?,
@@ -84,7 +84,7 @@ impl Fleet {
                 fleet
             }
         };
-        if matches!(layout, Layout::WholeWay | Layout::Single(Security::Mtls)) {
+        if matches!(layout, Layout::WholeWay { .. } | Layout::Single(Security::Mtls)) {
             demands_certificates(&fleet.subscribe, pki)?;
         }
         Ok(fleet)
@@ -181,7 +181,7 @@ impl Fleet {
         let folder = dir.path().join("front");
         let (front, token) = match (side, &programs.ours) {
             (Side::Ours, Ours::Gatehouse { gateway, .. }) => {
-                start_gateway(gateway, &folder, [outside, nodes[0][2], admin], pki)?
+                start_gateway(gateway, &folder, [outside, nodes[0][2], admin], false, pki)?
             }
             (Side::Ours, Ours::Stock(server)) => {
                 let conf = conf::edge(outside, nodes[0][2], &pki.pair(GATEWAY), pki);
@@ -210,13 +210,14 @@ impl Fleet {
     }
 
     /// Our two processes, as a user configures them.
-    fn gatehouse(bus: &Path, gateway: &Path, pki: &Pki, dir: TempDir) -> Result<Self> {
+    fn gatehouse(bus: &Path, gateway: &Path, stamp: bool, pki: &Pki, dir: TempDir) -> Result<Self> {
         let [outside, inside, link, admin_outside, admin_inside] = free_addresses()?;
         let bus_dir = dir.path().join("bus");
         let gateway_dir = dir.path().join("gateway");
         let bus_toml = gatehouse::bus_toml(inside, link, admin_inside, pki);
         let bus = start_with_toml(bus, &bus_dir, "internal-bus.toml", &bus_toml, inside)?;
-        let (gateway, token) = start_gateway(gateway, &gateway_dir, [outside, link, admin_outside], pki)?;
+        let (gateway, token) =
+            start_gateway(gateway, &gateway_dir, [outside, link, admin_outside], stamp, pki)?;
         Self::joined(vec![bus, gateway], outside, token, inside, pki, dir)
     }
 
@@ -344,11 +345,12 @@ fn start_gateway(
     program: &Path,
     dir: &Path,
     [outside, link, admin]: [SocketAddr; 3],
+    stamp: bool,
     pki: &Pki,
 ) -> Result<(ServerProcess, String)> {
     fs::create_dir_all(dir)?;
     let token = gatehouse::mint_token(program, dir, pki)?;
-    let toml = gatehouse::gateway_toml(outside, link, admin, pki);
+    let toml = gatehouse::gateway_toml([outside, link, admin], stamp, pki);
     Ok((start_with_toml(program, dir, "gateway.toml", &toml, outside)?, token))
 }
 

@@ -45,7 +45,7 @@ port = {admin}
 }
 
 /// `gateway.toml`: plain TCP outside as the other side has it, bearer tokens, one route, the link.
-pub(crate) fn gateway_toml(listen: SocketAddr, link: SocketAddr, admin: SocketAddr, pki: &Pki) -> String {
+pub(crate) fn gateway_toml([listen, link, admin]: [SocketAddr; 3], stamp: bool, pki: &Pki) -> String {
     let pair = pki.pair(GATEWAY);
     format!(
         r#"[service]
@@ -71,7 +71,7 @@ issuer = "{ISSUER}"
 [[routes]]
 subject = "{SUBJECTS}"
 direction = "inward"
-stamp = false
+stamp = {stamp}
 
 [link]
 protocol = "leafnode"
