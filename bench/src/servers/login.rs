@@ -169,8 +169,9 @@ tls = {{ cert_path = "{link_cert}", key_path = "{link_key}", root_ca_path = "{ca
 [admin]
 port = {admin}
 
-# All clients come from one address here; in the field they do not.
+# All clients come from one address here, and all at once; in the field they do not, and try again.
 [limits]
+max_login_bytes = "1GiB"
 auth_timeout = "60s"
 tls_timeout = "60s"
 source_logins_per_second = 1000000

@@ -201,7 +201,9 @@ impl PatternMarks {
             // What covers `>` is `>` alone.
             let Some(text) = rest.filter(|text| *text != b">") else { continue };
             let (token, rest) = Token::split(text);
-            if node.star != 0 {
+            if node.star != 0
+                && self.nodes.get(node.star as usize).is_some_and(|star| star.below & !found != 0)
+            {
                 aside.push((node.star, rest));
             }
             here = self.way(node, &token).map(|node| (node, rest));
