@@ -145,6 +145,12 @@ impl Handler for UserInfo {
         if publish.is_some() || subscribe.is_some() {
             data["permissions"] = json!({ "publish": publish, "subscribe": subscribe });
         }
+        if let Some(limit) = rights.responses() {
+            // -1 is no bound; times are nanoseconds.
+            let max = limit.max.map_or(-1, i64::from);
+            let ttl = limit.ttl.map_or(-1, |ttl| i64::try_from(ttl.as_nanos()).unwrap_or(i64::MAX));
+            data["permissions"]["responses"] = json!({ "max": max, "ttl": ttl });
+        }
         let server = about(&self.0);
         answer(call, |_| json!({ "server": server, "data": data }))
     }

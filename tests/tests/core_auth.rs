@@ -15,6 +15,7 @@ on_both! {
     subscribe_rights
     a_deny_inside_an_allowed_pattern_holds_on_delivery
     responses_may_be_published_where_a_request_allows
+    a_user_is_told_its_rights
     info_then_tls_with_both_versions
     tls_first
     clear_text_on_a_tls_port_is_refused
@@ -179,6 +180,23 @@ async fn responses_may_be_published_where_a_request_allows(kind: Kind) -> Result
 }
 
 /// A `tls` block with the bus's certificate.
+async fn a_user_is_told_its_rights(kind: Kind) -> Result<()> {
+    let pki = Pki::new()?;
+    let rights =
+        "publish: \"$SYS.REQ.USER.INFO\", subscribe: \"in.>\", allow_responses: {max: 3, expires: \"5s\"}";
+    let Some(server) = start(kind, &pki, &users(rights)).await? else { return Ok(()) };
+    let mut raw = login(&server, USER).await?;
+    raw.send("SUB in.* 1\r\nPUB $SYS.REQ.USER.INFO in.1 0\r\n\r\n").await?;
+    let info: serde_json::Value = serde_json::from_slice(&raw.message().await?.payload)?;
+    let told = &info["data"]["permissions"];
+    ensure!(
+        told["publish"]["allow"][0] == "$SYS.REQ.USER.INFO" && told["subscribe"]["allow"][0] == "in.>",
+        "{info}"
+    );
+    ensure!(told["responses"] == serde_json::json!({ "max": 3, "ttl": 5_000_000_000_u64 }), "{info}");
+    Ok(())
+}
+
 fn tls_block(pki: &Pki, more: &str) -> String {
     let [cert, key, ca] =
         ["internal-bus.crt", "internal-bus.key", "internal-ca.crt"].map(|file| pki.text(file));

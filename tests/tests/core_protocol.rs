@@ -53,6 +53,12 @@ async fn info_says_what_clients_need(kind: Kind) -> Result<()> {
     let parts: Vec<u32> = version.split('.').filter_map(|part| part.parse().ok()).collect();
     ensure!(parts.len() == 3 && parts >= vec![2, 10, 0], "clients skip features by version: {version}");
     ensure!(info["auth_required"] != true && info["tls_required"] != true, "{info}");
+    // nats-core of Python takes no INFO without these.
+    for field in
+        ["server_id", "server_name", "version", "go", "host", "port", "headers", "max_payload", "proto"]
+    {
+        ensure!(!info[field].is_null(), "{field}: {info}");
+    }
     Ok(())
 }
 

@@ -206,6 +206,7 @@ impl Server {
             server_name: self.core.server_name.clone(),
             version: crate::NATS_VERSION.into(),
             proto: 1,
+            go: Some(String::new()),
             headers: self.core.limits.headers,
             max_payload: self.core.limits.max_payload,
             ldm: true,

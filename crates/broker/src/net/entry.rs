@@ -185,6 +185,8 @@ fn info(core: &Core, listener: &Listener, caller: &Caller<'_>) -> ServerInfo {
         server_name: core.server_name.clone(),
         version: crate::NATS_VERSION.into(),
         proto: 1,
+        // There is none, but clients read the key (nats-core of Python takes no INFO without it).
+        go: Some(String::new()),
         host,
         port,
         headers: core.limits.headers,
