@@ -22,7 +22,7 @@ const OTHERWISE: [&str; 14] = [
     "reserved_storage",
     "last_delivered",
     // Ours says how a stream is synced.
-    "sync",
+    "gatehouse.sync",
     // Bytes on disk and in memory: each store has its own format.
     "raw_bytes",
 ];

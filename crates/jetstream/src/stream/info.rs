@@ -50,10 +50,6 @@ pub struct StreamInfo {
     pub mirror: Option<SourceInfo>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<SourceInfo>,
-    /// When a message counts as stored, in the words of the metadata. Beside the configuration, which clients compare
-    /// with what they have asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sync: Option<String>,
     pub ts: Stamp,
 }
 
@@ -119,6 +115,9 @@ impl Stream {
         let now = self.now();
         let mut shown = (*config).clone();
         shown.metadata = crate::config::shown(&config.metadata);
+        if let Some(sync) = self.shown_sync(&config) {
+            shown.metadata.insert(crate::config::SYNC_KEY.into(), sync);
+        }
         let copies: Vec<SourceInfo> = self.copies.lock().iter().map(|copy| copy.info(now)).collect();
         let (mirror, sources) = match config.mirror {
             Some(_) => (copies.into_iter().next(), Vec::new()),
@@ -132,21 +131,21 @@ impl Stream {
             cluster: None,
             mirror,
             sources,
-            sync: self.shown_sync(&config),
             ts: now,
         }
     }
 
-    /// When a message counts as stored, in the words of the metadata; only where there is a choice.
+    /// When a message counts as stored, in the words of the metadata; only where that is not the safest: clients compare
+    /// the metadata with what they have asked for, and some take no field they don't know.
     fn shown_sync(&self, config: &StreamConfig) -> Option<String> {
         if config.storage == crate::config::Storage::Memory {
             return None;
         }
-        Some(match self.log.options().sync {
-            store::Sync::Commit => "commit".to_owned(),
-            store::Sync::Interval(every) => format!("interval:{}", every.as_millis()),
-            store::Sync::None => "none".to_owned(),
-        })
+        match self.log.options().sync {
+            store::Sync::Commit => None,
+            store::Sync::Interval(every) => Some(format!("interval:{}", every.as_millis())),
+            store::Sync::None => Some("none".to_owned()),
+        }
     }
 
     /// Sequences of deleted messages between the first and the last.
