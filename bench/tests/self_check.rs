@@ -10,7 +10,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 /// Together they use every way of starting servers and every kind of load that is quickly done.
-const SCENARIOS: [&str; 15] = [
+const SCENARIOS: [&str; 18] = [
     "pub:16",
     "pubsub:128",
     "fanout:6",
@@ -20,6 +20,9 @@ const SCENARIOS: [&str; 15] = [
     "rr:8",
     "conns:mtls",
     "whole-way",
+    "whole-way:stamp",
+    "link:leaf-s2:128",
+    "link-subjects:gateway:500",
     "js-pub:sync:64",
     "js-pub:memory:64",
     "kv-put:16",
