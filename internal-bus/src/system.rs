@@ -38,6 +38,15 @@ struct ServerInfo {
     answered: AtomicU64,
 }
 
+/// Every account once: the default one, those that are named, and the system's.
+pub(crate) fn everyone<'a>(accounts: &'a [String], system: Option<&'a str>) -> Vec<&'a str> {
+    let mut everywhere: Vec<&str> = vec![identity::DEFAULT_ACCOUNT];
+    everywhere.extend(accounts.iter().map(String::as_str).chain(system));
+    everywhere.sort_unstable();
+    everywhere.dedup();
+    everywhere
+}
+
 impl System {
     /// Begins to answer: about users in `accounts`, about the server in `system`.
     ///
@@ -60,11 +69,7 @@ impl System {
         });
         let about_users: Weak<dyn Handler> = Arc::downgrade(&(users.clone() as Arc<dyn Handler>));
         let mut ports = Vec::new();
-        let mut everywhere: Vec<&str> = vec![identity::DEFAULT_ACCOUNT];
-        everywhere.extend(accounts.iter().map(String::as_str).chain(system));
-        everywhere.sort_unstable();
-        everywhere.dedup();
-        for account in everywhere {
+        for account in everyone(accounts, system) {
             let port = server.handler(account, "system", about_users.clone());
             port.subscribe(USER_INFO.as_bytes(), None)?;
             ports.push(port);

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 use gatehouse_tests::{ConfServer, Kind, Raw, on_both};
+use serde_json::{Value, json};
 
 on_both! {
     streams_cross_under_their_names_here
@@ -13,6 +14,8 @@ on_both! {
     a_reload_changes_users_and_rights
     a_reload_changes_what_crosses
     subjects_stand_for_others
+    an_account_without_streams_is_told_so
+    streams_elsewhere_answer_for_themselves
 }
 
 const USERS: &str = "users: [{user: a, password: x}]";
@@ -137,17 +140,17 @@ async fn the_system_answers(kind: Kind) -> Result<()> {
     let Some(server) = ConfServer::fresh(kind, conf).await? else { return Ok(()) };
     let (mut a, mut s) = (login(&server, "a").await?, login(&server, "s").await?);
     a.send("SUB in.* 1\r\nPUB $SYS.REQ.USER.INFO in.1 0\r\n\r\n").await?;
-    let info: serde_json::Value = serde_json::from_slice(&a.message().await?.payload)?;
+    let info: Value = serde_json::from_slice(&a.message().await?.payload)?;
     ensure!(info["data"]["user"] == "a" && info["data"]["account"] == "A", "{info}");
     ensure!(info["data"]["permissions"]["subscribe"]["allow"][0] == "in.>", "{info}");
     ensure!(info["server"]["id"].is_string() && info["server"]["ver"].is_string(), "{info}");
     s.send("SUB in.* 1\r\nPUB $SYS.REQ.SERVER.PING in.1 0\r\n\r\n").await?;
-    let stats: serde_json::Value = serde_json::from_slice(&s.message().await?.payload)?;
+    let stats: Value = serde_json::from_slice(&s.message().await?.payload)?;
     ensure!(stats["statsz"]["connections"] == 2, "{stats}");
     let id = stats["server"]["id"].as_str().unwrap_or_default().to_owned();
     for subject in ["$SYS.REQ.SERVER.PING.VARZ".to_owned(), format!("$SYS.REQ.SERVER.{id}.VARZ")] {
         s.send(format!("PUB {subject} in.2 0\r\n\r\n")).await?;
-        let varz: serde_json::Value = serde_json::from_slice(&s.message().await?.payload)?;
+        let varz: Value = serde_json::from_slice(&s.message().await?.payload)?;
         ensure!(varz["data"]["server_id"] == id.as_str(), "{varz}");
     }
     // Members of other accounts learn nothing of the server.
@@ -284,4 +287,70 @@ async fn subjects_stand_for_others(kind: Kind) -> Result<()> {
     ensure!(a.message().await?.subject == "there");
     a.expect_start("-ERR 'Permissions Violation for Publish to").await?;
     Ok(())
+}
+
+/// Users of accounts with (`a`) and without (`b`) streams; `b`'s account imports as told.
+async fn with_streams(kind: Kind, exports: &str, imports: &str) -> Result<Option<(ConfServer, Raw)>> {
+    let conf = format!(
+        "jetstream {{ store_dir: \"store\" }}\naccounts {{\n A {{ jetstream: enabled, {}, {exports} }}\n B {{ {}, {imports} }}\n}}\n",
+        USERS,
+        USERS.replace("user: a", "user: b")
+    );
+    let Some(server) = ConfServer::fresh(kind, &conf).await? else { return Ok(None) };
+    let mut b = login(&server, "b").await?;
+    b.send("SUB in.* 1\r\n").await?;
+    Ok(Some((server, b)))
+}
+
+async fn an_account_without_streams_is_told_so(kind: Kind) -> Result<()> {
+    let Some((_server, mut b)) = with_streams(kind, "", "").await? else { return Ok(()) };
+    let page = json!({ "total": 0, "offset": 0, "limit": 0 });
+    let names = json!({ "total": 0, "offset": 0, "limit": 0, "streams": null });
+    let streams = json!({ "total": 0, "offset": 0, "limit": 0, "streams": [] });
+    let consumers = json!({ "total": 0, "offset": 0, "limit": 0, "consumers": [] });
+    let nothing = json!({});
+    // What is asked, the type of the answer, and what stands in it beside the error.
+    let table = [
+        ("INFO", "account_info", &nothing),
+        ("STREAM.NAMES", "stream_names", &names),
+        ("STREAM.LIST", "stream_list", &streams),
+        ("STREAM.CREATE.S", "stream_create", &nothing),
+        ("STREAM.UPDATE.S", "stream_update", &nothing),
+        ("STREAM.DELETE.S", "stream_delete", &nothing),
+        ("STREAM.INFO.S", "stream_info", &page),
+        ("STREAM.MSG.GET.S", "stream_msg_get", &nothing),
+        ("CONSUMER.CREATE.S", "consumer_create", &nothing),
+        ("CONSUMER.CREATE.S.c", "consumer_create", &nothing),
+        ("CONSUMER.DURABLE.CREATE.S.c", "consumer_create", &nothing),
+        ("CONSUMER.DELETE.S.c", "consumer_delete", &nothing),
+        ("CONSUMER.INFO.S.c", "consumer_info", &nothing),
+        ("CONSUMER.NAMES.S", "consumer_names", &consumers),
+        ("CONSUMER.LIST.S", "consumer_list", &consumers),
+    ];
+    for (operation, kind, beside) in table {
+        b.send(format!("PUB $JS.API.{operation} in.1 2\r\n{{}}\r\n")).await?;
+        let answer: Value = serde_json::from_slice(&b.message().await?.payload)?;
+        let mut wanted = beside.clone();
+        wanted["type"] = json!(format!("io.nats.jetstream.api.v1.{kind}_response"));
+        let description = "JetStream not enabled for account";
+        wanted["error"] = json!({ "code": 503, "err_code": 10039, "description": description });
+        ensure!(answer == wanted, "{operation}: {answer}");
+    }
+    for operation in ["CONSUMER.MSG.NEXT.S.c", "DIRECT.GET.S"] {
+        b.send(format!("PUB $JS.API.{operation} in.1 0\r\n\r\n")).await?;
+        let answer = b.message().await?;
+        ensure!(answer.headers.starts_with("NATS/1.0 503"), "{operation}: {answer:?}");
+    }
+    Ok(())
+}
+
+async fn streams_elsewhere_answer_for_themselves(kind: Kind) -> Result<()> {
+    let exports = "exports: [{service: '$JS.API.>'}]";
+    let imports = "imports: [{service: {account: A, subject: '$JS.API.>'}}]";
+    let Some((_server, mut b)) = with_streams(kind, exports, imports).await? else { return Ok(()) };
+    b.send("PUB $JS.API.STREAM.NAMES in.1 0\r\n\r\n").await?;
+    let answer: Value = serde_json::from_slice(&b.message().await?.payload)?;
+    ensure!(answer["total"] == 0 && answer["error"].is_null(), "{answer}");
+    // One answer, and no other after it.
+    b.fence().await
 }

@@ -48,6 +48,7 @@ pub struct Call<'a> {
     port: &'a Arc<Conn>,
     letters: &'a mut Letters,
     pub(crate) links_down: bool,
+    pub(crate) elsewhere: bool,
 }
 
 /// One published message. Everything lies in the publisher's read batch.
@@ -69,7 +70,7 @@ impl<'a> Call<'a> {
         port: &'a Arc<Conn>,
         letters: &'a mut Letters,
     ) -> Self {
-        Self { subject, items, origin, port, letters, links_down: false }
+        Self { subject, items, origin, port, letters, links_down: false, elsewhere: false }
     }
 
     /// What the messages were published to.
@@ -82,6 +83,12 @@ impl<'a> Call<'a> {
     #[must_use]
     pub fn links_down(&self) -> bool {
         self.links_down
+    }
+
+    /// Whether these messages go over a link or into another account, too, or would if the link were up.
+    #[must_use]
+    pub fn elsewhere(&self) -> bool {
+        self.elsewhere
     }
 
     /// How many there are; never none.
@@ -269,6 +276,19 @@ impl HandlerPort {
             return Err(LocalError::Subject);
         }
         self.add(Subscription::new(self.conn.clone(), pattern, queue, &tag(pattern, queue)));
+        Ok(())
+    }
+
+    /// Subscribes the handler to what clients of this server publish in this account. Links do not hear of it, and what
+    /// comes over them or out of other accounts passes by.
+    ///
+    /// # Errors
+    /// [`LocalError::Subject`]: not a pattern.
+    pub fn subscribe_here(&self, pattern: &[u8]) -> Result<(), LocalError> {
+        if !subject::valid_pattern(pattern) {
+            return Err(LocalError::Subject);
+        }
+        self.add(Subscription::staying(self.conn.clone(), pattern, &tag(pattern, Some(b"here"))));
         Ok(())
     }
 

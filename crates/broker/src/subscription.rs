@@ -11,6 +11,8 @@ use crate::conn::{Conn, Kind};
 
 /// The rule number of interceptors.
 const INTERCEPTS: u16 = 1;
+/// The rule number of what a handler wants from clients of this server alone.
+const STAYS: u16 = 2;
 
 /// A subscription. Kept small: a busy server holds millions (96 bytes, counters of the handle included).
 #[derive(Debug)]
@@ -71,6 +73,16 @@ impl Subscription {
     /// Whether this handler takes messages on their way to the links.
     pub(crate) fn intercepts(&self) -> bool {
         self.rule == INTERCEPTS && matches!(self.conn.kind, Kind::Handler(_))
+    }
+
+    /// A handler's that links do not hear of (see [`crate::HandlerPort::subscribe_here`]).
+    pub(crate) fn staying(conn: Arc<Conn>, subject: &[u8], tag: &[u8]) -> Self {
+        Self::for_link(conn, subject, None, tag, STAYS, 1)
+    }
+
+    /// Whether this handler is there for this server's own clients only.
+    pub(crate) fn stays(&self) -> bool {
+        self.rule == STAYS && matches!(self.conn.kind, Kind::Handler(_))
     }
 
     pub(crate) fn subject(&self) -> &[u8] {

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use broker::Server;
+use parking_lot::Mutex;
 use store::Store;
 
 use crate::account::Account;
+use crate::api::outsider::Outsiders;
 use crate::hub::Hub;
 use crate::run::{self, Tasks};
 use crate::settings::Settings;
@@ -61,6 +63,7 @@ pub struct Figures {
 #[derive(Debug)]
 pub struct JetStream {
     pub(crate) hub: Arc<Hub>,
+    outsiders: Mutex<Outsiders>,
     _tasks: Tasks,
 }
 
@@ -86,12 +89,23 @@ impl JetStream {
         for (account, stream) in &found {
             stream.enter(account);
         }
-        Ok(Self { hub, _tasks: tasks })
+        Ok(Self { hub, outsiders: Mutex::new(Outsiders::new()), _tasks: tasks })
     }
 
     /// Opens JetStream for one more account; with settings that name accounts, only for those.
     pub fn open_account(&self, name: &str) -> bool {
         self.hub.open_account(name).is_some()
+    }
+
+    /// Answers the API in an account that has no JetStream: with error 10039, as nats-server does. Where the account has
+    /// streams by way of a link or an import, those answer instead. Nothing changes where JetStream is.
+    pub fn turn_away(&self, name: &str) {
+        if self.hub.account(name).is_some() {
+            return;
+        }
+        if let Err(error) = self.outsiders.lock().add(&self.hub.server, name) {
+            tracing::error!(account = name, %error, "requests to JetStream are not answered here");
+        }
     }
 
     /// Accounts with JetStream.

@@ -22,7 +22,7 @@ use crate::flags::Flags;
 use crate::health;
 use crate::plan::Plan;
 use crate::streams::Streams;
-use crate::system::System;
+use crate::system::{System, everyone};
 use reload::Reloader;
 
 /// Carries out a plan: broker, admin port, listeners, links, and the wait for the end.
@@ -47,7 +47,8 @@ pub(crate) async fn serve(mut plan: Plan, flags: &Flags, log: &LogControl) -> Re
     let reloader = Reloader::new(&mut plan, certificates, flags, &server, &reloads, &audit, &readiness);
     let reloader = Arc::new(reloader.map_err(Failure::usage)?);
     health::answer(&server).map_err(Failure::runtime)?;
-    let streams = Streams::new(&server, plan.streams.take());
+    let everyone = everyone(&plan.accounts, plan.system_account.as_deref());
+    let streams = Streams::new(&server, plan.streams.take(), &everyone);
     let system = System::begin(&server, &plan.accounts, plan.system_account.as_deref(), &streams);
     let system = system.map_err(Failure::runtime)?;
     let listening = readiness.guard("listeners");

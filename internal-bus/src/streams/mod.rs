@@ -23,16 +23,19 @@ const MAX_TEMPORARY: usize = 100;
 pub(crate) struct Streams {
     server: Server,
     plan: Option<Arc<StreamsPlan>>,
+    /// All accounts, with streams or without.
+    everyone: Arc<[String]>,
     running: Arc<OnceLock<JetStream>>,
     folder: Arc<OnceLock<PathBuf>>,
 }
 
 impl Streams {
     /// Nothing is opened yet.
-    pub(crate) fn new(server: &Server, plan: Option<StreamsPlan>) -> Self {
+    pub(crate) fn new(server: &Server, plan: Option<StreamsPlan>, everyone: &[&str]) -> Self {
         Self {
             server: server.clone(),
             plan: plan.map(Arc::new),
+            everyone: everyone.iter().map(ToString::to_string).collect(),
             running: Arc::default(),
             folder: Arc::default(),
         }
@@ -77,6 +80,9 @@ impl Streams {
         let jetstream = jetstream.map_err(Failure::runtime)?;
         for account in &plan.accounts {
             jetstream.open_account(account);
+        }
+        for account in &*self.everyone {
+            jetstream.turn_away(account);
         }
         let figures = jetstream.figures();
         tracing::info!(

@@ -170,7 +170,7 @@ impl Link {
     /// Whether a local subscription concerns the other end at all.
     pub(crate) fn wants(&self, sub: &Subscription) -> bool {
         match &sub.conn.kind {
-            Kind::Handler(_) => !sub.intercepts(),
+            Kind::Handler(_) => !sub.intercepts() && !sub.stays(),
             Kind::Client | Kind::Local | Kind::Import(_) => true,
             Kind::Link(from) => self.takes_from(from),
             Kind::Gate => false,

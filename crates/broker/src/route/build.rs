@@ -137,6 +137,7 @@ impl Route {
                     self.interceptor = Some(self.target(query, sub, false));
                 }
             }
+            Kind::Handler(_) if sub.stays() && (query.origin.link().is_some() || query.depth > 0) => {}
             Kind::Client | Kind::Local | Kind::Handler(_) => {
                 if may_get(query, sub) {
                     let target = self.target(query, sub, true);

@@ -274,6 +274,7 @@ impl Delivery<'_> {
         let subject = self.route.text(&target.prefix);
         let mut call = Call::new(subject, items, self.origin, conn, &mut self.dirty.letters);
         call.links_down = self.route.gated;
+        call.elsewhere = self.route.leads_elsewhere();
         match handler.call(&mut call) {
             Reception::Taken => items.list.len(),
             Reception::Absent => 0,

@@ -131,6 +131,11 @@ impl Route {
             && self.interceptor.is_none()
     }
 
+    /// Whether messages go over a link or into another account, or would if the link were up.
+    pub(crate) fn leads_elsewhere(&self) -> bool {
+        self.gated || !self.links.is_empty() || !self.passages.is_empty()
+    }
+
     /// Whether code in this process is asked.
     pub(crate) fn is_handled(&self) -> bool {
         self.plain.iter().any(|target| target.how == How::Handler)

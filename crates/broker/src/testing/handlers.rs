@@ -4,6 +4,7 @@ use std::sync::Weak;
 use std::sync::atomic::AtomicBool;
 
 use super::*;
+use crate::Direction::Both;
 use crate::handler::{Call, Handler, HandlerPort, OriginKind, Reception};
 use crate::outlet::{Letter, Sent};
 
@@ -221,4 +222,43 @@ fn answers_of_any_length_arrive_in_order() {
         }
     }
     assert!(client.heard() == expected, "something else arrived");
+}
+
+/// Takes what goes nowhere else.
+#[derive(Default)]
+struct LastResort(AtomicUsize);
+
+impl Handler for LastResort {
+    fn call(&self, call: &mut Call<'_>) -> Reception {
+        if call.elsewhere() {
+            return Reception::Absent;
+        }
+        self.0.fetch_add(call.len(), Ordering::SeqCst);
+        Reception::Taken
+    }
+}
+
+#[test]
+fn what_is_there_for_clients_of_this_server_alone_is_no_business_of_links() {
+    let rig = Rig::new();
+    let handler = Arc::new(LastResort::default());
+    let weak: Weak<LastResort> = Arc::downgrade(&handler);
+    let port = rig.0.handler("$G", "here", weak);
+    port.subscribe_here(b"orders.>").unwrap();
+    let mut link = rig.link("bus", Role::Spoke, crossing(&[("orders.>", Both, None)]));
+    assert!(!link.heard().contains("LS+ orders"), "there is nothing the other end should know of");
+    let taken = || handler.0.load(Ordering::SeqCst);
+    let mut client = rig.client();
+    client.say("PUB orders.1 1\r\nx\r\n");
+    assert_eq!(taken(), 1);
+    link.say("LMSG orders.1 1\r\nx\r\n");
+    assert_eq!(taken(), 1, "it came over a link");
+    link.say("LS+ orders.>\r\n");
+    link.heard();
+    client.say("PUB orders.1 1\r\ny\r\n");
+    assert_eq!(link.heard(), "LMSG orders.1 1\r\ny\r\n");
+    assert_eq!(taken(), 1, "the other end has somebody");
+    link.say("LS- orders.>\r\n");
+    client.say("PUB orders.1 1\r\nz\r\n");
+    assert_eq!(taken(), 2);
 }

@@ -7,6 +7,7 @@ pub mod account;
 mod direct;
 pub(crate) mod inline;
 mod message;
+pub(crate) mod outsider;
 pub(crate) mod stream;
 
 use serde::Serialize;

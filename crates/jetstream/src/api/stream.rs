@@ -280,10 +280,10 @@ struct Shown {
 }
 
 /// What nats-server says of pages in errors.
-const NO_PAGE: Page = Page { total: 0, offset: 0, limit: 0 };
+pub(super) const NO_PAGE: Page = Page { total: 0, offset: 0, limit: 0 };
 
 #[derive(Debug, Clone, Copy, Serialize)]
-struct Page {
+pub(super) struct Page {
     total: usize,
     offset: usize,
     limit: usize,

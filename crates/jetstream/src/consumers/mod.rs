@@ -73,7 +73,7 @@ pub(crate) fn open(stream: &Arc<Stream>) -> Arc<dyn Consumers> {
     roster
 }
 
-pub(crate) use api::without_stream;
+pub(crate) use api::{refused, without_stream};
 
 /// What a consumer is done with goes, where retention goes by that.
 fn consumed(stream: &Stream, sequences: &[u64]) {

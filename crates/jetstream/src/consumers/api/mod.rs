@@ -67,7 +67,7 @@ pub(crate) fn without_stream(
 }
 
 /// The answer to a request that is refused before the consumer is looked for.
-fn refused(verb: &str, error: ApiError) -> Answer {
+pub(crate) fn refused(verb: &str, error: ApiError) -> Answer {
     match verb {
         "NAMES" => Answer::full::<list::Paged<String>>("consumer_names_response", Err(error)),
         "LIST" => Answer::full::<list::Paged<ConsumerInfo>>("consumer_list_response", Err(error)),
