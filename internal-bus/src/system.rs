@@ -92,7 +92,7 @@ impl System {
 /// The broker's own documents.
 fn documents(server: &Server, streams: &Streams, system: Option<&str>) -> Documents {
     let mut documents = Documents::new();
-    let [varz, connz, subsz, leafz, accountz, accstatz] = [(); 6].map(|()| server.clone());
+    let [varz, connz, subsz, leafz, gatewayz, routez, accountz, accstatz] = [(); 8].map(|()| server.clone());
     let (holds, system) = (streams.clone(), system.map(str::to_owned));
     documents.insert(
         "ACCOUNTZ",
@@ -106,6 +106,8 @@ fn documents(server: &Server, streams: &Streams, system: Option<&str>) -> Docume
     documents.insert("CONNZ", Box::new(move |options| connz.connz(options)));
     documents.insert("SUBSZ", Box::new(move |options| subsz.subsz(options)));
     documents.insert("LEAFZ", Box::new(move |_| leafz.leafz()));
+    documents.insert("GATEWAYZ", Box::new(move |options| gatewayz.gatewayz(options)));
+    documents.insert("ROUTEZ", Box::new(move |_| routez.routez()));
     let (jsz, health) = (streams.clone(), streams.clone());
     documents.insert("JSZ", Box::new(move |options| jsz.jsz(options)));
     documents.insert(

@@ -3,9 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use async_nats::jetstream::{self, stream};
+use futures_util::StreamExt;
 use gatehouse_tests::{
     Addresses, ConfServer, Kind, ProcessBuilder, binary, eventually, http_get, on_both, run_binary, skip,
 };
@@ -49,26 +51,110 @@ async fn monitoring_shows_streams_and_consumers(kind: Kind) -> Result<()> {
     Ok(())
 }
 
+/// The value of the first sample that begins so.
+fn sample(metrics: &str, name: &str) -> Option<f64> {
+    let line =
+        metrics.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')))?;
+    line.rsplit_once(' ')?.1.parse().ok()
+}
+
+/// Every metric of streams and consumers that docs/monitoring.md names is there, and says what happened.
 #[tokio::test]
 async fn metrics_tell_of_streams_and_lag() -> Result<()> {
     let conf = "http: \"127.0.0.1:-1\"\njetstream { store_dir: \"store\" }\n";
     let server = ConfServer::fresh(Kind::Ours, conf).await?.context("no server")?;
     let context = context(&server).await?;
+    let admin = server.addresses.admin.context("no monitoring")?;
+    let read = || async move { anyhow::Ok(http_get(admin, "/metrics").await?.body) };
+    let empty = read().await?;
+    for (name, value) in [
+        ("streams", 0.0),
+        ("consumers", 0.0),
+        ("streams_file_bytes", 0.0),
+        ("streams_memory_bytes", 0.0),
+        ("streams_api_requests_total", 0.0),
+        ("streams_api_errors_total", 0.0),
+        ("streams_problems", 0.0),
+        ("streams_sync_seconds_count", 0.0),
+    ] {
+        ensure!(sample(&empty, &format!("gatehouse_{name}")) == Some(value), "{name} in\n{empty}");
+    }
     let config = stream::Config { name: "S".into(), subjects: vec!["s.>".into()], ..Default::default() };
     let stream = context.create_stream(config).await?;
-    for _ in 0..3 {
-        context.publish("s.1", "hello".into()).await?.await?;
+    for subject in ["s.1", "s.1", "s.2"] {
+        context.publish(subject, "hello".into()).await?.await?;
     }
+    let memory = stream::Config {
+        name: "M".into(),
+        subjects: vec!["m".into()],
+        storage: stream::StorageType::Memory,
+        ..Default::default()
+    };
+    context.create_stream(memory).await?;
+    context.publish("m", "hello".into()).await?.await?;
     let config = jetstream::consumer::pull::Config { durable_name: Some("c".into()), ..Default::default() };
-    stream.create_consumer(config).await?;
-    let admin = server.addresses.admin.context("no monitoring")?;
-    let metrics = http_get(admin, "/metrics").await?.body;
-    for line in [
-        "gatehouse_stream_messages{account=\"$G\",stream=\"S\"} 3",
-        "gatehouse_consumer_pending{account=\"$G\",stream=\"S\",consumer=\"c\"} 3",
-        "gatehouse_streams_problems 0",
+    let consumer = stream.create_consumer(config).await?;
+    ensure!(context.get_stream("NONE").await.is_err());
+    let filled = read().await?;
+    let of = |metrics: &str, name: &str| sample(metrics, &format!("gatehouse_{name}"));
+    let labels = "{account=\"$G\",stream=\"S\"}";
+    let group = "{account=\"$G\",stream=\"S\",consumer=\"c\"}";
+    for (name, value) in [
+        ("streams".to_owned(), 2.0),
+        ("consumers".to_owned(), 1.0),
+        ("streams_api_requests_total".to_owned(), 4.0),
+        ("streams_api_errors_total".to_owned(), 1.0),
+        (format!("stream_messages{labels}"), 3.0),
+        (format!("stream_subjects{labels}"), 2.0),
+        (format!("stream_last_sequence{labels}"), 3.0),
+        (format!("stream_stopped{labels}"), 0.0),
+        (format!("consumer_pending{group}"), 3.0),
+        (format!("consumer_ack_pending{group}"), 0.0),
+        (format!("consumer_redelivered{group}"), 0.0),
+        (format!("consumer_waiting{group}"), 0.0),
     ] {
-        ensure!(metrics.lines().any(|known| known.starts_with(line)), "{line} is not in\n{metrics}");
+        ensure!(of(&filled, &name) == Some(value), "{name} in\n{filled}");
+    }
+    let bytes = of(&filled, &format!("stream_bytes{labels}"));
+    ensure!(bytes > Some(15.0) && bytes == of(&filled, "streams_file_bytes"), "{filled}");
+    ensure!(of(&filled, "streams_memory_bytes") > Some(5.0), "{filled}");
+    // Three publishes waited for three syncs; of each it is known how long it took.
+    let syncs = of(&filled, "streams_sync_seconds_count");
+    ensure!(syncs >= Some(3.0) && of(&filled, "streams_sync_seconds_sum") > Some(0.0), "{filled}");
+    ensure!(sample(&filled, "gatehouse_streams_sync_seconds_bucket{le=\"+Inf\"}") == syncs, "{filled}");
+    // Given once, given again, acknowledged: and a request waits.
+    let mut batch = consumer.fetch().max_messages(2).messages().await?;
+    let first = batch.next().await.context("no message")?.map_err(|error| anyhow!("{error}"))?;
+    let second = batch.next().await.context("no message")?.map_err(|error| anyhow!("{error}"))?;
+    first.double_ack().await.map_err(|error| anyhow!("{error}"))?;
+    let nak = jetstream::AckKind::Nak(None);
+    second.double_ack_with(nak).await.map_err(|error| anyhow!("{error}"))?;
+    let mut rest = consumer.batch().max_messages(5).expires(Duration::from_secs(60)).messages().await?;
+    for _ in 0..2 {
+        rest.next().await.context("no message")?.map_err(|error| anyhow!("{error}"))?;
+    }
+    let moved = eventually("metrics of a consumer at work", || async {
+        let metrics = read().await.ok()?;
+        let as_it_should = [("pending", 0.0), ("ack_pending", 2.0), ("redelivered", 1.0), ("waiting", 1.0)];
+        let so =
+            |(name, value): &(&str, f64)| of(&metrics, &format!("consumer_{name}{group}")) == Some(*value);
+        as_it_should.iter().all(so).then_some(metrics)
+    })
+    .await?;
+    // What the page names is there, and what is there it names.
+    let page = include_str!("../../docs/monitoring.md");
+    let named = |line: &str| {
+        let name = line.strip_prefix("# HELP gatehouse_")?.split(' ').next()?.to_owned();
+        let about = name.starts_with("stream") || name.starts_with("consumer");
+        about.then_some(name)
+    };
+    let there: Vec<String> = moved.lines().filter_map(named).collect();
+    ensure!(there.len() == 17, "{there:?}");
+    for name in &there {
+        let tail = name.splitn(2, '_').nth(1).map(|tail| format!("`_{tail}`"));
+        let said =
+            page.contains(&format!("`gatehouse_{name}`")) || tail.is_some_and(|tail| page.contains(&tail));
+        ensure!(said, "docs/monitoring.md does not name {name}");
     }
     Ok(())
 }

@@ -4,39 +4,36 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
-use gatehouse_tests::{ConfServer, Kind, on_both, peers_dir, run, skip};
+use gatehouse_tests::{ConfServer, Kind, eventually, on_both, peers_dir, run, skip};
 use serde_json::Value;
 use tempfile::TempDir;
 
 on_both! {
     the_nats_command_reports
+    the_nats_command_checks
+    clients_that_have_gone_are_remembered
 }
 
-const CONF: &str = "http: \"127.0.0.1:-1\"\njetstream { store_dir: \"store\" }\naccounts { A { jetstream: enabled, users: [{user: a, password: x}] }, SYS { users: [{user: s, password: x}] } }\nsystem_account: SYS\n";
+const CONF: &str = "ping_interval: \"1s\"\nhttp: \"127.0.0.1:-1\"\njetstream { store_dir: \"store\" }\naccounts { A { jetstream: enabled, users: [{user: a, password: x}] }, SYS { users: [{user: s, password: x}] } }\nsystem_account: SYS\n";
 
-/// What nats-server says on top: of its inside, of routes and gateways, and what only it counts.
+/// What nats-server says on top.
 const ELSEWHERE: &[&str] = &[
+    // Of its program and configuration file; ours has a version (`gatehouse`) and its own reload status.
     "config_digest",
     "config_load_time",
-    "disk_io_wait_stats",
     "feature_flags",
     "git_commit",
     "go",
     "gomaxprocs",
+    // Of its monitoring port, which here is [admin].
     "http_base_path",
     "http_host",
     "http_port",
     "http_req_stats",
     "https_port",
-    "in_client_bytes",
-    "in_client_msgs",
-    "out_client_bytes",
-    "out_client_msgs",
-    "slow_consumer_stats",
-    "stale_connection_stats",
+    // Of how it works inside: locks around its disk, clients it stalls, its match cache.
+    "disk_io_wait_stats",
     "stalled_clients",
-    "jetstream.limits.default_max_consumers",
-    "limits.default_max_consumers",
     "avg_fanout",
     "cache_hit_rate",
     "max_fanout",
@@ -44,15 +41,18 @@ const ELSEWHERE: &[&str] = &[
     "num_inserts",
     "num_matches",
     "num_removes",
-    "account_detail.imports",
     "account_detail.sublist_stats",
+    // Bounds that are not there are not told.
+    "jetstream.limits.default_max_consumers",
+    "limits.default_max_consumers",
+    // An account of its own imports the API of streams by a service; here it is answered without one.
+    "account_detail.imports",
+    // Names that only operator mode gives accounts.
     "connections.name_tag",
-    "connections.rtt",
-    "connections.subscriptions_list_detail.msgs",
     "subscriptions_list.account_tag",
+    // Messages are counted by connection, not by subscription: that would cost a counter on the way of each message.
+    "connections.subscriptions_list_detail.msgs",
     "subscriptions_list.msgs",
-    "subscriptions_list.qgroup",
-    "account_details.stream_detail.cluster",
 ];
 
 fn fields(value: &Value, before: &str, all: &mut BTreeSet<String>) {
@@ -71,7 +71,7 @@ fn fields(value: &Value, before: &str, all: &mut BTreeSet<String>) {
 
 /// A server with a stream, a consumer and a client that listens; dropped in this order.
 struct Filled {
-    _listens: async_nats::Subscriber,
+    _listens: [async_nats::Subscriber; 2],
     server: ConfServer,
     _dir: TempDir,
 }
@@ -95,8 +95,14 @@ async fn filled(kind: Kind) -> Result<Option<Filled>> {
     };
     stream.create_consumer(durable).await?;
     context.publish("s.1", "x".into()).await?.await?;
-    let listens = client.subscribe("y.>").await?;
+    let listens = [client.subscribe("y.>").await?, client.queue_subscribe("z", "q".into()).await?];
     client.flush().await?;
+    // Its round trip is measured when a PING of the server has come back, here and there.
+    let measured = || async {
+        let page = server.page("/connz?acc=A").await.ok()?;
+        page["connections"][0]["rtt"].is_string().then_some(())
+    };
+    eventually("a measured round trip", measured).await?;
     Ok(Some(Filled { _listens: listens, server, _dir: dir }))
 }
 
@@ -110,6 +116,10 @@ async fn pages_have_the_fields_of_nats_server() -> Result<()> {
         "/connz?subs=1&auth=1",
         "/connz?subs=detail&sort=bytes_to&limit=5",
         "/connz?acc=A",
+        "/connz?state=closed",
+        "/connz?state=any&auth=1",
+        "/gatewayz",
+        "/routez",
         "/subsz",
         "/subsz?subs=1&acc=A",
         "/accountz",
@@ -182,5 +192,86 @@ async fn the_nats_command_reports(kind: Kind) -> Result<()> {
         let ran = run(nats.as_os_str(), dir.path(), words.map(str::to_owned)).await?;
         ensure!(ran.code == Some(0) && ran.stdout.contains(said), "nats {command}: {ran:?}");
     }
+    Ok(())
+}
+
+/// What monitoring systems run: exit code and text.
+async fn the_nats_command_checks(kind: Kind) -> Result<()> {
+    let nats = peers_dir().join("bin/nats");
+    if !nats.exists() {
+        skip("the nats command is not installed");
+        return Ok(());
+    }
+    let Some(filled) = filled(kind).await? else { return Ok(()) };
+    let (server, dir) = (&filled.server, TempDir::new()?);
+    for (user, command, code, said) in [
+        ("a", "server check connection", 0, "OK"),
+        ("a", "server check stream --stream S --msgs-warn 0 --msgs-critical 0", 0, "OK"),
+        ("a", "server check stream --stream S --msgs-warn 5 --msgs-critical 2", 2, "CRITICAL"),
+        ("a", "server check stream --stream NONE", 2, "CRITICAL"),
+        ("a", "server check consumer --stream S --consumer C --outstanding-ack-critical 5", 0, "OK"),
+        ("a", "server check consumer --stream S --consumer C --unprocessed-critical 1", 2, "CRITICAL"),
+        ("a", "server check jetstream --mem-warn 90 --mem-critical 95", 0, "OK"),
+        ("a", "stream report", 0, "S"),
+        ("a", "consumer report S", 0, "C"),
+        ("a", "stream subjects S", 0, "s.1"),
+        ("s", "server stream-check --unsynced", 0, ""),
+        ("s", "server report connections --state closed", 0, ""),
+        ("s", "server request gateways", 0, "outbound_gateways"),
+        ("s", "server request routes", 0, "num_routes"),
+        ("s", "server request leafnodes", 0, "leafnodes"),
+        ("s", "server request connections --filter-state closed", 0, "connections"),
+    ] {
+        let url = server.url().replace("nats://", &format!("nats://{user}:x@"));
+        let words = ["--server", &url].into_iter().chain(command.split(' '));
+        let ran = run(nats.as_os_str(), dir.path(), words.map(str::to_owned)).await?;
+        ensure!(ran.code == Some(code) && ran.stdout.contains(said), "nats {command}: {ran:?}");
+    }
+    Ok(())
+}
+
+async fn clients_that_have_gone_are_remembered(kind: Kind) -> Result<()> {
+    let conf = format!("{CONF}max_closed_clients: 3\n");
+    let Some(server) = ConfServer::fresh(kind, &conf).await? else { return Ok(()) };
+    let login = |password: &str| {
+        let options = async_nats::ConnectOptions::with_user_and_password("a".into(), password.into());
+        options.name("gone").connect(server.url())
+    };
+    let closed = |want: usize, reason: &'static str| {
+        let server = &server;
+        eventually("closed clients", move || async move {
+            let page = server.page("/connz?state=closed&sort=stop&auth=1").await.ok()?;
+            let last = page["connections"].as_array()?.iter().find(|conn| conn["reason"] == reason)?.clone();
+            (page["total"] == want).then_some((page, last))
+        })
+    };
+    let client = login("x").await?;
+    client.publish("y", "hello".into()).await?;
+    client.flush().await?;
+    let cid = client.server_info().client_id;
+    ensure!(server.page(&format!("/connz?cid={cid}")).await?["connections"][0].get("stop").is_none());
+    client.drain().await?;
+    let (_, last) = closed(1, "Client Closed").await?;
+    for (field, value) in [("cid", cid.into()), ("name", Value::from("gone")), ("account", "A".into())] {
+        ensure!(last[field] == value, "{field}: {last}");
+    }
+    ensure!(last["in_msgs"] == 1 && last["in_bytes"] == 5 && last["authorized_user"] == "a", "{last}");
+    ensure!(last["stop"].is_string() && last["start"].as_str() < last["stop"].as_str(), "{last}");
+    // By its number it is found whatever became of it; among those connected it is not.
+    ensure!(server.page(&format!("/connz?cid={cid}&state=closed")).await?["total"] == 1);
+    ensure!(server.page("/connz").await?["total"] == 0);
+    ensure!(server.page("/connz?state=any").await?["total"] == 1);
+    // One that was turned away is there, too; and the list has its bound.
+    ensure!(login("wrong").await.is_err());
+    closed(2, "Authentication Failure").await?;
+    for _ in 0..3 {
+        login("x").await?.drain().await?;
+    }
+    let forgotten = || async {
+        let page = server.page(&format!("/connz?cid={cid}&state=closed")).await.ok()?;
+        (page["num_connections"] == 0).then_some(())
+    };
+    eventually("the first is forgotten", forgotten).await?;
+    ensure!(server.page("/connz?state=closed").await?["num_connections"] == 3);
     Ok(())
 }

@@ -170,6 +170,20 @@ pub(crate) struct About {
 }
 
 impl About {
+    /// What is known of a client that has not logged in.
+    pub(crate) fn of_stranger(address: SocketAddr, websocket: bool) -> Self {
+        Self {
+            address: Some(address),
+            name: None,
+            lang: None,
+            version: None,
+            tls_version: None,
+            tls_cipher: None,
+            websocket,
+            start: SystemTime::now(),
+        }
+    }
+
     /// What is told about code in this process.
     pub(crate) fn of_this_process(name: &str) -> Self {
         Self {

@@ -17,6 +17,7 @@ use crate::limits::Limits;
 use crate::link::gateway::Gateways;
 use crate::link::gateway::outbound::{accept_mapped_replies, account_of};
 use crate::link::{Link, Via};
+use crate::monitor::Closed;
 use crate::net::door::Door;
 use crate::net::door::network::Network;
 use crate::outbox::{Bounds, Outbox};
@@ -49,8 +50,15 @@ pub struct Counters {
     pub(crate) ended_in_bytes: Counter,
     pub(crate) ended_out_messages: Counter,
     pub(crate) ended_out_bytes: Counter,
+    /// The same of clients alone.
+    pub(crate) ended_clients_in: Traffic,
+    pub(crate) ended_clients_out: Traffic,
     /// Connections ended, by reason (index as in [`CloseReason::ALL`]).
     closed: [Counter; CloseReason::ALL.len()],
+    /// Of these, the ones that read too slowly, and the ones that were silent for too long.
+    pub(crate) slow: ByKind,
+    /// See [`Self::slow`].
+    pub(crate) stale: ByKind,
     /// Logins that succeeded.
     pub logins: Counter,
     /// Logins refused, by the authenticator's reason.
@@ -119,6 +127,45 @@ impl Counters {
     }
 }
 
+/// Messages and bytes, one way.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic(Counter, Counter);
+
+impl Traffic {
+    fn add(&self, messages: u64, bytes: u64) {
+        self.0.add(messages);
+        self.1.add(bytes);
+    }
+
+    pub(crate) fn get(&self) -> (u64, u64) {
+        (self.0.get(), self.1.get())
+    }
+}
+
+/// Connections counted by what was at their other end.
+#[derive(Debug, Default)]
+pub(crate) struct ByKind {
+    pub(crate) clients: Counter,
+    pub(crate) gateways: Counter,
+    pub(crate) leafs: Counter,
+}
+
+impl ByKind {
+    fn add(&self, conn: &Conn) {
+        let counter = match conn.link() {
+            None => &self.clients,
+            Some(link) if link.is_gateway() => &self.gateways,
+            Some(_) => &self.leafs,
+        };
+        counter.add(1);
+    }
+
+    /// All of them.
+    pub(crate) fn sum(&self) -> u64 {
+        self.clients.get() + self.gateways.get() + self.leafs.get()
+    }
+}
+
 /// What clients are told of streams (JetStream).
 pub(crate) struct Streams {
     /// The domain they are under, if they have one.
@@ -157,6 +204,8 @@ pub(crate) struct Core {
     /// See [`Account::join`].
     pub(crate) family: Arc<AtomicU64>,
     conns: Mutex<HashMap<u64, Arc<Conn>>>,
+    /// Clients that have ended.
+    pub(crate) closed: Closed,
     next_id: AtomicU64,
     /// Client connections, before and after login.
     pub(crate) clients: AtomicUsize,
@@ -181,6 +230,7 @@ impl Core {
         Self {
             max_connections: AtomicUsize::new(limits.max_connections),
             system_account: OnceLock::new(),
+            closed: Closed::new(limits.max_closed_clients),
             limits,
             budget,
             server_id,
@@ -331,11 +381,23 @@ impl Core {
         conn.outbox.close();
         self.counters.closed(reason);
         let (out_messages, out_bytes) = conn.outbox.totals();
-        self.counters.ended_in_messages.add(conn.in_messages.load(Ordering::Relaxed));
-        self.counters.ended_in_bytes.add(conn.in_bytes.load(Ordering::Relaxed));
+        let (in_messages, in_bytes) =
+            (conn.in_messages.load(Ordering::Relaxed), conn.in_bytes.load(Ordering::Relaxed));
+        if conn.is_client() {
+            self.counters.ended_clients_in.add(in_messages, in_bytes);
+            self.counters.ended_clients_out.add(out_messages, out_bytes);
+        }
+        self.counters.ended_in_messages.add(in_messages);
+        self.counters.ended_in_bytes.add(in_bytes);
         self.counters.ended_out_messages.add(out_messages);
         self.counters.ended_out_bytes.add(out_bytes);
+        match reason {
+            CloseReason::SlowConsumer | CloseReason::WriteDeadline => self.counters.slow.add(conn),
+            CloseReason::StaleConnection => self.counters.stale.add(conn),
+            _ => {}
+        }
         conn.account.past.add(conn, reason);
+        self.closed.add(conn, reason);
     }
 
     /// Registers a publisher to be woken when a link comes or goes.

@@ -69,6 +69,8 @@ pub struct Limits {
     /// Distinct replies one connection may owe at a time (rights to answer); 16 times as many an account to others that
     /// import its services. Default 4,096.
     pub max_pending_replies: usize,
+    /// Clients remembered after they have ended, for `/connz?state=closed`; some 400 bytes each. Default 10,000.
+    pub max_closed_clients: usize,
 }
 
 impl Default for Limits {
@@ -102,6 +104,7 @@ impl Default for Limits {
             quota_hold: Duration::from_secs(5),
             expiry_notice: Duration::from_secs(60),
             max_pending_replies: 4096,
+            max_closed_clients: 10_000,
         }
     }
 }

@@ -160,6 +160,12 @@ impl JetStream {
         figures
     }
 
+    /// How long it took to make messages durable.
+    #[must_use]
+    pub fn sync_times(&self) -> store::SyncTimes {
+        self.hub.store.sync_times()
+    }
+
     /// What is wrong with what is stored.
     #[must_use]
     pub fn problems(&self) -> Vec<store::Problem> {

@@ -7,7 +7,7 @@ use broker::Server;
 use daemon::admin::{AdminRoutes, Query};
 use daemon::metrics::process;
 
-/// Mounts `/varz`, `/connz`, `/subsz`, `/leafz` and `/accstatz`. `fields` adds what only the process knows to `/varz`.
+/// Mounts `/varz`, `/connz`, `/subsz`, `/leafz`, `/gatewayz`, `/routez` and `/accstatz`. `fields` adds what only the process knows to `/varz`.
 #[must_use]
 pub fn routes(
     routes: AdminRoutes,
@@ -15,7 +15,7 @@ pub fn routes(
     fields: impl Fn() -> serde_json::Map<String, serde_json::Value> + Send + Sync + 'static,
 ) -> AdminRoutes {
     let started = Instant::now();
-    let [varz, connz, subsz, leafz, accstatz] = [(); 5].map(|()| server.clone());
+    let [varz, connz, subsz, leafz, gatewayz, routez, accstatz] = [(); 7].map(|()| server.clone());
     routes
         .document("/varz", move |_| {
             let mut document = varz.varz();
@@ -32,6 +32,8 @@ pub fn routes(
         .document("/subsz", move |query| subsz.subsz(&parameters(query)))
         .document("/accstatz", move |query| accstatz.accstatz(&parameters(query)))
         .document("/leafz", move |_| leafz.leafz())
+        .document("/gatewayz", move |query| gatewayz.gatewayz(&parameters(query)))
+        .document("/routez", move |_| routez.routez())
 }
 
 /// Resident memory in whole bytes: nats-server's clients read no fractions there.
@@ -46,7 +48,7 @@ pub fn memory() -> Option<u64> {
 pub fn parameters(query: &Query) -> HashMap<String, String> {
     let known = [
         "limit", "offset", "cid", "subs", "auth", "acc", "account", "user", "sort", "test", "unused",
-        "accounts",
+        "accounts", "state", "gw_name",
     ];
     known.into_iter().filter_map(|key| Some((key.to_owned(), query.get(key)?.to_owned()))).collect()
 }

@@ -104,6 +104,7 @@ pub struct Limits {
     pub quota_hold: Option<Period>,
     pub expiry_notice: Option<Period>,
     pub max_pending_replies: Option<usize>,
+    pub max_closed_clients: Option<usize>,
 }
 
 impl Limits {
@@ -144,6 +145,7 @@ impl Limits {
             quota_hold: time(self.quota_hold, default.quota_hold),
             expiry_notice: time(self.expiry_notice, default.expiry_notice),
             max_pending_replies: self.max_pending_replies.unwrap_or(default.max_pending_replies),
+            max_closed_clients: self.max_closed_clients.unwrap_or(default.max_closed_clients),
         }
     }
 }

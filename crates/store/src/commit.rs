@@ -9,6 +9,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::options::Sync;
 use crate::stream::Stream;
+use crate::synced::SyncClock;
 
 /// The queue of streams that have something to write, and the thread that works it off.
 #[derive(Debug, Default)]
@@ -16,6 +17,7 @@ pub(crate) struct Committer {
     queue: Mutex<Queue>,
     wake: Condvar,
     thread: Mutex<Option<JoinHandle<()>>>,
+    pub(crate) clock: SyncClock,
 }
 
 #[derive(Debug, Default)]

@@ -37,6 +37,7 @@ mod segment;
 mod snapshot;
 mod store;
 mod stream;
+mod synced;
 mod tail;
 
 pub use crypt::{Cipher, Keys, SecretKey, ShortKey};
@@ -51,3 +52,4 @@ pub use stream::{
     Append, Appended, Committed, Erase, Expired, Fate, Listener, Point, Purge, Purged, SavedState, Scan,
     State, Stream, SubjectCount, TooMany,
 };
+pub use synced::SyncTimes;

@@ -20,6 +20,7 @@ use crate::options::{Storage, StoreOptions, StreamOptions};
 use crate::problem::{Problem, Problems, Severity};
 use crate::recover::{QUARANTINE, Recovery};
 use crate::stream::{Home, Log, Stream};
+use crate::synced::SyncTimes;
 use crate::tail::TailCache;
 
 /// What a directory is called while a stream comes or goes.
@@ -186,6 +187,12 @@ impl Store {
             usage.memory += memory;
         }
         usage
+    }
+
+    /// How long it took to make messages durable.
+    #[must_use]
+    pub fn sync_times(&self) -> SyncTimes {
+        self.0.place.as_ref().map(|place| place.committer.clock.read()).unwrap_or_default()
     }
 
     /// Commits what is waiting, writes what makes the next start fast, and gives the directory back. Streams that are

@@ -77,6 +77,8 @@ pub struct NatsConf {
     pub max_payload: Option<u32>,
     /// Bytes that may wait for one connection before it is cut. Default 64 MiB.
     pub max_pending: Option<u64>,
+    /// `max_closed_clients`
+    pub max_closed_clients: Option<u64>,
     /// Connections at once. Default 65,536.
     pub max_connections: Option<Limit>,
     /// Subscriptions of one connection. Default unlimited.

@@ -45,7 +45,6 @@ const NO_EFFECT: &[&str] = &[
     "connect_error_reports",
     "disable_sublist_cache",
     "feature_flags",
-    "max_closed_clients",
     "no_fast_producer_stall",
     "no_sublist_cache",
     "reconnect_error_reports",
@@ -125,6 +124,7 @@ fn limit(reader: &mut Reader, conf: &mut NatsConf, key: &str, entry: &Entry) -> 
     let value = &entry.value;
     match key {
         "max_payload" => conf.max_payload = reader.count(value, MOST_32),
+        "max_closed_clients" => conf.max_closed_clients = reader.count(value, i64::MAX),
         "max_pending" => conf.max_pending = reader.count(value, i64::MAX),
         "max_control_line" => conf.max_control_line = reader.count(value, MOST_32),
         "max_connections" | "max_conn" => conf.max_connections = at_most(reader, value),

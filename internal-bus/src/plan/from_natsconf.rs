@@ -408,6 +408,7 @@ pub(crate) fn limits(conf: &NatsConf) -> broker::Limits {
         max_payload: conf.max_payload.map_or(default.max_payload, |payload| payload as usize),
         headers: conf.no_header_support != Some(true),
         max_pending: conf.max_pending.map_or(default.max_pending, bytes),
+        max_closed_clients: conf.max_closed_clients.map_or(default.max_closed_clients, bytes),
         max_connections: many(conf.max_connections, usize::MAX, default.max_connections),
         max_subscriptions: many(conf.max_subscriptions, 0, default.max_subscriptions),
         ping_interval: conf.ping_interval.unwrap_or(default.ping_interval),

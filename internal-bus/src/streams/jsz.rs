@@ -20,10 +20,12 @@ struct Wanted<'a> {
     config: bool,
     offset: usize,
     limit: usize,
+    /// Who leads each stream: this server.
+    server: &'a str,
 }
 
 impl<'a> Wanted<'a> {
-    fn new(query: &'a HashMap<String, String>) -> Self {
+    fn new(query: &'a HashMap<String, String>, server: &'a str) -> Self {
         let flag = |key: &str| {
             query
                 .get(key)
@@ -41,6 +43,7 @@ impl<'a> Wanted<'a> {
             config: flag("config"),
             offset: number("offset").unwrap_or(0),
             limit: number("limit").filter(|limit| *limit > 0).unwrap_or(LIMIT),
+            server,
         }
     }
 }
@@ -57,7 +60,7 @@ impl Streams {
             document["disabled"] = json!(true);
             return document;
         };
-        let wanted = Wanted::new(query);
+        let wanted = Wanted::new(query, self.server.name());
         let figures = jetstream.figures();
         fields.insert("config".into(), self.config(jetstream));
         fields.insert("limits".into(), json!({}));
@@ -165,6 +168,7 @@ fn of_stream(stream: &jetstream::stream::Stream, wanted: &Wanted<'_>) -> Value {
     let mut detail = json!({
         "name": info.config.name,
         "created": info.created,
+        "cluster": { "leader": wanted.server },
         "state": info.state,
     });
     if wanted.config {

@@ -1,6 +1,8 @@
 //! Figures of streams and consumers for `/metrics`, read when they are asked for.
 
-use daemon::metrics::{Metrics, SampleKind};
+use std::time::Duration;
+
+use daemon::metrics::{Classes, Metrics, SampleKind};
 use jetstream::consumer::info::ConsumerInfo;
 use jetstream::{JetStream, StreamStatus};
 
@@ -54,12 +56,28 @@ impl Streams {
             });
         }
         let streams = self.clone();
+        metrics.register_classes(
+            "streams_sync_seconds",
+            "Time a sync of stored messages to the disk took; one covers all that wait for it.",
+            move || streams.running().map(sync_times).unwrap_or_default(),
+        );
+        let streams = self.clone();
         metrics.register_value(
             "streams_problems",
             "Damage found in what is stored; /healthz says what.",
             SampleKind::Gauge,
             move || streams.running().map_or(0.0, |jetstream| jetstream.problems().len() as f64),
         );
+    }
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn sync_times(jetstream: &JetStream) -> Classes {
+    let times = jetstream.sync_times();
+    let bound = |bound: Option<Duration>| bound.map_or(f64::INFINITY, |bound| bound.as_secs_f64());
+    Classes {
+        counts: times.classes.into_iter().map(|(most, count)| (bound(most), count)).collect(),
+        sum: times.total.as_secs_f64(),
     }
 }
 

@@ -1,18 +1,18 @@
 //! What operators see: the documents of nats-server's monitoring, and figures for metrics.
 
 mod accounts;
+mod connz;
+mod links;
 
-use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
-use identity::Quotas;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 pub use accounts::AccountFacts;
 pub(crate) use accounts::Past;
+pub(crate) use connz::Closed;
 
 use crate::conn::Conn;
 use crate::server::Server;
@@ -32,6 +32,12 @@ pub struct Totals {
     pub pending_bytes: usize,
     /// Messages queued and not yet written, for all connections.
     pub pending_messages: usize,
+    /// Of the links, those of the gateway protocol.
+    pub gateways: usize,
+    /// Messages and bytes read from clients.
+    pub clients_in: (u64, u64),
+    /// Messages and bytes for clients.
+    pub clients_out: (u64, u64),
 }
 
 /// One link, for metrics and readiness.
@@ -58,6 +64,8 @@ impl Server {
             in_bytes: counters.ended_in_bytes.get(),
             out_messages: counters.ended_out_messages.get(),
             out_bytes: counters.ended_out_bytes.get(),
+            clients_in: counters.ended_clients_in.get(),
+            clients_out: counters.ended_clients_out.get(),
             pending_bytes,
             pending_messages,
             subscriptions: self.core.accounts().iter().map(|account| account.subscriptions()).sum(),
@@ -66,11 +74,18 @@ impl Server {
         for conn in self.core.conns() {
             totals.clients += usize::from(conn.is_client());
             totals.links += usize::from(conn.link().is_some());
-            totals.in_messages += conn.in_messages.load(Ordering::Relaxed);
-            totals.in_bytes += conn.in_bytes.load(Ordering::Relaxed);
+            totals.gateways += usize::from(conn.link().is_some_and(|link| link.is_gateway()));
+            let (in_messages, in_bytes) =
+                (conn.in_messages.load(Ordering::Relaxed), conn.in_bytes.load(Ordering::Relaxed));
             let (out_messages, out_bytes) = conn.outbox.totals();
+            totals.in_messages += in_messages;
+            totals.in_bytes += in_bytes;
             totals.out_messages += out_messages;
             totals.out_bytes += out_bytes;
+            if conn.is_client() {
+                totals.clients_in = (totals.clients_in.0 + in_messages, totals.clients_in.1 + in_bytes);
+                totals.clients_out = (totals.clients_out.0 + out_messages, totals.clients_out.1 + out_bytes);
+            }
         }
         totals
     }
@@ -97,8 +112,7 @@ impl Server {
     #[must_use]
     pub fn varz(&self) -> Value {
         let (core, totals) = (&self.core, self.totals());
-        let slow = self.slow_consumers();
-        let stale = core.counters.closed_for(crate::CloseReason::StaleConnection);
+        let (slow, stale) = (&core.counters.slow, &core.counters.stale);
         let (auth_required, tls_required) = core.demands.get().copied().unwrap_or_default();
         let mut document = json!({
             "server_id": core.server_id,
@@ -122,18 +136,6 @@ impl Server {
             "now": timestamp(SystemTime::now()),
             "uptime": format!("{}s", core.started.elapsed().as_secs()),
             "cores": std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-            "connections": totals.clients,
-            "total_connections": core.counters.accepted.get(),
-            "leafnodes": totals.links,
-            "routes": 0,
-            "in_msgs": totals.in_messages,
-            "out_msgs": totals.out_messages,
-            "in_bytes": totals.in_bytes,
-            "out_bytes": totals.out_bytes,
-            "pending_bytes": totals.pending_bytes,
-            "slow_consumers": slow,
-            "stale_connections": stale,
-            "remotes": 0,
             "subscriptions": totals.subscriptions,
             "cluster": { "name": core.cluster },
             "gateway": {},
@@ -141,6 +143,29 @@ impl Server {
             "mqtt": {},
             "websocket": {},
         });
+        let counts = json!({
+            "connections": totals.clients,
+            "total_connections": core.counters.accepted.get(),
+            "leafnodes": totals.links - totals.gateways,
+            "routes": 0,
+            "in_msgs": totals.in_messages,
+            "out_msgs": totals.out_messages,
+            "in_bytes": totals.in_bytes,
+            "out_bytes": totals.out_bytes,
+            "in_client_msgs": totals.clients_in.0,
+            "in_client_bytes": totals.clients_in.1,
+            "out_client_msgs": totals.clients_out.0,
+            "out_client_bytes": totals.clients_out.1,
+            "pending_bytes": totals.pending_bytes,
+            "slow_consumers": slow.sum(),
+            "slow_consumer_stats": by_kind(slow),
+            "stale_connections": stale.sum(),
+            "stale_connection_stats": by_kind(stale),
+            "remotes": 0,
+        });
+        for (name, count) in counts.as_object().into_iter().flatten() {
+            document[name] = count.clone();
+        }
         // As nats-server does: said only where it is so.
         for (name, so) in [("auth_required", auth_required), ("tls_required", tls_required)] {
             if so {
@@ -148,50 +173,6 @@ impl Server {
             }
         }
         document
-    }
-
-    fn slow_consumers(&self) -> u64 {
-        let closed = |reason| self.core.counters.closed_for(reason);
-        closed(crate::CloseReason::SlowConsumer) + closed(crate::CloseReason::WriteDeadline)
-    }
-
-    /// `/connz`, with `limit`, `offset`, `cid`, `subs` (`detail` too), `auth`, `acc`, `user` and `sort` as nats-server
-    /// understands them.
-    #[must_use]
-    pub fn connz(&self, query: &HashMap<String, String>) -> Value {
-        let number = |key: &str, default: usize| {
-            query.get(key).and_then(|value| value.parse().ok()).unwrap_or(default)
-        };
-        let (offset, limit) = (number("offset", 0), number("limit", 1024));
-        let wanted: Option<u64> = query.get("cid").and_then(|id| id.parse().ok()).filter(|id| *id > 0);
-        let text = |key: &str| query.get(key).map(String::as_str).filter(|text| !text.is_empty());
-        let (account, user) = (text("acc"), text("user"));
-        let detail = text("subs") == Some("detail") || truth(query, "subscriptions_detail");
-        let subs = detail || truth(query, "subs") || truth(query, "subscriptions");
-        let mut conns = self.core.conns();
-        conns.retain(|conn| {
-            conn.is_client()
-                && wanted.is_none_or(|id| conn.id == id)
-                && account.is_none_or(|name| *conn.account.name == *name)
-                && user.is_none_or(|name| *conn.grant().identity == *name)
-        });
-        sort(&mut conns, text("sort").unwrap_or("cid"));
-        let total = conns.len();
-        let page: Vec<Value> = conns
-            .iter()
-            .skip(offset)
-            .take(limit)
-            .map(|conn| describe(conn, Shown { subs, detail, auth: truth(query, "auth") }))
-            .collect();
-        json!({
-            "server_id": self.core.server_id,
-            "now": timestamp(SystemTime::now()),
-            "num_connections": page.len(),
-            "total": total,
-            "offset": offset,
-            "limit": limit,
-            "connections": page,
-        })
     }
 
     /// `/subsz`, with `subs`, `acc`, `test` (a subject they have to match), `offset` and `limit`.
@@ -229,66 +210,6 @@ impl Server {
         }
         document
     }
-
-    /// `/leafz`
-    #[must_use]
-    pub fn leafz(&self) -> Value {
-        let mut leafs: Vec<Value> = Vec::new();
-        for conn in self.core.conns() {
-            let Some(link) = conn.link() else { continue };
-            let (out_messages, out_bytes) = conn.outbox.totals();
-            leafs.push(json!({
-                "id": conn.id,
-                "name": link.remote_name,
-                "link": &*link.name,
-                "is_spoke": link.role == crate::Role::Spoke,
-                "is_solicited": link.solicited,
-                "account": &*conn.account.name,
-                "identity": &*conn.grant().identity,
-                "cluster": link.remote_cluster,
-                "ip": conn.about.address.map(|address| address.ip().to_string()),
-                "port": conn.about.address.map(|address| address.port()),
-                "rtt": conn.rtt().map(|rtt| format!("{}µs", rtt.as_micros())),
-                "in_msgs": conn.in_messages.load(Ordering::Relaxed),
-                "out_msgs": out_messages,
-                "in_bytes": conn.in_bytes.load(Ordering::Relaxed),
-                "out_bytes": out_bytes,
-                "pending_bytes": conn.outbox.queued(),
-                "active": link.is_active(),
-                "compression": link.compressed.as_ref().map_or("off", |compressed| compressed.word()),
-                "compressed": link.compressed.as_deref().map(saved),
-                "permissions": permissions(link),
-                "subscriptions": conn.subs.lock().len(),
-                "announced": link.announced.lock().len(),
-                "tls_version": conn.about.tls_version,
-                "tls_cipher_suite": conn.about.tls_cipher,
-            }));
-        }
-        json!({
-            "server_id": self.core.server_id,
-            "now": timestamp(SystemTime::now()),
-            "leafnodes": leafs.len(),
-            "leafs": leafs,
-        })
-    }
-}
-
-/// Bytes before compression and after it.
-fn saved(compressed: &crate::link::compression::Compressed) -> Value {
-    let [sent, received] = [&compressed.sent, &compressed.received].map(|[plain, packed]| {
-        json!({ "plain": plain.load(Ordering::Relaxed), "packed": packed.load(Ordering::Relaxed) })
-    });
-    json!({ "sent": sent, "received": received })
-}
-
-/// What the other end of a link lets us do, as it told; null where it set no bounds.
-fn permissions(link: &crate::link::Link) -> Value {
-    let told = link.told.read();
-    let [publish, subscribe] = &*told;
-    if publish.is_none() && subscribe.is_none() {
-        return Value::Null;
-    }
-    json!({ "publish": publish, "subscribe": subscribe })
 }
 
 /// Whether an option is switched on.
@@ -296,36 +217,13 @@ fn truth(query: &HashMap<String, String>, key: &str) -> bool {
     query.get(key).is_some_and(|value| !matches!(value.as_str(), "" | "0" | "false"))
 }
 
-/// By what nats-server sorts; what it does not know is by id.
-fn sort(conns: &mut [Arc<Conn>], by: &str) {
-    let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-    // The keys go on changing: each is looked at once.
-    match by {
-        "subs" => conns.sort_by_cached_key(|conn| Reverse(conn.subs.lock().len())),
-        "pending" => conns.sort_by_cached_key(|conn| Reverse(conn.outbox.queued())),
-        "msgs_to" => conns.sort_by_cached_key(|conn| Reverse(conn.outbox.totals().0)),
-        "bytes_to" => conns.sort_by_cached_key(|conn| Reverse(conn.outbox.totals().1)),
-        "msgs_from" => conns.sort_by_cached_key(|conn| Reverse(count(&conn.in_messages))),
-        "bytes_from" => conns.sort_by_cached_key(|conn| Reverse(count(&conn.in_bytes))),
-        "last" => conns.sort_by_cached_key(|conn| Reverse(last_active(conn))),
-        "idle" => conns.sort_by_cached_key(|conn| last_active(conn)),
-        "uptime" => conns.sort_by_cached_key(|conn| conn.epoch),
-        "rtt" => conns.sort_by_cached_key(|conn| Reverse(conn.rtt())),
-        _ => conns.sort_by_cached_key(|conn| conn.id),
-    }
-}
-
-fn last_active(conn: &Conn) -> std::time::Instant {
-    conn.epoch + Duration::from_millis(conn.active_ms.load(Ordering::Relaxed))
-}
-
-/// What of a connection is shown beside its figures.
-#[derive(Clone, Copy)]
-struct Shown {
-    subs: bool,
-    /// Subscriptions with more than their subjects.
-    detail: bool,
-    auth: bool,
+fn by_kind(counted: &crate::core::ByKind) -> Value {
+    json!({
+        "clients": counted.clients.get(),
+        "routes": 0,
+        "gateways": counted.gateways.get(),
+        "leafs": counted.leafs.get(),
+    })
 }
 
 fn subscription(conn: &Conn, sub: &crate::subscription::Subscription, account: bool) -> Value {
@@ -338,88 +236,6 @@ fn subscription(conn: &Conn, sub: &crate::subscription::Subscription, account: b
         value["account"] = json!(&*conn.account.name);
     }
     value
-}
-
-fn describe(conn: &Conn, shown: Shown) -> Value {
-    let (out_messages, out_bytes) = conn.outbox.totals();
-    let active = last_active(conn);
-    let mut value = json!({
-        "cid": conn.id,
-        "kind": "Client",
-        "type": if conn.about.websocket { "websocket" } else { "nats" },
-        "ip": conn.about.address.map(|address| address.ip().to_string()),
-        "port": conn.about.address.map(|address| address.port()),
-        "start": timestamp(conn.about.start),
-        "last_activity": timestamp(SystemTime::now() - active.elapsed()),
-        "idle": format!("{}s", active.elapsed().as_secs()),
-        "uptime": format!("{}s", conn.epoch.elapsed().as_secs()),
-        "rtt": conn.rtt().map(|rtt| format!("{}µs", rtt.as_micros())),
-        "pending_bytes": conn.outbox.queued(),
-        "in_msgs": conn.in_messages.load(Ordering::Relaxed),
-        "out_msgs": out_messages,
-        "in_bytes": conn.in_bytes.load(Ordering::Relaxed),
-        "out_bytes": out_bytes,
-        "subscriptions": conn.subs.lock().len(),
-        "name": conn.about.name,
-        "lang": conn.about.lang,
-        "version": conn.about.version,
-        "tls_version": conn.about.tls_version,
-        "tls_cipher_suite": conn.about.tls_cipher,
-        "account": &*conn.account.name,
-    });
-    if let Value::Object(fields) = &mut value {
-        if shown.auth {
-            fields.extend(entitlement(conn));
-        }
-        if shown.detail {
-            let list: Vec<Value> =
-                conn.subs.lock().iter().map(|sub| subscription(conn, sub, false)).collect();
-            fields.insert("subscriptions_list_detail".into(), json!(list));
-        } else if shown.subs {
-            let list: Vec<String> = conn
-                .subs
-                .lock()
-                .iter()
-                .map(|sub| String::from_utf8_lossy(sub.subject()).into_owned())
-                .collect();
-            fields.insert("subscriptions_list".into(), json!(list));
-        }
-        fields.retain(|_, value| !value.is_null());
-    }
-    value
-}
-
-/// Who a connection belongs to, until when, and what of its quotas is used.
-fn entitlement(conn: &Conn) -> Map<String, Value> {
-    let grant = conn.grant();
-    let issuer = grant.provenance.as_ref().map(|origin| &*origin.issuer);
-    let Quotas { subscriptions, payload, connections, messages_per_second, bytes_per_second } = grant.quotas;
-    let used = conn.usage.get().map(|usage| {
-        json!({
-            "connections": usage.connections(),
-            "subscriptions": usage.subscriptions.load(Ordering::Relaxed),
-            "held": usage.held.load(Ordering::Relaxed),
-            "refused": usage.refused.load(Ordering::Relaxed),
-        })
-    });
-    let fields = [
-        ("authorized_user", json!(&*grant.identity)),
-        ("issuer", json!(issuer)),
-        ("roles", json!(grant.roles.iter().map(|role| &**role).collect::<Vec<_>>())),
-        ("expires_at", json!(grant.expires_at)),
-        (
-            "quotas",
-            json!({
-                "connections": connections,
-                "subscriptions": subscriptions,
-                "messages_per_second": messages_per_second,
-                "bytes_per_second": bytes_per_second,
-                "payload": payload,
-            }),
-        ),
-        ("used", json!(used)),
-    ];
-    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 fn nanos(duration: Duration) -> u64 {

@@ -107,6 +107,7 @@ async fn take_turn(
 
 fn turn_away(core: &Core, door: &Listener, id: u64, address: SocketAddr, refused: &Refused) {
     door.config.authenticator.turned_away(address, refused.reason, &refused.detail);
+    core.closed.add_refused(id, About::of_stranger(address, door.config.websocket.is_some()), refused.reason);
     report(core, id, address, refused);
 }
 

@@ -15,7 +15,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text;
 use prometheus_client::registry::{Metric, Registry};
 
-use self::sampled::Sampled;
+use self::sampled::{Sampled, SampledHistogram};
 
 pub use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 pub use prometheus_client::metrics::counter::Counter;
@@ -40,6 +40,15 @@ pub enum SampleKind {
 
 /// One sample: the values of its labels, in the order of their names, and its value.
 pub type Sample = (Vec<String>, f64);
+
+/// The classes of a histogram: their upper bounds (`f64::INFINITY` of the last one), how many are in each, and the sum of all.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Classes {
+    /// Upper bounds and counts, in order.
+    pub counts: Vec<(f64, u64)>,
+    /// What all of them come to.
+    pub sum: f64,
+}
 
 struct Inner {
     product: Mutex<Registry>,
@@ -132,6 +141,17 @@ impl Metrics {
         value: impl Fn() -> f64 + Send + Sync + 'static,
     ) {
         self.register_sampled(name, help, kind, &[], move || vec![(Vec::new(), value())]);
+    }
+
+    /// A histogram whose classes `read` reads at each scrape.
+    pub fn register_classes(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        read: impl Fn() -> Classes + Send + Sync + 'static,
+    ) {
+        self.take_name(name);
+        self.register_collector(SampledHistogram { name, help, read: Box::new(read) });
     }
 
     /// All metrics as text, of the type [`CONTENT_TYPE`].

@@ -6,7 +6,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
-use super::{Sample, SampleKind};
+use super::{Classes, Sample, SampleKind};
 
 /// The name of a metric, and the function that reads its values.
 pub(super) struct Sampled {
@@ -45,6 +45,28 @@ impl Sampled {
             SampleKind::Counter => metric.encode_counter::<NoLabelSet, _, u64>(&value, None),
             SampleKind::Gauge => metric.encode_gauge(&value),
         }
+    }
+}
+
+/// A histogram whose classes are read at each scrape.
+pub(super) struct SampledHistogram {
+    pub(super) name: &'static str,
+    pub(super) help: &'static str,
+    pub(super) read: Box<dyn Fn() -> Classes + Send + Sync>,
+}
+
+impl Collector for SampledHistogram {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let Classes { counts, sum } = (self.read)();
+        let count = counts.iter().map(|(_, count)| count).sum();
+        let mut metric = encoder.encode_descriptor(self.name, self.help, None, MetricType::Histogram)?;
+        metric.encode_histogram::<NoLabelSet>(sum, count, &counts, None)
+    }
+}
+
+impl fmt::Debug for SampledHistogram {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SampledHistogram").field("name", &self.name).finish_non_exhaustive()
     }
 }
 

@@ -141,7 +141,7 @@ impl Stream {
         }
         file.write_at(&job.bytes, job.at).map_err(failed)?;
         if sync {
-            file.sync().map_err(failed)?;
+            home.committer.clock.time(|| file.sync()).map_err(failed)?;
         } else {
             let mut unsynced = self.0.unsynced.lock();
             if !unsynced.iter().any(|known| Arc::ptr_eq(known, &job.file)) {
@@ -183,8 +183,8 @@ impl Stream {
     pub(crate) fn sync(&self) -> Result<(), ()> {
         let files = std::mem::take(&mut *self.0.unsynced.lock());
         for file in files {
-            let Some(open) = file.file() else { continue };
-            if let Err(error) = open.sync() {
+            let (Some(open), Some(home)) = (file.file(), &self.0.home) else { continue };
+            if let Err(error) = home.committer.clock.time(|| open.sync()) {
                 self.fail(error, file.path.clone());
                 return Err(());
             }

@@ -95,6 +95,11 @@ impl Gateways {
         }
     }
 
+    /// The port others dial; 0 where there is none.
+    pub(crate) fn port(&self) -> u16 {
+        self.port.load(Ordering::Relaxed)
+    }
+
     /// Adds a configured cluster.
     pub(crate) fn configure(&self, name: &str, urls: Vec<RemoteUrl>) -> Arc<Cluster> {
         let cluster = Arc::new(Cluster::configured(name, urls, self.front.clone()));
