@@ -58,6 +58,25 @@ fn sample(metrics: &str, name: &str) -> Option<f64> {
     line.rsplit_once(' ')?.1.parse().ok()
 }
 
+/// docs/monitoring.md names every metric of streams and consumers.
+fn all_are_named(metrics: &str) -> Result<()> {
+    let page = include_str!("../../docs/monitoring.md");
+    let named = |line: &str| {
+        let name = line.strip_prefix("# HELP gatehouse_")?.split(' ').next()?.to_owned();
+        let about = name.starts_with("stream") || name.starts_with("consumer");
+        about.then_some(name)
+    };
+    let there: Vec<String> = metrics.lines().filter_map(named).collect();
+    ensure!(there.len() == 17, "{there:?}");
+    for name in &there {
+        let tail = name.split_once('_').map(|(_, tail)| format!("`_{tail}`"));
+        let said =
+            page.contains(&format!("`gatehouse_{name}`")) || tail.is_some_and(|tail| page.contains(&tail));
+        ensure!(said, "docs/monitoring.md does not name {name}");
+    }
+    Ok(())
+}
+
 /// Every metric of streams and consumers that docs/monitoring.md names is there, and says what happened.
 #[tokio::test]
 async fn metrics_tell_of_streams_and_lag() -> Result<()> {
@@ -141,22 +160,7 @@ async fn metrics_tell_of_streams_and_lag() -> Result<()> {
         as_it_should.iter().all(so).then_some(metrics)
     })
     .await?;
-    // What the page names is there, and what is there it names.
-    let page = include_str!("../../docs/monitoring.md");
-    let named = |line: &str| {
-        let name = line.strip_prefix("# HELP gatehouse_")?.split(' ').next()?.to_owned();
-        let about = name.starts_with("stream") || name.starts_with("consumer");
-        about.then_some(name)
-    };
-    let there: Vec<String> = moved.lines().filter_map(named).collect();
-    ensure!(there.len() == 17, "{there:?}");
-    for name in &there {
-        let tail = name.splitn(2, '_').nth(1).map(|tail| format!("`_{tail}`"));
-        let said =
-            page.contains(&format!("`gatehouse_{name}`")) || tail.is_some_and(|tail| page.contains(&tail));
-        ensure!(said, "docs/monitoring.md does not name {name}");
-    }
-    Ok(())
+    all_are_named(&moved)
 }
 
 /// A small file system of its own, where that may be mounted; unmounted when dropped.

@@ -10,6 +10,7 @@ use futures_util::StreamExt;
 use gatehouse_tests::{
     ConfServer, Kind, Pki, Raw, eventually, free_ports, known, next_payload, settle, within,
 };
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 

@@ -8,10 +8,13 @@ use broker::{Call, HandlerPort, Letter, Outlet, Reception, Sent};
 use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// How long an answer may take. Clients wait for five seconds in all, most of them.
 const PATIENCE: Duration = Duration::from_secs(4);
+
+/// When a question nobody has heard is put again.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// Where questions about streams are answered.
 pub(super) trait Ask: Sync {
@@ -91,10 +94,14 @@ impl Ask for Bus {
             payload: payload.as_bytes(),
             ..Letter::default()
         };
-        if !self.send(&letter) {
-            return None;
-        }
-        let answer = timeout(PATIENCE, told).await.ok()?.ok()?;
+        let asked = async {
+            // While no link is up nobody hears it.
+            while !self.send(&letter) {
+                sleep(AGAIN).await;
+            }
+            told.await
+        };
+        let answer = timeout(PATIENCE, asked).await.ok()?.ok()?;
         serde_json::from_slice(&answer).ok()
     }
 }

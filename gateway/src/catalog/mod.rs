@@ -67,8 +67,8 @@ impl Handler for CatalogHandler {
         let Some(question) = Question::of_subject(call.subject()) else {
             return self.bus.answered(call);
         };
-        // Who is of this process asks for all; and a link that is down is waited for as by everybody.
-        if call.origin().kind() != OriginKind::Client || call.links_down() {
+        // Who is of this process asks for all.
+        if call.origin().kind() != OriginKind::Client {
             return Reception::Absent;
         }
         let grant = call.origin().grant();

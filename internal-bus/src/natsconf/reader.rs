@@ -71,9 +71,7 @@ impl Reader {
             {
                 "; put it in quotes"
             }
-            Kind::Text(_) if expected.contains("number") || expected.contains("boolean") => {
-                "; leave out the quotes"
-            }
+            Kind::Text(ref text) if would_do(text, expected) => "; leave out the quotes",
             _ => "",
         };
         self.error(&value.at, format!("expected {expected}, found {}{hint}", value.kind.name()));
@@ -250,4 +248,10 @@ impl Reader {
 
 fn within(place: &str) -> String {
     if place.is_empty() { String::new() } else { format!(" in `{place}`") }
+}
+
+/// Whether a text would be what is expected, were it not in quotes.
+fn would_do(text: &str, expected: &str) -> bool {
+    let boolean = matches!(&*text.to_ascii_lowercase(), "true" | "false" | "yes" | "no" | "on" | "off");
+    expected.contains("number") && text.parse::<f64>().is_ok() || expected.contains("boolean") && boolean
 }

@@ -42,6 +42,7 @@ fn unknown_and_unsupported_settings() {
 #[test]
 fn values_of_the_wrong_kind() {
     refused("port: '4222'", &["1:7: expected a whole number, found text; leave out the quotes"]);
+    refused("port: abc", &["1:7: expected a whole number, found text"]);
     refused("port: [1]", &["1:7: expected a whole number, found a list"]);
     refused("port: 65536", &["1:7: expected a port from 1 to 65535, or -1 for any free one"]);
     refused("debug: 1", &["1:8: expected a boolean (true or false), found a whole number"]);
