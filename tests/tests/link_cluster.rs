@@ -106,7 +106,9 @@ async fn until_answered(client: &async_nats::Client, subject: &str) -> Result<Du
 #[tokio::test]
 async fn streams_of_the_cluster_are_used_from_outside_without_knowing() -> Result<()> {
     let Some(front) = Front::start("connections = 2").await? else { return Ok(()) };
-    let context = jetstream::new(front.outer.clone());
+    let mut context = jetstream::new(front.outer.clone());
+    // A cluster that has just come up on a busy machine elects its leaders in more than a client's usual patience.
+    context.set_timeout(Duration::from_secs(20));
     let config = jetstream::stream::Config {
         name: "EVENTS".into(),
         subjects: vec!["events.>".into()],
