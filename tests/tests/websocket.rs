@@ -78,14 +78,17 @@ impl Page {
         Ok(())
     }
 
-    /// The next frame: its first byte and its payload.
+    /// The next frame: its first byte and its payload. The server's own PING is passed over.
     async fn frame(&mut self) -> Result<(u8, Vec<u8>)> {
         within("a frame", async {
             loop {
                 if let Some((used, payload)) = whole(&self.came) {
                     let first = self.came[0];
                     self.came.drain(..used);
-                    return Ok((first, payload));
+                    if payload != b"PING\r\n" {
+                        return Ok((first, payload));
+                    }
+                    continue;
                 }
                 self.more().await?;
             }

@@ -98,7 +98,7 @@ async fn a_kicked_queue_member_gets_nothing_more() {
     let (id, mut kicked) = members.remove(0);
     assert!(server.kick(id));
     // The end of the stream: the socket lingers on for a moment, and counts as a connection still.
-    assert_eq!(read_to(&mut kicked, "never").await, "");
+    assert_eq!(read_to(&mut kicked, "never").await.replace("PING\r\n", ""), "");
     let mut publisher = TcpStream::connect(address).await.unwrap();
     publisher.write_all(b"CONNECT {}\r\n").await.unwrap();
     publisher.write_all("PUB jobs 1\r\nx\r\n".repeat(40).as_bytes()).await.unwrap();
@@ -151,7 +151,7 @@ async fn a_message_in_many_small_pieces_arrives_whole() {
     let mut heard = Vec::new();
     let reading = async {
         let mut chunk = vec![0; 65_536];
-        while !heard.ends_with(b"PONG\r\n") {
+        while !heard.ends_with(b"PONG\r\n") && !heard.ends_with(b"PONG\r\nPING\r\n") {
             let read = reader.read(&mut chunk).await.unwrap();
             assert!(read > 0);
             heard.extend_from_slice(&chunk[..read]);
