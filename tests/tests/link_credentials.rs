@@ -1,10 +1,9 @@
 //! How a link logs in at a stock nats-server, and that it keeps to what it is let do there.
 
 use anyhow::{Context, Result, ensure};
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use gatehouse_tests::{
-    ConfServer, Gateway, GatewayOptions, Kind, Pki, Tokens, eventually, http_get, known, next_payload, settle,
+    ConfServer, Gateway, GatewayOptions, Kind, Pki, Tokens, eventually, http_get, known, nats_jwt,
+    next_payload, settle,
 };
 use nkeys::KeyPair;
 use serde_json::{Value, json};
@@ -80,36 +79,26 @@ async fn an_nkey_signs_the_nonce() -> Result<()> {
     front.gets_through(async_nats::ConnectOptions::with_user_and_password("a".into(), "a".into())).await
 }
 
-/// A JWT as NATS operators make them.
-fn jwt(issuer: &KeyPair, subject: &str, name: &str, nats: Value) -> Result<String> {
-    let encode = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
-    let header = encode(&json!({ "typ": "JWT", "alg": "ed25519-nkey" }));
-    let claims = encode(&json!({
-        "jti": name, "iat": 1, "iss": issuer.public_key(), "name": name, "sub": subject, "nats": nats,
-    }));
-    let signed = format!("{header}.{claims}");
-    let signature = BASE64_URL_SAFE_NO_PAD.encode(issuer.sign(signed.as_bytes())?);
-    Ok(format!("{signed}.{signature}"))
-}
-
 #[tokio::test]
 async fn a_credentials_file_leads_into_the_account_of_its_jwt() -> Result<()> {
     let pki = Pki::new()?;
     let (operator, account, user) = (KeyPair::new_operator(), KeyPair::new_account(), KeyPair::new_user());
     let limits = json!({ "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "conn": -1, "leaf": -1, "wildcards": true });
     let operator_jwt =
-        jwt(&operator, &operator.public_key(), "O", json!({ "type": "operator", "version": 2 }))?;
-    let account_jwt = jwt(
+        nats_jwt(&operator, &operator.public_key(), "O", &json!({ "type": "operator", "version": 2 }), None)?;
+    let account_jwt = nats_jwt(
         &operator,
         &account.public_key(),
         "A",
-        json!({ "type": "account", "version": 2, "limits": limits }),
+        &json!({ "type": "account", "version": 2, "limits": limits }),
+        None,
     )?;
-    let user_jwt = jwt(
+    let user_jwt = nats_jwt(
         &account,
         &user.public_key(),
         "link",
-        json!({ "type": "user", "version": 2, "subs": -1, "data": -1, "payload": -1 }),
+        &json!({ "type": "user", "version": 2, "subs": -1, "data": -1, "payload": -1 }),
+        None,
     )?;
     let creds = format!(
         "-----BEGIN NATS USER JWT-----\n{user_jwt}\n------END NATS USER JWT------\n\n-----BEGIN USER NKEY SEED-----\n{}\n------END USER NKEY SEED------\n",

@@ -14,10 +14,11 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use broker::{Authenticator, Credentials, Decision, Denied, Login};
 use identity::{Grant, Permission, PermissionError, Quotas, ResponseLimit, Rights};
 use jetstream::AccountLimits;
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::natsconf::OperatorMode;
-use share::{ExportClaims, ImportClaims};
+use claims::{AccountClaims, Claims, Lists, OfKind, OperatorClaims, Rules, SigningKey, UserClaims};
 
 /// Longest JWT read, in bytes: users have lists of subjects, not books.
 const LONGEST: usize = 64 * 1024;
@@ -77,156 +78,6 @@ struct Header {
     alg: String,
 }
 
-#[derive(Deserialize)]
-#[serde(bound(deserialize = "T: Deserialize<'de> + Default"))]
-struct Claims<T> {
-    iss: String,
-    sub: String,
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    iat: i64,
-    #[serde(default)]
-    exp: i64,
-    #[serde(default)]
-    nbf: i64,
-    /// Version 1 only.
-    #[serde(rename = "type", default)]
-    kind: String,
-    #[serde(default)]
-    nats: T,
-}
-
-/// Claims that say of which kind they are.
-trait OfKind {
-    fn kind(&self) -> &str;
-}
-
-impl<T: OfKind> Claims<T> {
-    fn is(&self, kind: &str) -> bool {
-        if self.kind.is_empty() { self.nats.kind() == kind } else { self.kind == kind }
-    }
-}
-
-impl OfKind for OperatorClaims {
-    fn kind(&self) -> &str {
-        &self.kind
-    }
-}
-
-impl OfKind for AccountClaims {
-    fn kind(&self) -> &str {
-        &self.kind
-    }
-}
-
-impl OfKind for UserClaims {
-    fn kind(&self) -> &str {
-        &self.kind
-    }
-}
-
-#[derive(Deserialize, Default)]
-struct OperatorClaims {
-    #[serde(rename = "type", default)]
-    kind: String,
-    #[serde(default)]
-    signing_keys: Vec<String>,
-}
-
-#[derive(Deserialize, Default)]
-struct AccountClaims {
-    #[serde(rename = "type", default)]
-    kind: String,
-    #[serde(default)]
-    signing_keys: Vec<SigningKey>,
-    #[serde(default)]
-    default_permissions: Rules,
-    /// Users, or `*`, whose JWTs issued up to that time are void.
-    #[serde(default)]
-    revocations: HashMap<String, i64>,
-    #[serde(default)]
-    exports: Vec<ExportClaims>,
-    #[serde(default)]
-    imports: Vec<ImportClaims>,
-    #[serde(default)]
-    limits: LimitClaims,
-}
-
-/// What an account may store: 0 is nothing, -1 no bound.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct LimitClaims {
-    mem_storage: i64,
-    disk_storage: i64,
-    streams: i64,
-    consumer: i64,
-    max_ack_pending: i64,
-    mem_max_stream_bytes: i64,
-    disk_max_stream_bytes: i64,
-    max_bytes_required: bool,
-}
-
-/// A key that may sign users in an account's place.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum SigningKey {
-    Plain(String),
-    Scoped(Box<Scope>),
-}
-
-/// A scoped key fixes the rights of the users it signs.
-#[derive(Deserialize)]
-struct Scope {
-    key: String,
-    #[serde(default)]
-    template: UserClaims,
-}
-
-#[derive(Deserialize, Default, Clone)]
-struct UserClaims {
-    #[serde(rename = "type", default)]
-    kind: String,
-    #[serde(default)]
-    issuer_account: String,
-    #[serde(flatten)]
-    rules: Rules,
-    #[serde(default)]
-    bearer_token: bool,
-    /// -1 is no limit.
-    #[serde(default)]
-    subs: Option<i64>,
-    #[serde(default)]
-    payload: Option<i64>,
-}
-
-#[derive(Deserialize, Default, Clone)]
-struct Rules {
-    #[serde(rename = "pub", default)]
-    publish: Lists,
-    #[serde(rename = "sub", default)]
-    subscribe: Lists,
-    #[serde(default)]
-    resp: Option<Responses>,
-}
-
-#[derive(Deserialize, Default, Clone)]
-struct Lists {
-    #[serde(default)]
-    allow: Vec<String>,
-    #[serde(default)]
-    deny: Vec<String>,
-}
-
-#[derive(Deserialize, Clone, Copy)]
-struct Responses {
-    #[serde(default)]
-    max: i64,
-    /// Nanoseconds.
-    #[serde(default)]
-    ttl: i64,
-}
-
 /// Decides by user JWT.
 pub struct Operators {
     accounts: HashMap<String, AccountClaims>,
@@ -259,7 +110,7 @@ impl Operators {
             if !trusted.contains(&claims.iss) {
                 return Err(error(JwtError::Issuer));
             }
-            accounts.insert(account.clone(), claims.nats);
+            accounts.insert(account.clone(), AccountClaims { exp: claims.exp, ..claims.nats });
         }
         Ok(Self { accounts })
     }
@@ -268,7 +119,7 @@ impl Operators {
     #[must_use]
     pub fn stream_limits(&self) -> Vec<(String, AccountLimits)> {
         let stored = |(name, account): (&String, &AccountClaims)| {
-            let claims = &account.limits;
+            let claims = account.limits.of_one_copy();
             let bound = |limit: i64| u64::try_from(limit).ok();
             let unless_zero = |limit: i64| bound(limit).filter(|limit| *limit > 0);
             let limits = AccountLimits {
@@ -303,14 +154,27 @@ impl Operators {
         if revoked.into_iter().any(|until| user.iat <= *until) {
             return Err(Denied::new("revoked", format!("the JWT of user {} is revoked", user.sub)));
         }
-        if !user.nats.bearer_token {
+        if account.exp > 0 && account.exp <= unix_now() {
+            return Err(Denied::new("expired", format!("the JWT of account {name} has expired")));
+        }
+        if claims.bearer_token && account.limits.disallow_bearer {
+            return Err(Denied::new("bearer", format!("account {name} takes no bearer tokens")));
+        }
+        if !claims.bearer_token {
             let signature = options.sig.as_deref().unwrap_or_default();
             if !super::users::signed(&user.sub, login.nonce, signature) {
                 return Err(Denied::new("signature", "the nonce is not signed by the user's key"));
             }
         }
+        // The template of a scoped key bounds whom it signs; what the user's own JWT says is no less in force.
+        let mut ends = vec![end(user.exp), end(account.exp)];
+        for bounds in [&user.nats.admission, &claims.admission] {
+            ends.push(bounds.admit(login, Timestamp::now())?);
+        }
         let rights = rights(&claims.rules).map_err(|error| Denied::new("permissions", error.to_string()))?;
-        Ok(Arc::new(grant(&user, name, &claims, rights)))
+        let mut grant = grant(&user, name, &claims, rights);
+        grant.expires_at = ends.into_iter().flatten().min();
+        Ok(Arc::new(grant))
     }
 
     /// The account a user belongs to: the one that signed it, or the one it names.
@@ -362,13 +226,17 @@ fn rights(rules: &Rules) -> Result<Rights, PermissionError> {
     Ok(Rights::new(publish, subscribe, responses))
 }
 
+/// When a JWT ends; 0 is never.
+fn end(exp: i64) -> Option<u64> {
+    u64::try_from(exp).ok().filter(|exp| *exp > 0)
+}
+
 fn grant(user: &Claims<UserClaims>, account: &str, claims: &UserClaims, rights: Rights) -> Grant {
     let limit = |limit: Option<i64>| limit.and_then(|limit| u32::try_from(limit).ok());
     let identity = if user.name.is_empty() { user.sub.as_str() } else { user.name.as_str() };
     let mut grant = Grant::unrestricted(identity);
     grant.account = account.into();
     grant.rights = rights;
-    grant.expires_at = u64::try_from(user.exp).ok().filter(|exp| *exp > 0);
     grant.quotas =
         Quotas { subscriptions: limit(claims.subs), payload: limit(claims.payload), ..Quotas::default() };
     grant
@@ -439,6 +307,8 @@ fn unix_now() -> i64 {
     i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
 }
 
+mod admission;
+mod claims;
 mod share;
 #[cfg(test)]
 mod share_tests;

@@ -167,6 +167,60 @@ fn a_bearer_needs_no_signature() {
 }
 
 #[test]
+fn who_may_come_in_is_bounded_by_account_template_and_user() {
+    let bearer = |claims: &mut Value| claims["nats"]["bearer_token"] = json!(true);
+    let strict = world(json!({"limits": {"disallow_bearer": true}})).unwrap();
+    assert_eq!(strict.refused(strict.user_jwt(&strict.account, bearer), &strict.user), "bearer");
+    // As is, the login is by the first port from 127.0.0.1.
+    let only_websocket = json!(["WEBSOCKET"]);
+    let plain = world(json!({})).unwrap();
+    let types = |claims: &mut Value| claims["nats"]["allowed_connection_types"] = only_websocket.clone();
+    assert_eq!(plain.refused(plain.user_jwt(&plain.account, types), &plain.user), "connection_type");
+    let elsewhere = |claims: &mut Value| claims["nats"]["src"] = json!(["10.0.0.0/8"]);
+    assert_eq!(plain.refused(plain.user_jwt(&plain.account, elsewhere), &plain.user), "source");
+    let scoped = KeyPair::new_account();
+    let world = world(json!({"signing_keys": [{
+        "kind": "user_scope", "key": scoped.public_key(), "template": {"allowed_connection_types": only_websocket},
+    }]}))
+    .unwrap();
+    let named = |claims: &mut Value| claims["nats"]["issuer_account"] = json!(world.account.public_key());
+    assert_eq!(world.refused(world.user_jwt(&scoped, named), &world.user), "connection_type");
+}
+
+#[test]
+fn an_account_may_store_what_its_tier_of_one_copy_allows() {
+    let streams = |limits: Value| {
+        let limits = world(json!({ "limits": limits })).unwrap().operators.stream_limits();
+        limits.into_iter().next().map(|(_, limits)| (limits.max_file, limits.max_streams))
+    };
+    let flat = json!({"disk_storage": 1000, "streams": 3});
+    assert_eq!(streams(flat.clone()), Some((Some(1000), Some(3))));
+    assert_eq!(
+        streams(json!({"tiered_limits": {"R1": flat, "R3": {"disk_storage": -1}}})),
+        Some((Some(1000), Some(3)))
+    );
+    assert_eq!(streams(json!({"tiered_limits": {"R3": {"disk_storage": -1}}})), None);
+}
+
+#[test]
+fn nobody_outlives_the_jwt_of_the_account() {
+    let mut world = world(json!({})).unwrap();
+    let now = unix_now();
+    let user = world.user_jwt(&world.account, |claims| claims["exp"] = json!(now + 2000));
+    for (exp, expected) in [
+        (0, Ok(now + 2000)),
+        (now + 1000, Ok(now + 1000)),
+        (now + 3000, Ok(now + 2000)),
+        (now - 1, Err("expired")),
+    ] {
+        world.operators.accounts.get_mut(&world.account.public_key()).unwrap().exp = exp;
+        let found = world.log_in(user.clone(), &world.user);
+        let ends = found.map(|grant| grant.expires_at).map_err(|denied| denied.reason);
+        assert_eq!(ends, expected.map(|at| u64::try_from(at).ok()));
+    }
+}
+
+#[test]
 fn accounts_have_to_be_signed_by_the_operator() {
     let (operator, account) = (KeyPair::new_operator(), KeyPair::new_account());
     let other = KeyPair::new_operator();
