@@ -1,4 +1,4 @@
-//! go-micro's `nats-js-kv` registry, as OpenCloud and oCIS use it, finds its services on both servers: a bucket in
+//! go-micro's `nats-js-kv` registry, as OpenCloud uses it, finds its services on both servers: a bucket in
 //! memory whose keys go when nobody renews them, watched.
 
 use std::process::Stdio;

@@ -171,6 +171,13 @@ impl Operators {
         for bounds in [&user.nats.admission, &claims.admission] {
             ends.push(bounds.admit(login, Timestamp::now())?);
         }
+        if claims.rules.has_placeholders() {
+            // Taken as they stand, a deny that holds one would deny nothing.
+            return Err(Denied::new(
+                "template",
+                "placeholders such as {{name()}} are not supported in subjects",
+            ));
+        }
         let rights = rights(&claims.rules).map_err(|error| Denied::new("permissions", error.to_string()))?;
         let mut grant = grant(&user, name, &claims, rights);
         grant.expires_at = ends.into_iter().flatten().min();
@@ -208,6 +215,13 @@ impl Rules {
     fn is_empty(&self) -> bool {
         let lists = [&self.publish, &self.subscribe];
         lists.iter().all(|lists| lists.allow.is_empty() && lists.deny.is_empty()) && self.resp.is_none()
+    }
+
+    fn has_placeholders(&self) -> bool {
+        let Self { publish, subscribe, .. } = self;
+        let mut subjects =
+            [&publish.allow, &publish.deny, &subscribe.allow, &subscribe.deny].into_iter().flatten();
+        subjects.any(|subject| subject.contains("{{"))
     }
 }
 

@@ -1,4 +1,4 @@
-// The registry of services that OpenCloud and oCIS use, which the test suites drive.
+// The registry of services that OpenCloud uses, which the test suites drive.
 module gatehouse-go-micro-peer
 
 go 1.26.0

@@ -1,4 +1,4 @@
-// Drives the service registry of OpenCloud and oCIS, go-micro's `nats-js-kv`, for the test suites.
+// Drives the service registry of OpenCloud, go-micro's `nats-js-kv`, for the test suites.
 //
 //	go-micro-peer URL
 //

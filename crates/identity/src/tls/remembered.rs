@@ -3,7 +3,7 @@
 //! Services come back with the same certificate: after a restart of the server all at once. Checking the chain again
 //! costs as much as a third of the handshake, and can only come to the same result as long as trust, revocation lists
 //! and clock are the same. Trust and lists are fixed for the life of a verifier (a change builds a new one); the
-//! clock is taken care of by forgetting after [`REMEMBERED`]. That the peer holds the private key is proved in every
+//! clock is taken care of by forgetting after [`REMEMBERED`], and with the first certificate that ends. That the peer holds the private key is proved in every
 //! handshake, remembered or not.
 
 use std::collections::HashMap;
@@ -17,6 +17,7 @@ use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifie
 use tokio_rustls::rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme,
 };
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// How long a verified chain is taken as verified.
 const REMEMBERED: Duration = Duration::from_secs(30);
@@ -25,32 +26,55 @@ const KEPT: usize = 4096;
 
 type Chain = [u8; 32];
 
+/// When a chain was verified, and the last second it may be taken as verified, both since the Unix epoch.
+#[derive(Debug, Clone, Copy)]
+struct Verified {
+    at: u64,
+    last: u64,
+}
+
 /// See the module's description.
 #[derive(Debug)]
 pub(super) struct Remembering {
     inner: Arc<dyn ClientCertVerifier>,
-    /// When a chain was verified, in seconds since the Unix epoch.
-    verified: Mutex<HashMap<Chain, u64>>,
+    /// The last second of a certificate's validity; what has none is not remembered.
+    last_second: fn(&CertificateDer<'_>) -> Option<u64>,
+    verified: Mutex<HashMap<Chain, Verified>>,
 }
 
 impl Remembering {
     pub(super) fn new(inner: Arc<dyn ClientCertVerifier>) -> Self {
-        Self { inner, verified: Mutex::default() }
+        Self { inner, last_second, verified: Mutex::default() }
     }
 
     fn is_fresh(&self, chain: &Chain, now: u64) -> bool {
         let verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
         // A clock set back makes everything old.
-        verified.get(chain).is_some_and(|at| *at <= now && now - at < REMEMBERED.as_secs())
+        verified.get(chain).is_some_and(|chain| chain.at <= now && now <= chain.last)
     }
 
-    fn remember(&self, chain: Chain, now: u64) {
+    fn remember<'a>(
+        &self,
+        chain: Chain,
+        now: u64,
+        certificates: impl Iterator<Item = &'a CertificateDer<'a>>,
+    ) {
+        let mut last = now + REMEMBERED.as_secs() - 1;
+        for certificate in certificates {
+            let Some(end) = (self.last_second)(certificate) else { return };
+            last = last.min(end);
+        }
         let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
         if verified.len() >= KEPT {
             verified.clear();
         }
-        verified.insert(chain, now);
+        verified.insert(chain, Verified { at: now, last });
     }
+}
+
+fn last_second(certificate: &CertificateDer<'_>) -> Option<u64> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    u64::try_from(certificate.validity().not_after.timestamp()).ok()
 }
 
 /// A name for a chain that no other chain has.
@@ -104,7 +128,7 @@ impl ClientCertVerifier for Remembering {
         }
         let verified =
             self.inner.verify_client_cert(end_entity, intermediates, now).map_err(of_unknown_issuer)?;
-        self.remember(chain, now.as_secs());
+        self.remember(chain, now.as_secs(), std::iter::once(end_entity).chain(intermediates));
         Ok(verified)
     }
 
@@ -186,7 +210,11 @@ mod tests {
 
     fn asked_after(steps: &[(&[u8], &[u8], u64)]) -> Vec<usize> {
         let counting = Arc::new(Counting::default());
-        let remembering = Remembering::new(counting.clone());
+        // Certificates end with the second their last byte says, if it says one.
+        let last_second: fn(&CertificateDer<'_>) -> Option<u64> = |certificate| {
+            certificate.last().map(|last| if *last < 100 { u64::MAX } else { u64::from(*last) })
+        };
+        let remembering = Remembering { last_second, ..Remembering::new(counting.clone()) };
         let ask = |(leaf, intermediate, now): &(&[u8], &[u8], u64)| {
             let now = UnixTime::since_unix_epoch(Duration::from_secs(*now));
             let leaf = CertificateDer::from(leaf.to_vec());
@@ -202,8 +230,19 @@ mod tests {
     }
 
     #[test]
+    fn a_chain_is_forgotten_with_its_first_certificate_that_ends() {
+        assert_eq!(
+            asked_after(&[(&[1, 110], &[7], 100), (&[1, 110], &[7], 110), (&[1, 110], &[7], 111)]),
+            [1, 1, 2]
+        );
+        assert_eq!(asked_after(&[(&[1], &[7, 105], 100), (&[1], &[7, 105], 106)]), [1, 2]);
+        // One whose end is not known.
+        assert_eq!(asked_after(&[(&[1], &[], 100), (&[1], &[], 100)]), [1, 2]);
+    }
+
+    #[test]
     fn another_chain_is_another_question() {
-        assert_eq!(asked_after(&[(&[1], &[7], 100), (&[1, 7], &[], 100), (&[1], &[8], 100)]), [1, 2, 3]);
+        assert_eq!(asked_after(&[(&[1], &[7], 100), (&[1, 7], &[7], 100), (&[1], &[8], 100)]), [1, 2, 3]);
     }
 
     #[test]
@@ -213,6 +252,6 @@ mod tests {
 
     #[test]
     fn a_clock_set_back_forgets() {
-        assert_eq!(asked_after(&[(&[1], &[], 100), (&[1], &[], 99)]), [1, 2]);
+        assert_eq!(asked_after(&[(&[1], &[7], 100), (&[1], &[7], 99)]), [1, 2]);
     }
 }

@@ -59,10 +59,11 @@ impl AdmissionClaims {
             Some(Sources::Text(text)) => text.split(',').filter(|part| !part.is_empty()).collect(),
             Some(Sources::List(list)) => list.iter().map(String::as_str).collect(),
         };
-        let has = |network: &&str| {
-            network.trim().parse::<Network>().is_ok_and(|network| network.contains(login.address.ip()))
-        };
-        if networks.is_empty() || networks.iter().any(has) {
+        let networks: Result<Vec<Network>, _> =
+            networks.iter().map(|network| network.trim().parse()).collect();
+        let networks = networks
+            .map_err(|error| Denied::new("source", format!("the networks of the user JWT: {error}")))?;
+        if networks.is_empty() || networks.iter().any(|network| network.contains(login.address.ip())) {
             return Ok(());
         }
         Err(Denied::new("source", "the user may not come in from this address"))
@@ -147,6 +148,7 @@ mod tests {
             (json!("10.0.0.0/8,192.168.1.0/24"), [192, 168, 1, 7], true),
             (json!(["10.0.0.0/8"]), [11, 0, 0, 1], false),
             (json!(["nonsense"]), [11, 0, 0, 1], false),
+            (json!(["10.0.0.0/8", "nonsense"]), [10, 0, 0, 1], false),
         ] {
             let found = admit(json!({ "src": src }), from, false, "2026-01-01T00:00:00Z");
             assert_eq!(found, if expected { Ok(None) } else { Err("source") }, "{src}");

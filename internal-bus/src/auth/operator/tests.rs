@@ -152,6 +152,17 @@ fn a_scoped_key_fixes_the_rights() {
 }
 
 #[test]
+fn a_template_with_placeholders_lets_nobody_in() {
+    let scoped = KeyPair::new_account();
+    let world = world(json!({"signing_keys": [{
+        "kind": "user_scope", "key": scoped.public_key(), "template": {"pub": {"deny": ["secret.{{name()}}.>"]}},
+    }]}))
+    .unwrap();
+    let named = |claims: &mut Value| claims["nats"]["issuer_account"] = json!(world.account.public_key());
+    assert_eq!(world.refused(world.user_jwt(&scoped, named), &world.user), "template");
+}
+
+#[test]
 fn revoked_users_stay_out_until_they_have_a_newer_jwt() {
     let world = world(json!({"revocations": {"*": 1000}})).unwrap();
     assert_eq!(world.refused(world.user_jwt(&world.account, |_| {}), &world.user), "revoked");
